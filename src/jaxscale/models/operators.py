@@ -1,0 +1,143 @@
+"""Sensing operators: how a matrix is seen. Each is a record, so an operator is swapped by passing another one.
+
+`sample` draws the operator's frozen arrays, `measure` applies it to F G^T, `energy` turns residuals into a squared norm
+scaled so that its expectation over draws is the squared Frobenius norm (E[A*A] = Id; for `SymmetricGaussian` on the
+symmetric part only, which is all it can see).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.record import record, static
+
+
+@record
+class Population:
+    """A*A = Id: the limit of infinitely many measurements, plain matrix factorisation."""
+
+    def sample(self, key: jax.Array, shape: tuple[int, int]) -> Any:
+        """Nothing to draw."""
+        del key, shape
+        return ()
+
+    def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
+        """Every entry of left @ right.T, (n1, n2)."""
+        return left @ right.T
+
+    def energy(self, residual: jax.Array) -> jax.Array:
+        """Squared Frobenius norm, ()."""
+        return jnp.sum(residual**2)
+
+
+@record
+class Gaussian:
+    """y_i = <A_i, M> with i.i.d. N(0, 1) entries.
+
+    Attributes:
+      m: number of measurements. Static.
+    """
+
+    m: int = static()
+
+    def check(self):
+        """At least one measurement."""
+        _positive(self)
+
+    def sample(self, key: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        """(m, n1 * n2): flat, so that a measurement is one matrix-vector product (matrix-matrix when it is shared)."""
+        return jax.random.normal(key, (self.m, shape[0] * shape[1]))
+
+    def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
+        """(m,)."""
+        return drawn @ (left @ right.T).reshape(-1)
+
+    def energy(self, residual: jax.Array) -> jax.Array:
+        """Mean square, ()."""
+        return jnp.mean(residual**2)
+
+
+@record
+class SymmetricGaussian:
+    """y_i = <(A_i + A_i^T) / 2, M>. Blind to the antisymmetric part of M, so fit for symmetric matrices only.
+
+    Attributes:
+      m: number of measurements. Static.
+    """
+
+    m: int = static()
+    symmetric = True
+
+    def check(self):
+        """At least one measurement."""
+        _positive(self)
+
+    def sample(self, key: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        """(m, n * n)."""
+        a = jax.random.normal(key, (self.m, *shape))
+        return ((a + jnp.swapaxes(a, 1, 2)) / 2).reshape(self.m, -1)
+
+    measure = Gaussian.measure
+    energy = Gaussian.energy
+
+
+@record
+class RankOne:
+    """y_i = a_i^T M b_i with independent standard normal a_i, b_i: m (n1 + n2) numbers instead of m n1 n2.
+
+    Attributes:
+      m: number of measurements. Static.
+    """
+
+    m: int = static()
+
+    def check(self):
+        """At least one measurement."""
+        _positive(self)
+
+    def sample(self, key: jax.Array, shape: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+        """(m, n1) and (m, n2)."""
+        key_a, key_b = jax.random.split(key)
+        return jax.random.normal(key_a, (self.m, shape[0])), jax.random.normal(key_b, (self.m, shape[1]))
+
+    def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
+        """(m,), in m n k operations."""
+        a, b = drawn
+        return jnp.sum((a @ left) * (b @ right), axis=1)
+
+    energy = Gaussian.energy
+
+
+@record
+class Entries:
+    """Matrix completion: m entries seen, drawn uniformly without replacement.
+
+    Attributes:
+      m: number of entries seen. Static.
+    """
+
+    m: int = static()
+
+    def check(self):
+        """At least one entry."""
+        _positive(self)
+
+    def sample(self, key: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        """(n1, n2), sqrt(n1 n2 / m) on the entries seen and 0 elsewhere."""
+        n = shape[0] * shape[1]
+        if self.m > n:
+            raise ValueError(f"Entries.m must not exceed the {n} entries of a {shape} matrix; got {self.m}.")
+        seen = jax.random.permutation(key, n) < self.m
+        return jnp.sqrt(n / self.m) * seen.reshape(shape)
+
+    def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
+        """(n1, n2), scaled entries, 0 where nothing is seen."""
+        return drawn * (left @ right.T)
+
+    energy = Population.energy
+
+
+def _positive(operator):
+    if operator.m < 1:
+        raise ValueError(f"{type(operator).__name__}.m must be at least 1 measurement; got {operator.m}.")

@@ -1,0 +1,86 @@
+"""`record`: a frozen, keyword-only dataclass that is a pytree.
+
+Plain fields are traced leaves and cost nothing to sweep. `static()` fields fix a shape or a branch and cost one compile
+per value. This is the only class decorator of jaxscale; models, rules of motion and laws are all records.
+"""
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+
+def static(**options: Any) -> Any:
+    """A field that fixes the compiled program: a shape, a branch, a function. Takes the options of `dataclasses.field`."""
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static, dataclasses.field))
+def record(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen keyword-only dataclass and a pytree.
+
+    Raises:
+      TypeError: on construction, when a static field is given a traced value or an array.
+    """
+    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fixed = tuple(f.name for f in fields if f.metadata.get("static"))
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    build = cls.__init__
+
+    def __init__(self, **values):
+        build(self, **values)
+        for name in fixed:
+            object.__setattr__(self, name, _plain(cls, name, getattr(self, name)))
+
+    def flatten_with_keys(self):
+        children = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in leaves)
+        return children, tuple(getattr(self, name) for name in fixed)
+
+    def unflatten(aux, children):  # JAX passes tracers and placeholders here: no checks, no __init__
+        self = object.__new__(cls)
+        for name, value in zip(leaves, children):
+            object.__setattr__(self, name, value)
+        for name, value in zip(fixed, aux):
+            object.__setattr__(self, name, value)
+        return self
+
+    __init__.__doc__ = build.__doc__
+    __init__.__wrapped__ = build  # type: ignore[attr-defined]  # keeps the signature for help() and editors
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
+    return cls
+
+
+def _plain(cls: type, name: str, value: Any) -> Any:
+    """A hashable Python value for a static field, or the error that says how to sweep it."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{cls.__name__}.{name} fixes the compiled program, so it needs a plain Python value; got a traced one. "
+            f"Sweep it with static={{'{name}': ...}}, not grid=."
+        )
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, jax.Array | np.ndarray):
+        raise TypeError(
+            f"{cls.__name__}.{name} fixes the compiled program, so it needs a plain Python value; "
+            f"got an array of shape {value.shape}. Pass int(...) or float(...) of it, or a tuple."
+        )
+    return value
+
+
+def check(tree: Any) -> None:
+    """Run `check()` of every record inside `tree`, outermost first. Values must be plain numbers, so call it on the host."""
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        if hasattr(tree, "check"):
+            tree.check()
+        for field in dataclasses.fields(tree):
+            check(getattr(tree, field.name))
+
+
+def replace(tree: T, **values: Any) -> T:
+    """A copy of a record with some fields changed."""
+    return dataclasses.replace(tree, **values)  # type: ignore[type-var]

@@ -1,0 +1,75 @@
+"""One run: a system, a key, and the steps at which to look."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.protocol import Observables, System
+
+
+def simulate(system: System, key: jax.Array, times: Any) -> Observables:
+    """Run one system and observe it. Pure and jittable; memory is O(len(times)).
+
+    Args:
+      system: what moves; see `jaxscale.protocol`.
+      key: one typed PRNG key. It is split into disorder, initialisation and steps; step t uses `fold_in(key_step, t)`.
+      times: (n,) increasing step numbers, 0 being the initial state. Shared by a batch under vmap, so the loop bounds
+        stay scalars and the loop stays a loop.
+
+    Returns:
+      {observable: (n,)}.
+
+    Raises:
+      ValueError: `times` are plain numbers and do not increase from 0 or more.
+    """
+    if not isinstance(times, jax.core.Tracer):
+        times = check_times(times)
+    key_data, key_init, key_step = jax.random.split(key, 3)
+    data = system.sample(key_data)
+    state = system.init(key_init, data)
+
+    def step(t, state):
+        return system.step(jax.random.fold_in(key_step, t), state, data)
+
+    def segment(state, span):
+        state = jax.lax.fori_loop(*span, step, state)
+        return state, system.observe(state, data)
+
+    stops = jnp.asarray(times, jnp.int32)
+    starts = jnp.concatenate([jnp.zeros(1, stops.dtype), stops[:-1]])
+    return jax.lax.scan(segment, state, (starts, stops))[1]
+
+
+def log_times(last: int, *, per_decade: int = 10, first: int = 1) -> np.ndarray:
+    """Steps 0, `first`, ..., `last`, evenly spaced in the logarithm, whole and without repeats.
+
+    Args:
+      last: final step, at least 1.
+      per_decade: recorded steps per factor of ten.
+      first: first step after 0.
+
+    >>> log_times(100, per_decade=2).tolist()
+    [0, 1, 3, 10, 32, 100]
+    """
+    if not 0 < first <= last:
+        raise ValueError(f"log_times needs 0 < first <= last; got first={first}, last={last}.")
+    n = int(np.ceil(per_decade * np.log10(last / first))) + 1
+    steps = np.geomspace(first, last, max(n, 1)).round().astype(np.int64)
+    return np.unique(np.concatenate([[0], steps, [last]]))
+
+
+def check_times(times: Any) -> np.ndarray:
+    """`times` as an int64 array, or the ValueError that says what is wrong with them."""
+    steps = np.atleast_1d(np.asarray(times))
+    if steps.ndim != 1 or steps.size == 0:
+        raise ValueError(f"times must be a non-empty list of step numbers; got shape {steps.shape}. Try js.log_times(1000).")
+    if not np.all(steps == np.round(steps)):
+        raise ValueError(f"times must be whole step numbers; got {steps[steps != np.round(steps)][0]}.")
+    steps = steps.astype(np.int64)
+    if steps[0] < 0 or np.any(np.diff(steps) <= 0):
+        raise ValueError(f"times must increase from 0 or more; got {steps.tolist()}. Sort them and drop repeats.")
+    if steps[-1] >= 2**31:
+        raise ValueError(f"times must stay below 2**31 steps; got {steps[-1]}. Use an event-driven system for longer runs.")
+    return steps
