@@ -54,16 +54,27 @@ def has_stopped(system: Any, state: Any, data: Any) -> jax.Array:
     return system.stopped(state, data) if hasattr(system, "stopped") else jnp.array(False)
 
 
+def definitions(system: Any) -> dict[str, tuple[str, str]]:
+    """{observable: (definition, unit)} of a system or of the model inside it; what declares no `units` gives {}."""
+    for part in (system, getattr(system, "model", None)):
+        if hasattr(part, "units"):
+            return part.units
+    return {}
+
+
 def check_model(model: Any, *, key: int = 0) -> None:
-    """Assert that `model` keeps the contract: `check_system` of its gradient descent, and finite gradients.
+    """Assert that `model` keeps the contract: finite gradients, and `check_system` of its gradient descent.
 
     Raises:
       AssertionError: naming the broken promise.
     """
-    key_data, key_init, key_loss = jax.random.split(jax.random.key(key), 3)
-    data = model.sample(key_data)
-    params = model.init(key_init, data)
-    value, grads = jax.value_and_grad(model.loss)(params, data, key_loss)
+
+    def first_gradient(key):
+        key_data, key_init, key_loss = jax.random.split(key, 3)
+        data = model.sample(key_data)
+        return jax.value_and_grad(model.loss)(model.init(key_init, data), data, key_loss)
+
+    value, grads = jax.jit(first_gradient)(jax.random.key(key))
     assert jnp.shape(value) == (), f"{_name(model)}.loss must return a scalar; got shape {jnp.shape(value)}"
     chex.assert_tree_all_finite(grads)
     check_system(_Descent(model), key=key)
@@ -82,43 +93,45 @@ def check_system(system: Any, *, key: int = 0, steps: int = 3) -> None:
     check(system)
     keys = jax.random.split(jax.random.key(key), 4)
     leaves, treedef = jax.tree.flatten(system)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    leaves = [jnp.asarray(np.asarray(leaf)) for leaf in leaves]  # numpy first: a bare float would be weakly typed
+    traces = []
 
     @jax.jit
-    @chex.assert_max_traces(n=1)
-    def run(leaves, key):
-        return _run(jax.tree.unflatten(treedef, leaves), key, (steps,))
+    def run(leaves, keys):
+        traces.append(1)
+        system = jax.tree.unflatten(treedef, leaves)
+        return jax.vmap(lambda key: _observed(system, key, steps))(keys)
 
-    one = run(leaves, keys[0])
-    for name, value in one.items():
-        assert value.shape == (1,), f"observable '{name}' of {_name(system)} must be a scalar; got {value.shape[1:]}"
+    together = run(leaves, keys)
+    for name, value in together.items():
+        assert value.shape[2:] == (), f"observable '{name}' of {_name(system)} must be a scalar; got {value.shape[2:]}"
         assert np.all(np.isfinite(value)), f"observable '{name}' of {_name(system)} is not finite: {value}"
-    chex.assert_trees_all_equal(one, run(leaves, keys[0]))
-    nudged = [leaf * 1.01 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves]
-    run([leaf.astype(old.dtype) for leaf, old in zip(nudged, leaves)], keys[0])  # a second trace would raise
+    chex.assert_trees_all_equal(together, run(leaves, keys))
+    run([leaf * 1.01 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves], keys)
+    assert len(traces) == 1, f"{_name(system)} was traced again for another value of a traced field"
 
-    each = [run(leaves, k) for k in keys]
-    together = jax.vmap(lambda k: _run(jax.tree.unflatten(treedef, leaves), k, (steps,)))(keys)
-    chex.assert_trees_all_close(together, jax.tree.map(lambda *xs: jnp.stack(xs), *each), rtol=2e-4, atol=1e-5)
-
-    often = jax.jit(lambda k: _run(system, k, tuple(range(steps + 1))))(keys[0])
-    rarely = jax.tree.map(lambda x: x[-1:], often)
-    chex.assert_trees_all_close(rarely, one, rtol=2e-4, atol=1e-5)
+    alone = jax.jit(lambda key: _observed(system, key, steps))
+    each = jax.tree.map(lambda *rows: jnp.stack(rows), *(alone(k) for k in keys))
+    chex.assert_trees_all_close(together, each, rtol=2e-4, atol=1e-5)
+    unseen = jax.jit(lambda key: _observed(system, key, steps, only_last=True))(keys[0])
+    chex.assert_trees_all_close(unseen, jax.tree.map(lambda x: x[0, -1], each), rtol=2e-4, atol=1e-5)
 
 
-def _run(system, key, times):
-    """Unrolled twin of `simulate`, independent of it: {name: (len(times),)}."""
+def _observed(system, key, steps, only_last=False):
+    """A twin of `simulate`, independent of it: {name: (steps + 1,)}, or {name: ()} at the last step only."""
     key_data, key_init, key_step = jax.random.split(key, 3)
     data = system.sample(key_data)
-    state = system.init(key_init, data)
-    rows = []
-    for t in range(times[-1] + 1):
-        if t in times:
-            rows.append(system.observe(state, data))
+    start = system.init(key_init, data)
+
+    def step(state, t):
         new = system.step(jax.random.fold_in(key_step, t), state, data)
         chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
-        state = new
-    return jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *rows)
+        return new, (None if only_last else system.observe(new, data))
+
+    last, rows = jax.lax.scan(step, start, jnp.arange(steps))
+    if only_last:
+        return system.observe(last, data)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), system.observe(start, data), rows)
 
 
 class _Descent:

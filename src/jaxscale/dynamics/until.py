@@ -1,0 +1,115 @@
+"""Stop rules: freeze a run once it is over, while the other runs of the batch go on."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.dynamics.sgd import Sgd
+from jaxscale.models.perceptron import Perceptron
+from jaxscale.protocol import definitions, has_stopped
+from jaxscale.record import record, static
+
+
+class Frozen(NamedTuple):
+    """The wrapped state, and when it stopped."""
+
+    inner: Any
+    stopped: jax.Array  # (), bool
+    steps: jax.Array  # (), int32, steps taken before stopping
+
+
+@record
+class Until:
+    """Freeze a run once `when(system, state, data)` holds. Records after the stop repeat the frozen values.
+
+    `stopped` and `steps` become observables, so a first-passage time is one too. A run with `stopped` False at the last
+    recorded step is censored: its `steps` is a lower limit, never a finishing time.
+
+    Attributes:
+      system: what moves.
+      when: function (system, state, data) -> (), bool; see `below` and `above`. Static.
+      every: steps of `system` between two looks at `when`, which then also is one step of the wrapped system. Use it
+        when looking costs more than moving: a minibatch step against a full training set. `steps` counts inner steps.
+        Static.
+    """
+
+    system: Any
+    when: Any = static()
+    every: int = static(default=1)
+
+    def check(self):
+        """A positive stride."""
+        if self.every < 1:
+            raise ValueError(f"Until.every must be at least 1 step; got {self.every}.")
+
+    @property
+    def units(self) -> dict[str, tuple[str, str]]:
+        """The wrapped system's, and our own."""
+        return definitions(self.system) | {
+            "stopped": ("the stop rule has been met; False at the end means censored", "1"),
+            "steps": ("steps taken before stopping", "steps"),
+        }
+
+    def sample(self, key: jax.Array) -> Any:
+        """The wrapped system's data."""
+        return self.system.sample(key)
+
+    def init(self, key: jax.Array, data: Any) -> Frozen:
+        """Not stopped, unless the rule already holds at the start."""
+        inner = self.system.init(key, data)
+        return Frozen(inner, jnp.asarray(self.when(self.system, inner, data)), jnp.array(0, jnp.int32))
+
+    def step(self, key: jax.Array, state: Frozen, data: Any) -> Frozen:
+        """`every` inner steps, or nothing once stopped."""
+        if self.every == 1:
+            new = self.system.step(key, state.inner, data)
+        else:
+            new = jax.lax.fori_loop(
+                0, self.every, lambda i, s: self.system.step(jax.random.fold_in(key, i), s, data), state.inner
+            )
+        inner = jax.tree.map(lambda old, new: jnp.where(state.stopped, old, new), state.inner, new)
+        steps = state.steps + jnp.where(state.stopped, 0, self.every).astype(jnp.int32)
+        return Frozen(inner, state.stopped | self.when(self.system, inner, data), steps)
+
+    def stopped(self, state: Frozen, data: Any) -> jax.Array:
+        """Whether the run is over: by this rule or the wrapped system's own."""
+        return state.stopped | has_stopped(self.system, state.inner, data)
+
+    def observe(self, state: Frozen, data: Any) -> dict[str, jax.Array]:
+        """What the wrapped system observes, `stopped` and `steps`."""
+        return {**self.system.observe(state.inner, data), "stopped": state.stopped, "steps": state.steps}
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """Stop rule on an observable; made by `below` and `above`. Compares by value, so equal rules share a program."""
+
+    name: str
+    level: float
+    sign: int
+
+    def __call__(self, system: Any, state: Any, data: Any) -> jax.Array:
+        """Whether the level has been passed, (), bool. What else the system observes is not computed."""
+        observables = system.observe(state, data)
+        if self.name not in observables:
+            raise ValueError(
+                f"Stop rule on '{self.name}', which {type(system).__name__} does not observe; choose from {sorted(observables)}."
+            )
+        return self.sign * observables[self.name] < self.sign * self.level
+
+
+def below(name: str, level: float) -> Threshold:
+    """Stop rule: the observable `name` has fallen below `level`."""
+    return Threshold(name, level, 1)
+
+
+def above(name: str, level: float) -> Threshold:
+    """Stop rule: the observable `name` has risen above `level`."""
+    return Threshold(name, level, -1)
+
+
+fitted = below("unfitted", 0.5)  # no training point is short of its margin
+
+TINY = Until(system=Sgd(model=Perceptron(d=4, alpha=3.0, alpha_max=4.0), temperature=0.1, batch=2), when=fitted, every=2)

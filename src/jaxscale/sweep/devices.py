@@ -1,0 +1,70 @@
+"""The machine: which devices there are, and how many bytes and how wide a block they can take."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def use_cpu_cores() -> None:
+    """Make every CPU core a device. Called on import; does nothing once the backend runs or when the user has chosen.
+
+    XLA's CPU loops are single-threaded, so lanes sharded over the cores are what uses them.
+    """
+    if jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", cores())
+    except RuntimeError:  # the backend has started
+        pass
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def note_idle_cores(devices: list[Any]) -> None:
+    """Say so when JAX started before jaxscale could claim the cores."""
+    if devices[0].platform == "cpu" and len(jax.devices("cpu")) == 1 < cores() and jax.config.jax_num_cpu_devices < 1:
+        warnings.warn(
+            f"JAX started before jaxscale was imported, so 1 of {cores()} CPU cores will be used. Import jaxscale first, "
+            f"or set JAX_NUM_CPU_DEVICES={cores()}.",
+            stacklevel=3,
+        )
+
+
+def cache_bytes() -> int:
+    """Second-level cache of one core, in bytes; 512 KiB where the system does not say."""
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        return int(text.rstrip("K")) * 1024
+    except (OSError, ValueError):
+        return 512 * 1024
+
+
+def memory_bytes(devices: list[Any]) -> int:
+    """Bytes one device may use: 80 % of an accelerator's memory, or half of the free host memory split over its cores."""
+    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(0.8 * stats["bytes_limit"])
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        free = 4 * 2**30
+    return free // 2 // len(devices)
+
+
+def block_width(lane_bytes: int, platform: str) -> int:
+    """Lanes per block: a power of two that depends on the program and the machine only, never on how many lanes there are.
+
+    On a CPU the lanes of a block should stay in one core's cache (a narrow block beat 64 by 3 for cache-bound sensing);
+    accelerators want width. Never 1: XLA simplifies a batch of one into a different kernel with different last bits.
+    """
+    if platform != "cpu":
+        return 256
+    fitting = max(cache_bytes() // max(lane_bytes, 1), 1)
+    return int(min(max(2, 2 ** (fitting.bit_length() - 1)), 64))

@@ -1,0 +1,58 @@
+"""Closed forms of the margin-density perceptron under SGD."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def unfitted_fraction(ratio: jax.Array, chi: int) -> jax.Array:
+    """Fraction of fresh points on the wrong side at lambda = `ratio`, for chi 0 or 1, without cancellation at large lambda.
+
+    arctan(1/lambda)/pi for chi = 0, (1 - lambda/sqrt(1 + lambda^2))/2 for chi = 1; both fall as C lambda^-(1+chi).
+    """
+    if chi == 0:
+        return jnp.arctan2(1.0, ratio) / jnp.pi
+    root = jnp.sqrt(1 + ratio**2)
+    return 1 / (2 * root * (root + ratio))
+
+
+def tail_constant(chi: float) -> float:
+    """C in n = C lambda^-(1+chi): Gamma(1 + chi/2) / (sqrt(pi) (1 + chi) Gamma((1 + chi)/2)). 1/pi at chi=0, 1/4 at 1."""
+    return math.gamma(1 + chi / 2) / (math.sqrt(math.pi) * (1 + chi) * math.gamma((1 + chi) / 2))
+
+
+def mean_along(chi: float) -> float:
+    """E|x_1| = sqrt(2) Gamma(1 + chi/2) / Gamma((1 + chi)/2): .798 at chi = 0, 1.253 at chi = 1."""
+    return math.sqrt(2) * math.gamma(1 + chi / 2) / math.gamma((1 + chi) / 2)
+
+
+def first_step(d: int, chi: float) -> float:
+    """Signal after one full-batch step over the learning rate, E|x_1| / sqrt(d): the first-step regime of the (B, eta) plane.
+
+    References:
+      Sclocchi & Wyart, PNAS 2024, arXiv:2309.10688.
+    """
+    return mean_along(chi) / math.sqrt(d)
+
+
+def first_step_norm(d: int, points: int, chi: float) -> float:
+    """Root mean square of |v| after one full-batch step over the learning rate, in a sample of `points`.
+
+    v = (eta / P) sum y x / sqrt(d) has mean along the teacher alone and variance eta^2 (E x^2 - mean^2) / (d P):
+    |v|^2 = eta^2 / d (m^2 + (1 + chi - m^2 + d - 1) / P), m = E|x_1|, E x_1^2 = 1 + chi.
+    """
+    m = mean_along(chi)
+    return math.sqrt((m**2 + (1 + chi - m**2 + d - 1) / points) / d)
+
+
+def stationary_noise(d: int, chi: float) -> float:
+    """Stationary |v_perp| over T: (d + chi) / (2 sqrt(d) m), m = sqrt(2) Gamma((3 + chi)/2) / Gamma(1 + chi/2)."""
+    m = math.sqrt(2) * math.gamma((3 + chi) / 2) / math.gamma(1 + chi / 2)
+    return (d + chi) / (2 * math.sqrt(d) * m)
+
+
+def exponents(chi: float) -> dict[str, float]:
+    """Powers of P in the noise-dominated regime: lambda and |w| (gamma), training time (b), critical batch (B*), T_c."""
+    gamma = 1 / (1 + chi)
+    return {"lambda": gamma, "gamma": gamma, "time": 1 + 2 * gamma, "critical_batch": gamma, "critical_temperature": 0.0}

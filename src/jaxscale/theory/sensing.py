@@ -1,0 +1,22 @@
+"""Closed forms of over-parameterised matrix factorisation (the population limit of sensing)."""
+
+import math
+
+
+def symmetric_limit(k: int, rank: int) -> int:
+    """Limit of L(T) (2 eta T)^2 for X X^T with k > r: the surplus directions obey s' = s (1 - eta s^2), so each adds 1."""
+    return k - rank
+
+
+def one_step_rate(learning_rate: float, beta: float) -> float:
+    """Decay rate of the loss per step after one-step rebalancing, -2 ln(1 - eta beta^2); whatever the initialisation.
+
+    References:
+      Xiong, Ding & Du, ICLR 2024, arXiv:2310.01769, section 5.
+    """
+    return -2 * math.log(1 - learning_rate * beta**2)
+
+
+def asymmetric_rate(learning_rate: float, factor_min: float) -> float:
+    """Decay rate of the loss per step for F G^T, 2 eta sigma_min(F)^2: the surplus part of G decays along F's weakest direction."""
+    return 2 * learning_rate * factor_min**2
