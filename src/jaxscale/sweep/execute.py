@@ -139,7 +139,7 @@ class _Seats:
                 mine = np.flatnonzero(self.device == d)
                 _, first, self.group[mine] = np.unique(whole[mine], return_index=True, return_inverse=True)
                 self.first = np.concatenate([self.first, mine[first]])
-        if n and (self.row.max() >= executable.rows or self.group.max() >= executable.groups):
+        if n and (self.row.max() >= executable.rows or (self.group.max() >= executable.groups and executable.program.shared)):
             raise ValueError(f"{n} lanes do not fit {devices} devices of {executable.rows} rows.")
 
     def lanes(self, lanes: Lanes) -> Lane:

@@ -175,12 +175,17 @@ class Executable:
     devices: tuple[Any, ...]
     width: int
     blocks: int  # capacity per device
-    groups: int  # data rows per device
+    groups: int  # groups of shared disorder per device; unused when every lane has its own
 
     @property
     def rows(self) -> int:
         """Lanes a device can hold."""
         return self.blocks * self.width
+
+    @property
+    def data_rows(self) -> int:
+        """Draws of the disorder a device can hold."""
+        return self.groups if self.program.shared else self.rows
 
     @cached_property
     def sharding(self) -> NamedSharding:
@@ -206,7 +211,7 @@ class Executable:
     def _start(self, lanes, groups, blocks):
         data_shape, state_shape, _ = self.program.shapes
         keys = jnp.zeros((self.rows, 2), jnp.uint32)
-        state, data = _empty(state_shape, self.rows), _empty(data_shape, self.groups)
+        state, data = _empty(state_shape, self.rows), _empty(data_shape, self.data_rows)
         if self.program.shared:
             data = jax.lax.map(self.program.begin_data, groups)
 
@@ -288,7 +293,7 @@ class Executable:
     def _cohort(self):
         data, state, _ = self.program.shapes
         keys = self._many(jax.ShapeDtypeStruct((2,), jnp.uint32), self.rows)
-        return Cohort(self._lanes, keys, self._many(state, self.rows), self._many(data, self.groups))
+        return Cohort(self._lanes, keys, self._many(state, self.rows), self._many(data, self.data_rows))
 
     @property
     def _blocks(self):

@@ -1,0 +1,1 @@
+"""Scaling laws fitted to labelled results, with intervals that say where they come from."""

@@ -1,0 +1,22 @@
+"""Power law with a floor: y = floor + amplitude * x**-exponent."""
+
+from jaxscale.fit.law import Law, Param
+
+
+def shape(x, *, amplitude, exponent, floor):
+    """The formula."""
+    return floor + amplitude * x**-exponent
+
+
+LAW = Law(
+    name="power_floor",
+    shape=shape,
+    params={
+        "amplitude": Param(lower=0, meaning="y - floor at x = 1, in units of y"),
+        "exponent": Param(lower=0.01, upper=8.0, search=(0.05, 4), meaning="decay exponent"),
+        "floor": Param(lower=0, meaning="limit at large x, in units of y"),
+    },
+    linear=("amplitude", "floor"),
+    formula=r"C + A x^{-\beta}",
+    source="Hestness et al. 2017, arXiv:1712.00409",
+)
