@@ -5,9 +5,10 @@
 The twenty names of a user's script; everything else is reached through its module.
 """
 
-from jaxscale.sweep.devices import use_cpu_cores
+from jaxscale.sweep.devices import use_compilation_cache, use_cpu_cores
 
 use_cpu_cores()  # before anything starts the backend
+use_compilation_cache()
 
 from jaxscale.protocol import Model, System, check_model, check_system  # noqa: E402
 from jaxscale.record import record, static  # noqa: E402

@@ -67,7 +67,7 @@ class Rebalanced:
 def rebalance(factors: Factors, beta: jax.Array | float) -> Factors:
     """Factors with the same product and F^T F = beta^2 I. Needs n1 >= k."""
     a, s, b = jnp.linalg.svd(factors.left, full_matrices=False)
-    return Factors(beta * (a @ b), factors.right @ (b.T * (s / beta)) @ b)
+    return Factors(beta * (a @ b), factors.right @ (b.T * (s / beta)[None, :]) @ b)
 
 
 TINY = Rebalanced(

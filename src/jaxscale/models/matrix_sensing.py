@@ -76,7 +76,7 @@ class SymmetricSensing:
         """Operator, target factors and measurements."""
         key_operator, key_target, key_noise = jax.random.split(key, 3)
         scale = jnp.sqrt(_singular_values(self))
-        left = _basis(key_target, self.n, self.rank, self.random_basis) * scale
+        left = _basis(key_target, self.n, self.rank, self.random_basis) * scale[None, :]
         return _measured(self, key_operator, key_noise, left, left)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
@@ -152,8 +152,8 @@ class AsymmetricSensing:
         key_operator, key_target, key_noise = jax.random.split(key, 3)
         key_left, key_right = jax.random.split(key_target)
         scale = jnp.sqrt(_singular_values(self))
-        left = _basis(key_left, self.n1, self.rank, self.random_basis) * scale
-        right = _basis(key_right, self.n2, self.rank, self.random_basis) * scale
+        left = _basis(key_left, self.n1, self.rank, self.random_basis) * scale[None, :]
+        right = _basis(key_right, self.n2, self.rank, self.random_basis) * scale[None, :]
         return _measured(self, key_operator, key_noise, left, right)
 
     def init(self, key: jax.Array, data: Data) -> Factors:

@@ -193,7 +193,7 @@ def _check_load(model):
 
 def _weight(model, rows):
     used = jnp.arange(rows) < jnp.round(model.alpha * model.d)
-    return used / jnp.sum(used)
+    return jnp.where(used, 1 / jnp.sum(used, dtype=jnp.float32), 0)
 
 
 TINY = (

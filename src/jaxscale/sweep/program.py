@@ -276,7 +276,7 @@ class Executable:
         shardings = jax.tree.map(lambda s: NamedSharding(self.sharding.mesh, s), specs)
         with jax.default_matmul_precision(self.program.precision):
             jitted = jax.jit(local, in_shardings=shardings, donate_argnums=donate)
-            return jitted.lower(*shapes).compile()
+            return jitted.lower(*shapes).compile(_compiler_options(self.devices))
 
     def _many(self, tree, rows):
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct((rows * len(self.devices), *s.shape), s.dtype), tree)
@@ -301,6 +301,11 @@ class Executable:
         live = jax.ShapeDtypeStruct((self.width,), bool)
         one = jax.ShapeDtypeStruct((), jnp.int32)
         return Blocks(self._many(one, 1), *(self._many(s, self.blocks) for s in (slot, live, one)))
+
+
+def _compiler_options(devices):
+    """One thread per device on a CPU: the lanes are what is parallel."""
+    return {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" else None
 
 
 def _keys(root, words, seeds):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -230,7 +231,8 @@ class _Bar:
     def __init__(self, total: int, show: bool):
         from tqdm.auto import tqdm
 
-        self.bar = tqdm(total=total, unit="run", disable=not show, delay=2, smoothing=0.1, dynamic_ncols=True,
+        quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules  # a log file wants a line now and then
+        self.bar = tqdm(total=total, unit="run", disable=not show, delay=2, smoothing=0.1, mininterval=15 if quiet else 0.2,
                         bar_format="{l_bar}{bar}| {n:.0f}/{total} runs [{elapsed}<{remaining}{postfix}]")  # fmt: skip
         self.base, self.steps, self.began = 0, 0, time.perf_counter()
 
