@@ -1,0 +1,1 @@
+"""Matplotlib figures, one call each. Needs the `plot` extra."""

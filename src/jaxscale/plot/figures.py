@@ -1,0 +1,147 @@
+"""Figures people put in papers: a phase diagram with its boundary band, curves with a fit and its band, local slopes.
+
+Every function takes `axes` and returns them; without, it makes a figure. Colours come from colour-blind safe maps.
+"""
+
+from typing import Any
+
+import numpy as np
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
+
+
+def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.6, 3.5)) -> tuple[Any, Any]:
+    """A figure and its axes.
+
+    Raises:
+      ModuleNotFoundError: matplotlib is missing; the message has the pip line.
+    """
+    try:
+        from matplotlib.figure import Figure  # no pyplot: nothing global, nothing to close
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("figures need matplotlib, which is missing. Install it with: pip install 'jaxscale[plot]'") from error
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns)
+
+
+def phase_diagram(
+    data: Any, *, x: str, y: str, band: Any = None, axes: Any = None, log: str = "xy", log_colour: bool = False, title: str = ""
+) -> Any:
+    """A heat map over two control parameters, with a boundary and its band.
+
+    Args:
+      data: DataArray with dims (x, y) in any order: average over seeds first.
+      x: horizontal axis.
+      y: vertical axis.
+      band: Dataset from `jaxscale.phase.boundary` along `y`, over `x`.
+      axes: matplotlib axes.
+      log: which of "x", "y" are logarithmic.
+      log_colour: colour by the logarithm.
+      title: of the axes.
+    """
+    axes = axes if axes is not None else new_axes()[1]
+    from matplotlib.colors import LogNorm
+
+    values = np.asarray(data.transpose(y, x).values, np.float64)
+    xs, ys = np.asarray(data[x].values, np.float64), np.asarray(data[y].values, np.float64)
+    norm = LogNorm() if log_colour else None
+    if log_colour:
+        values = np.where(values > 0, values, np.nan)
+    mesh = axes.pcolormesh(_edges(xs, "x" in log), _edges(ys, "y" in log), values, cmap="cividis", norm=norm)
+    axes.figure.colorbar(mesh, ax=axes, label=_label(data))
+    if band is not None:
+        known = np.isfinite(band["position"].values)
+        at = band[x].values[known]
+        axes.fill_between(at, band["low"].values[known], band["high"].values[known], color="white", alpha=0.45, lw=0)
+        axes.plot(at, band["position"].values[known], color="white", lw=2)
+        axes.plot(at, band["position"].values[known], color="black", lw=0.8)
+    _finish(axes, x, y, log, title)
+    return axes
+
+
+def curves(
+    data: Any, *, x: str, over: str = "seed", hue: str | None = None, fits: Any = (), axes: Any = None, log: str = "xy", title: str = ""
+) -> Any:
+    """Means over seeds with standard errors, and fitted laws with their 95 % bands.
+
+    Args:
+      data: DataArray with dims x, `over` and, if given, `hue`.
+      x: horizontal axis.
+      over: dimension averaged over.
+      hue: one curve per value of this dimension.
+      fits: one `Fit` per curve, or fewer.
+      axes: matplotlib axes.
+      log: which of "x", "y" are logarithmic.
+      title: of the axes.
+    """
+    axes = axes if axes is not None else new_axes()[1]
+    parts = [(None, data)] if hue is None else [(value, data.sel({hue: value})) for value in data[hue].values]
+    for i, (value, part) in enumerate(parts):
+        colour = COLOURS[i % len(COLOURS)]
+        mean = part.mean(over) if over in part.dims else part
+        error = part.std(over) / np.sqrt(part.sizes[over]) if over in part.dims else None
+        axes.errorbar(
+            mean[x], mean, None if error is None else error, fmt="o", ms=3.5, lw=1, color=colour,
+            label=None if value is None else f"{hue} = {_number(value)}",
+        )  # fmt: skip
+    for i, fit in enumerate(fits):
+        grid = np.geomspace(fit.x.min(), fit.x.max(), 200)
+        middle, low, high = fit.predict(grid)
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(grid, middle, lw=1.2, color=colour, label=f"{fit.law.exponent} {fit[fit.law.exponent]}")
+        axes.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
+    if hue is not None or fits:
+        axes.legend(fontsize=7, frameon=False)
+    _finish(axes, x, _label(data), log, title)
+    return axes
+
+
+def slopes(table: Any, *, x: str, expected: float | None = None, label: str = "", axes: Any = None) -> Any:
+    """Local slopes with error bars, and the value they should drift to.
+
+    Args:
+      table: Dataset from `jaxscale.fit.local_slopes`.
+      x: its axis.
+      expected: horizontal line.
+      label: of the curve.
+      axes: matplotlib axes.
+    """
+    axes = axes if axes is not None else new_axes()[1]
+    line = axes.errorbar(table[x], table["slope"], table["error"], fmt="o-", ms=3.5, lw=1, label=label or None)
+    if expected is not None:
+        axes.axhline(expected, ls="--", lw=0.9, color=line[0].get_color())
+    if label:
+        axes.legend(fontsize=7, frameon=False)
+    _finish(axes, x, "local slope", "x", "")
+    return axes
+
+
+def _edges(centres, log):
+    """Cell edges half-way between centres, in the logarithm when asked."""
+    c = np.log(centres) if log else centres
+    if len(c) == 1:
+        edges = np.array([c[0] - 0.5, c[0] + 0.5])
+    else:
+        middle = (c[1:] + c[:-1]) / 2
+        edges = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])
+    return np.exp(edges) if log else edges
+
+
+def _finish(axes, x, y, log, title):
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+    if title:
+        axes.set_title(title, fontsize=9)
+
+
+def _label(data):
+    unit = data.attrs.get("units", "")
+    return f"{data.name or ''} ({unit})" if unit and unit != "1" else str(data.name or "")
+
+
+def _number(value):
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)

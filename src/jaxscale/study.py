@@ -1,0 +1,171 @@
+"""What a study is: a question put to a simulation, and a judgement. One file in `studies/` holds one, called `STUDY`."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxscale.sweep.plan import Plan, plan
+from jaxscale.sweep.run import sweep
+from jaxscale.sweep.store import write_atomic
+
+MET, NOT_MET, NOT_TESTED = "met", "not met", "not tested at this scale"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A measured number with its standard error."""
+
+    value: float
+    error: float = 0.0
+    note: str = ""
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        if not self.error:
+            return f"{self.value:.4g}{note}"
+        digits = max(0, min(8, 1 - math.floor(math.log10(self.error))))
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}{note}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A number to meet.
+
+    Attributes:
+      name: key of the measurement.
+      says: the claim in words.
+      low: smallest value that meets it.
+      high: largest.
+      where: place in the paper, or "derived".
+    """
+
+    name: str
+    says: str
+    low: float
+    high: float
+    where: str
+
+    def verdict(self, found: Found | None) -> str:
+        """met, not met, or not tested at this scale. A NaN is not met."""
+        if found is None:
+            return NOT_TESTED
+        return MET if self.low <= found.value <= self.high else NOT_MET
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One paper, one question.
+
+    Attributes:
+      name: as in the file name.
+      question: what is asked.
+      paper: the reference.
+      experiments: {name: function of the axes giving a system}.
+      scales: {"smoke" | "laptop" | "accelerator": {experiment name: arguments of `sweep`}}.
+      measure: {experiment name: Dataset} -> {name: Found}; a name left out is not tested at this scale. What no claim
+        names is reported without a verdict.
+      draw: ({experiment name: Dataset}, measured) -> {figure name: matplotlib figure}.
+      claims: numbers to meet.
+    """
+
+    name: str
+    question: str
+    paper: str
+    experiments: Mapping[str, Callable[..., Any]]
+    scales: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    measure: Callable[[Mapping[str, Any]], dict[str, Found]]
+    draw: Callable[[Mapping[str, Any], dict[str, Found]], dict[str, Any]]
+    claims: tuple[Claim, ...]
+
+    def plan(self, scale: str) -> dict[str, Plan]:
+        """The plan of every sweep at a scale."""
+        return {name: plan(self.experiments[name], **arguments) for name, arguments in self.at(scale).items()}
+
+    def at(self, scale: str) -> Mapping[str, Mapping[str, Any]]:
+        """The sweeps of a scale.
+
+        Raises:
+          ValueError: unknown scale.
+        """
+        if scale not in self.scales:
+            raise ValueError(f"study '{self.name}' has no scale '{scale}'; choose from {list(self.scales)}.")
+        return self.scales[scale]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a study found. Print it."""
+
+    study: Study
+    scale: str
+    runs: dict[str, Any]
+    found: dict[str, Found]
+    figures: tuple[Path, ...]
+    seconds: float
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """{claim name: verdict}."""
+        return {claim.name: claim.verdict(self.found.get(claim.name)) for claim in self.study.claims}
+
+    def __str__(self) -> str:
+        lines = [f"{self.study.name}: {self.study.question}", f"  {self.study.paper}", f"  scale {self.scale}, {self.seconds:.0f} s", ""]
+        rows = [("claimed", "range", "found", "verdict")]
+        for claim in self.study.claims:
+            found = self.found.get(claim.name)
+            rows.append((claim.says, _range(claim), str(found) if found else "-", claim.verdict(found)))
+        claimed = {claim.name for claim in self.study.claims}
+        rows += [(name, "-", str(found), "no claim") for name, found in self.found.items() if name not in claimed]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines += ["", *(f"  figure: {path}" for path in self.figures)]
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """Machine-readable claims and measurements."""
+        claims = [
+            {"name": c.name, "says": c.says, "low": c.low, "high": c.high, "where": c.where, "verdict": self.verdicts[c.name]}
+            for c in self.study.claims
+        ]
+        found = {name: {"value": f.value, "error": f.error, "note": f.note} for name, f in self.found.items()}
+        return json.dumps({"study": self.study.name, "scale": self.scale, "claims": claims, "found": found}, indent=1)
+
+
+def run_study(study: Study, scale: str, *, out: str | Path | None = None, draw: bool = True, progress: bool = True) -> Report:
+    """Simulate, measure, judge and draw.
+
+    Args:
+      study: what to run.
+      scale: "smoke" (seconds), "laptop" (minutes) or "accelerator".
+      out: folder for stores, figures and claims.json; running again resumes. None keeps everything in memory and
+        draws nothing.
+      draw: write the figures; needs the `plot` extra.
+      progress: show bars.
+    """
+    began = time.perf_counter()
+    folder = Path(out) if out is not None else None
+    runs = {}
+    for name, arguments in study.at(scale).items():
+        store = folder / f"{scale}-{name}" if folder else None
+        runs[name] = sweep(study.experiments[name], **arguments, store=store, progress=progress)
+    found = study.measure(runs)
+    figures = []
+    if folder and draw:
+        for name, figure in study.draw(runs, found).items():
+            path = folder / f"{scale}-{name}.png"
+            figure.savefig(path, dpi=150, bbox_inches="tight")
+            figures.append(path)
+    report = Report(study, scale, runs, found, tuple(figures), time.perf_counter() - began)
+    if folder:
+        write_atomic(folder / f"{scale}-claims.json", report.json().encode())
+    return report
+
+
+def _range(claim: Claim) -> str:
+    if math.isinf(claim.high):
+        return f">= {claim.low:.4g}"
+    return f"<= {claim.high:.4g}" if math.isinf(claim.low) else f"{claim.low:.4g} .. {claim.high:.4g}"
