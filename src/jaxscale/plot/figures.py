@@ -60,7 +60,8 @@ def phase_diagram(
 
 
 def curves(
-    data: Any, *, x: str, over: str = "seed", hue: str | None = None, fits: Any = (), axes: Any = None, log: str = "xy", title: str = ""
+    data: Any, *, x: str, over: str = "seed", hue: str | None = None, fits: Any = (), axes: Any = None, log: str = "xy", title: str = "",
+    colour: int = 0,
 ) -> Any:
     """Means over seeds with standard errors, and fitted laws with their 95 % bands.
 
@@ -73,23 +74,24 @@ def curves(
       axes: matplotlib axes.
       log: which of "x", "y" are logarithmic.
       title: of the axes.
+      colour: index of the first colour.
     """
     axes = axes if axes is not None else new_axes()[1]
     parts = [(None, data)] if hue is None else [(value, data.sel({hue: value})) for value in data[hue].values]
     for i, (value, part) in enumerate(parts):
-        colour = COLOURS[i % len(COLOURS)]
+        shade = COLOURS[(colour + i) % len(COLOURS)]
         mean = part.mean(over) if over in part.dims else part
         error = part.std(over) / np.sqrt(part.sizes[over]) if over in part.dims else None
         axes.errorbar(
-            mean[x], mean, None if error is None else error, fmt="o", ms=3.5, lw=1, color=colour,
+            mean[x], mean, None if error is None else error, fmt="o", ms=3.5, lw=1, color=shade,
             label=None if value is None else f"{hue} = {_number(value)}",
         )  # fmt: skip
     for i, fit in enumerate(fits):
         grid = np.geomspace(fit.x.min(), fit.x.max(), 200)
         middle, low, high = fit.predict(grid)
-        colour = COLOURS[i % len(COLOURS)]
-        axes.plot(grid, middle, lw=1.2, color=colour, label=f"{fit.law.exponent} {fit[fit.law.exponent]}")
-        axes.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
+        shade = COLOURS[(colour + i) % len(COLOURS)]
+        axes.plot(grid, middle, lw=1.2, color=shade, label=f"{fit.law.exponent} {fit[fit.law.exponent]}")
+        axes.fill_between(grid, low, high, color=shade, alpha=0.2, lw=0)
     if hue is not None or fits:
         axes.legend(fontsize=7, frameon=False)
     _finish(axes, x, _label(data), log, title)

@@ -118,7 +118,7 @@ def measure(runs):
         constants = error.sel(k=surplus).isel(time=-1) * (2 * 0.1 * last) ** 2
         ratio = np.array([constants.sel(k=k).values / symmetric_limit(k, RANK) for k in surplus])
         worst = np.abs(ratio.mean(1) - 1).argmax()
-        found["constant"] = Found(ratio.mean(1)[worst], ratio.std(1, ddof=1)[worst] / np.sqrt(ratio.shape[1]), f"worst of k={surplus}")
+        found["constant"] = Found(ratio.mean(1)[worst], ratio.std(1, ddof=1)[worst] / np.sqrt(ratio.shape[1]), f"worst of k = {[int(k) for k in surplus]}")
         found["slope"] = _slope(error.sel(k=surplus[1]))
         found["exact_rank"] = Found(float(error.sel(k=RANK).isel(time=-1).max()), note="float32 floor")
     if "sensing" in runs:
@@ -131,7 +131,7 @@ def measure(runs):
         steps = runs["asymmetric"]["steps"].isel(time=-1).sel(k=5)
         done = runs["asymmetric"]["stopped"].isel(time=-1).sel(k=5)
         median = steps.where(done, np.inf).median("seed")
-        best = int(median.argmin())
+        best = int(np.argmin(median.values))
         found["interior_optimum"] = Found(float(median["alpha"][best] ** 2 * 50), note=f"fastest alpha {float(median['alpha'][best]):.2g}")
         ends = min(float(median[0]), float(median[-1])) / float(median[best])
         found["optimum_depth"] = Found(ends, note="slower end over the optimum, steps")

@@ -1,0 +1,223 @@
+"""When does SGD noise change what is learned? The (B, eta) plane of the perceptron, and the same question on real digits.
+
+Three regimes: gradient descent (v set by the margin), noise-dominated (v ~ T), first-step-dominated (v ~ eta). Their
+boundaries are a critical temperature T_c and a critical batch B*, and both move with the number of points P.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.dynamics.chain import PopulationChain
+from jaxscale.dynamics.events import PerceptronEvents
+from jaxscale.dynamics.sgd import Sgd
+from jaxscale.dynamics.until import Until, fitted
+from jaxscale.fit.fit import fit
+from jaxscale.fit.laws import power
+from jaxscale.models.mlp import Mlp
+from jaxscale.models.perceptron import Perceptron
+from jaxscale.phase.boundary import boundary
+from jaxscale.plot import figures
+from jaxscale.simulate import log_times
+from jaxscale.study import Claim, Found, Study
+from jaxscale.theory.perceptron import exponents, first_step_norm
+
+D = 32
+PLANE_POINTS = 512
+MOST_POINTS = 1024
+NOISE_RATE, PLATEAU_RATE, FIRST_RATE = 200.0, 4.0, 4000.0  # deep inside each regime
+NOISE, PLATEAU, FIRST_STEP = 0, 1, 2  # the corners, as values of a traced axis: one program serves all three
+
+
+def perceptron(points, most, chi):
+    """The margin perceptron with `points` of at most `most` rows."""
+    return Perceptron(d=D, alpha=points / D, alpha_max=most / D, chi=float(chi))
+
+
+def plane(batch, learning_rate, *, chi):
+    """One cell of the (B, eta) plane."""
+    return PerceptronEvents(model=perceptron(PLANE_POINTS, PLANE_POINTS, chi), temperature=learning_rate / batch, batch=batch)
+
+
+def scaling(points, *, chi):
+    """Noise-dominated corner, B = 1 at T = 100: how the solution moves with P."""
+    return PerceptronEvents(model=perceptron(points, MOST_POINTS, chi), temperature=100.0, single=True)
+
+
+def corners(points, corner, *, chi):
+    """The three corners of the plane, whose ratios are T_c and B*."""
+    batch = jnp.where(corner == NOISE, 1, points)
+    eta = jnp.where(corner == NOISE, NOISE_RATE, jnp.where(corner == PLATEAU, PLATEAU_RATE, FIRST_RATE))
+    return PerceptronEvents(model=perceptron(points, 512, chi), temperature=eta / batch, batch=batch)
+
+
+def chain(points):
+    """The two-variable population limit."""
+    return PopulationChain(d=128, points=points, chi=1)
+
+
+def digits(temperature, points):
+    """Minibatch SGD of a lazy network on the parity of real 8x8 digits, until every training point is fitted."""
+    model = Mlp(p=512, points=points, alpha=1024.0, width=64, depth=1, test=512)
+    return Until(system=Sgd(model=model, temperature=temperature, batch=16), when=fitted, every=8)
+
+
+EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "chain": chain, "digits": digits}
+
+BATCHES, RATES = 2.0 ** np.arange(10), 2.0 ** np.arange(2, 13)
+POINTS = [64, 128, 256, 512]
+CORNERS = [NOISE, PLATEAU, FIRST_STEP]
+LONG = log_times(200_000, per_decade=4)
+SCALES = {
+    "smoke": {
+        "plane": dict(grid={"batch": BATCHES[::3], "learning_rate": RATES[::3]}, static={"chi": (1,)}, seeds=4, times=LONG),
+        "chain": dict(grid={"points": [128.0, 512.0, 2048.0]}, seeds=8, times=LONG),
+    },
+    "laptop": {
+        "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static={"chi": (0, 1)}, seeds=4, times=LONG),
+        "scaling": dict(grid={"points": [*POINTS, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=64, times=LONG),
+        "corners": dict(grid={"points": POINTS, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=24, times=LONG),
+        "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
+        "digits": dict(grid={"temperature": 4.0 ** np.arange(-6, 3), "points": POINTS}, seeds=8, times=log_times(20_000, per_decade=4)),
+    },
+    "accelerator": {
+        "plane": dict(grid={"batch": BATCHES, "learning_rate": 2.0 ** np.arange(-2, 13)}, static={"chi": (0, 1)}, seeds=256, times=LONG),
+        "scaling": dict(grid={"points": [*POINTS, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
+        "corners": dict(grid={"points": POINTS, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
+        "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
+        "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),
+    },
+}  # fmt: skip
+
+
+def final(runs, name):
+    """An observable at the last step, NaN where the run is censored: it never counts as finished."""
+    last = runs.isel(time=-1)
+    return last[name].where(last["stopped"])
+
+
+def measure(runs):
+    """Every claim below, from the labelled runs."""
+    found = _plane(runs["plane"])
+    if "scaling" in runs:
+        for chi in (0, 1):
+            grown = final(runs["scaling"], "lambda").sel(chi=chi, points=slice(256, None))
+            found[f"lambda_{chi}"] = _exponent(grown, "upper half of P")
+    chain_lambda = final(runs["chain"], "lambda")
+    if chain_lambda.sizes["points"] > 3:
+        found["chain"] = _exponent(chain_lambda)
+    if "corners" in runs:
+        found |= _corners(final(runs["corners"], "norm"))
+    if "digits" in runs:
+        found |= _digits(final(runs["digits"], "norm"))
+    return found
+
+
+def _exponent(data, note="", x="points"):
+    """Growth exponent of the mean over seeds, with its bootstrap error."""
+    fitted = fit(power.LAW, data, x=x)
+    return Found(-fitted["exponent"].value, fitted["exponent"].seeds, "; ".join(filter(None, [note, *fitted.reasons])))
+
+
+def _plane(runs):
+    found = {}
+    norm = final(runs, "norm")
+    for chi in (int(c) for c in norm["chi"].values):
+        cells = norm.sel(chi=chi)
+        found[f"censored_{chi}"] = Found(float(cells.isnull().mean()), note="share of runs, left out")
+        corner = cells.isel(batch=-1, learning_rate=-1) / cells["learning_rate"][-1]
+        if int(cells["batch"][-1]) >= PLANE_POINTS:
+            exact = first_step_norm(D, PLANE_POINTS, chi)
+            found[f"first_step_{chi}"] = Found(float(corner.mean()) / exact, float(corner.std()) / exact / len(corner) ** 0.5, "over exact")
+        spread = _spread_on_temperature(cells.mean("seed").sel(batch=slice(None, 16)))
+        found[f"collapse_{chi}"] = Found(spread, note="rms spread of ln |v| over B <= 16 at equal T")
+    return found
+
+
+def _spread_on_temperature(mean):
+    """Root mean square deviation of ln |v| from its average over all (B, eta) with the same T."""
+    log, temperature = np.log(mean.values), np.log2(mean["learning_rate"].values[None, :] / mean["batch"].values[:, None])
+    groups = [log[np.isclose(temperature, t)] for t in np.unique(temperature.round())]
+    deviations = [group - group.mean() for group in groups if len(group) > 1]
+    return float(np.sqrt(np.mean(np.concatenate(deviations) ** 2)))
+
+
+def _corners(norm):
+    """T_c = plateau / (|v| / T) and B* = (|v| / T) / (|v| / eta), seed by seed, and their exponents in P."""
+    found = {}
+    for chi in (0, 1):
+        noise, plateau, first = (norm.sel(chi=chi, corner=corner) for corner in (NOISE, PLATEAU, FIRST_STEP))
+        found[f"critical_temperature_{chi}"] = _exponent(plateau / (noise / NOISE_RATE), "T_c / kappa against P")
+        batch = _exponent((noise / NOISE_RATE) / (first / FIRST_RATE), "times 1 + chi")
+        found[f"critical_batch_{chi}"] = Found(batch.value * (1 + chi), batch.error * (1 + chi), batch.note)
+    return found
+
+
+def critical_temperature(norm):
+    """Where |w - w0| reaches twice its low-temperature value, per P, with a band over seeds."""
+    return boundary(norm / norm.isel(temperature=0).mean("seed"), along="temperature", level=2.0, scale="log")
+
+
+def _digits(norm):
+    hot = norm.isel(temperature=slice(-4, None))
+    found = {"digits_censored": Found(float(norm.isnull().mean()), note="share of runs, left out")}
+    most = int(norm["points"][-1])
+    found["digits_delta"] = _exponent(hot.sel(points=most), f"|w - w0| ~ T^delta, P = {most}", x="temperature")
+    found["digits_gamma"] = _exponent(hot.isel(temperature=-1), "|w - w0| ~ P^gamma, hottest T")
+    line = critical_temperature(norm)
+    if np.isfinite(line["low"]).all():
+        slope, spread = np.polyfit(np.log(line["points"]), np.log(line["position"]), 1, cov=True)
+        found["digits_critical_temperature"] = Found(slope[0], spread[0, 0] ** 0.5, "T_c ~ P^-a: this is -a; error of the line")
+    return found
+
+
+def draw(runs, found):
+    """The (B, eta) planes with the onset of noise, the exponents, and the digits."""
+    plane = final(runs["plane"], "norm")
+    chis = [int(c) for c in plane["chi"].values]
+    figure, axes = figures.new_axes(1, len(chis) + 1)
+    for panel, chi in zip(axes, chis):
+        cells = plane.sel(chi=chi)
+        calm = float(cells.isel(learning_rate=0, batch=-1).mean())
+        onset = boundary(cells, along="learning_rate", level=2 * calm, scale="log")
+        title = f"perceptron, chi = {chi}, P = {PLANE_POINTS}; line: twice the GD value"
+        figures.phase_diagram(cells.mean("seed", keep_attrs=True), x="batch", y="learning_rate", band=onset, axes=panel, log_colour=True, title=title)
+    source = "scaling" if "scaling" in runs else "chain"
+    data = final(runs[source], "lambda")
+    parts = [data.sel(chi=chi) for chi in (0, 1)] if source == "scaling" else [data]
+    for i, part in enumerate(parts):
+        fits = [fit(power.LAW, part.sel(points=slice(256, None)), x="points")] if source == "scaling" else []
+        figures.curves(part, x="points", fits=fits, axes=axes[-1], title="signal over noise, noise-dominated", colour=i)
+    drawn = {"plane": figure}
+    if "digits" in runs:
+        norm = final(runs["digits"], "norm")
+        figure, axes = figures.new_axes(1, 2)
+        band = critical_temperature(norm)
+        figures.phase_diagram(norm.mean("seed", keep_attrs=True), x="points", y="temperature", band=band, axes=axes[0], log_colour=True,
+                              title="8x8 digits, lazy network; line: T_c")  # fmt: skip
+        figures.curves(norm, x="temperature", hue="points", axes=axes[1], title="|w - w0| against T")
+        drawn["digits"] = figure
+    return drawn
+
+
+def _claims():
+    source = "Sclocchi & Wyart 2024"
+    for chi in (0, 1):
+        law = exponents(chi)
+        yield Claim(f"first_step_{chi}", f"chi = {chi}: large-batch, large-rate corner is the first step alone", 0.97, 1.03, "derived, exact")
+        yield Claim(f"collapse_{chi}", f"chi = {chi}: |v| depends on eta / B alone for B <= 16", 0, 0.15, f"{source}, abstract")
+        yield Claim(f"lambda_{chi}", f"chi = {chi}: lambda ~ P^(1 / (1 + chi))", law["lambda"] - 0.04, law["lambda"] + 0.04, f"{source}, scaling argument")
+        yield Claim(f"critical_temperature_{chi}", f"chi = {chi}: T_c / kappa does not depend on P", -0.12, 0.12, "derived")
+        yield Claim(f"critical_batch_{chi}", f"chi = {chi}: B* ~ P^(1 / (1 + chi)), exponent times 1 + chi", 0.8, 1.05, f"{source}, abstract")
+    yield Claim("chain", "population chain, chi = 1: lambda ~ P^0.5", 0.48, 0.52, f"{source}, scaling argument")
+
+
+STUDY = Study(
+    name="sgd_noise",
+    question="where in the (batch, learning rate) plane does SGD noise change what is learned, and how does that move with P?",
+    paper="Sclocchi, Geiger & Wyart, ICML 2023, arXiv:2301.13703; Sclocchi & Wyart, PNAS 2024, arXiv:2309.10688",
+    experiments=EXPERIMENTS,
+    scales=SCALES,
+    measure=measure,
+    draw=draw,
+    claims=tuple(_claims()),
+)
