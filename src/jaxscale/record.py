@@ -20,7 +20,7 @@ def static(**options: Any) -> Any:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static, dataclasses.field))
 def record(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen keyword-only dataclass and a pytree.
+    """Make `cls` a frozen keyword-only dataclass and a pytree. The first field may be given by position: `Until(system, ...)`.
 
     Raises:
       TypeError: on construction, when a static field is given a traced value or an array.
@@ -31,8 +31,10 @@ def record(cls: type[T]) -> type[T]:
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
     build = cls.__init__
 
-    def __init__(self, **values):
-        build(self, **values)
+    def __init__(self, *first, **values):
+        if len(first) > min(len(fields), 1):
+            raise TypeError(f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}.")
+        build(self, **dict(zip((f.name for f in fields), first)), **values)
         for name in fixed:
             object.__setattr__(self, name, _plain(cls, name, getattr(self, name)))
 

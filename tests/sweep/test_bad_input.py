@@ -45,7 +45,9 @@ def walk(rate, d=2):
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles(monkeypatch):
-    monkeypatch.setattr(Executable, "_compile", lambda *a, **k: pytest.fail("compiled before the arguments were checked"))
+    monkeypatch.setattr(
+        Executable, "_compile", lambda *a, **k: pytest.fail("compiled before the arguments were checked")
+    )
 
 
 def refuse(error, match, experiment=walk, **changes):
@@ -67,7 +69,17 @@ def refuse(error, match, experiment=walk, **changes):
         ({"rate": [0.5, np.inf]}, ValueError, r"grid\['rate'\] must be finite; got inf"),
         ({"rate": [0.5, 2.0]}, ValueError, r"(?s)Walk\.rate must not exceed 1; got 2.*the grid point {'rate': 2.0}"),
     ],
-    ids=["unknown axis", "traced static", "empty", "matrix", "repeated", "repeated in 32 bits", "text", "infinite", "corner"],
+    ids=[
+        "unknown axis",
+        "traced static",
+        "empty",
+        "matrix",
+        "repeated",
+        "repeated in 32 bits",
+        "text",
+        "infinite",
+        "corner",
+    ],
 )
 def test_grid(grid, error, match):
     refuse(error, match, grid=grid)
@@ -134,11 +146,18 @@ def test_width(width):
 
 
 def test_share_of_an_unknown_axis():
-    refuse(ValueError, r"share names 'alpha', which is no axis.*choose from \['rate', 'd'\]", share=("alpha",), static={"d": [2]})
+    refuse(
+        ValueError,
+        r"share names 'alpha', which is no axis.*choose from \['rate', 'd'\]",
+        share=("alpha",),
+        static={"d": [2]},
+    )
 
 
 def test_observable_that_is_no_scalar():
-    refuse(ValueError, r"observable 'state' must be a scalar; got shape \(2,\)\. Reduce it", lambda rate: Vector(rate=rate))
+    refuse(
+        ValueError, r"observable 'state' must be a scalar; got shape \(2,\)\. Reduce it", lambda rate: Vector(rate=rate)
+    )
 
 
 def test_plan_refuses_too():
@@ -146,8 +165,8 @@ def test_plan_refuses_too():
         js.plan(walk, grid={"rate": []}, times=[0, 3])
 
 
-# engine bugs: what is cast to 32 bits is not checked to fit (2**31 becomes -2**31 and 1e39 becomes inf), and an axis that
-# has the name of an observable fails in xarray, after everything has run
+# engine bugs: what is cast to 32 bits is not checked to fit (2**31 becomes -2**31 and 1e39 becomes inf), and an axis
+# that has the name of an observable fails in xarray, after everything has run
 @pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="values beyond 32 bits wrap silently")
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("value", [-(2**31) - 1, -1e39])

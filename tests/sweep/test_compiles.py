@@ -60,7 +60,9 @@ def compiled(monkeypatch):
     """Names of the programs compiled from here on, nothing being there yet."""
     names, build = [], Executable._compile
     monkeypatch.setattr(plan, "_COMPILED", {})
-    monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
+    monkeypatch.setattr(
+        Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k)
+    )
     return names
 
 
@@ -123,8 +125,8 @@ def test_plan_counts_crossed_seeds():
     assert js.plan(walk, grid={"rate": [0.1]}, seeds={"data": 2, "init": 3}, **COMMON).lanes == 6
 
 
-# engine bugs: compiled programs are looked up by Program.fingerprint, which hashes the printed jaxpr. Names of observables
-# and of axes are not in it, nor are arrays captured by a function that is jitted itself.
+# engine bugs: compiled programs are looked up by Program.fingerprint, which hashes the printed jaxpr. Names of
+# observables and of axes are not in it, nor are arrays captured by a function that is jitted itself.
 @pytest.mark.xfail(strict=True, reason="a program is reused with the observables' old names")
 def test_renamed_observable(compiled):
     run()

@@ -196,7 +196,9 @@ def test_crossed_resume(crossed, tmp_path):
 
 # engine bug: Request.executable cuts `groups` to `blocks`, and _run_bucket then sizes the cohort for more groups and
 # blocks than were compiled (ValueError "do not fit" or IndexError in _Seats.blocks)
-@pytest.mark.xfail(strict=True, raises=(ValueError, IndexError), reason="crossed seeds with little memory overflow the seats")
+@pytest.mark.xfail(
+    strict=True, raises=(ValueError, IndexError), reason="crossed seeds with little memory overflow the seats"
+)
 @pytest.mark.parametrize("memory", [1, 1000])
 def test_crossed_blocks_in_flight(crossed, memory):
     assert run(**CROSSED, memory=memory).equals(crossed)

@@ -6,7 +6,9 @@ import pytest
 from jaxscale.simulate import check_times, log_times
 
 
-@pytest.mark.parametrize("last, first, per_decade", [(1, 1, 10), (7, 7, 3), (1000, 1, 10), (10**6, 50, 4), (2**31 - 1, 1, 20)])
+@pytest.mark.parametrize(
+    "last, first, per_decade", [(1, 1, 10), (7, 7, 3), (1000, 1, 10), (10**6, 50, 4), (2**31 - 1, 1, 20)]
+)
 def test_log_times(last, first, per_decade):
     times = log_times(last, first=first, per_decade=per_decade)
     assert times[0] == 0 and times[1] == first and times[-1] == last
@@ -26,7 +28,9 @@ def test_log_times_refuses(first, last):
         log_times(last, first=first)
 
 
-@pytest.mark.parametrize("times", [5, [5], (0, 5), range(0, 6, 5), np.array([0.0, 5.0], np.float32), np.uint8([0, 5])], ids=repr)
+@pytest.mark.parametrize(
+    "times", [5, [5], (0, 5), range(0, 6, 5), np.array([0.0, 5.0], np.float32), np.uint8([0, 5])], ids=repr
+)
 def test_check_times_takes(times):
     steps = check_times(times)
     assert steps.dtype == np.int64 and steps.ndim == 1 and steps[-1] == 5

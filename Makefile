@@ -1,0 +1,52 @@
+# Needs Python >= 3.11, pip and make, nothing else. PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+COLAB ?= .venv-colab
+RUN = $(VENV)/bin/python
+JOBS ?= 2
+
+.PHONY: demo test slow lint types test-colab bench notebooks clean
+
+# The (B, eta) diagram of SGD noise with its exponents, then the same question on real digits.
+demo: $(VENV)/.ready
+	$(VENV)/bin/jaxscale run sgd_noise --scale laptop --out runs/demo --resume
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest -n $(JOBS)
+
+slow: $(VENV)/.ready
+	$(RUN) -m pytest -n $(JOBS) -m slow
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+
+types: $(VENV)/.ready
+	$(VENV)/bin/mypy
+
+# The smoke tests with the versions Colab ships.
+test-colab: $(COLAB)/.ready
+	$(COLAB)/bin/python -m pytest -n $(JOBS) -m smoke
+
+bench: $(VENV)/.ready
+	$(RUN) benchmarks/perceptron.py
+	$(RUN) benchmarks/sensing.py
+
+# Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
+notebooks: $(VENV)/.ready
+	$(VENV)/bin/jupytext --to ipynb notebooks/*.py
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(COLAB)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(COLAB)
+	$(COLAB)/bin/python -m pip install --quiet --upgrade pip
+	$(COLAB)/bin/python -m pip install --quiet 'jax==0.7.2' 'jaxlib==0.7.2' 'flax==0.11.2' 'optax==0.2.8' 'chex==0.1.90' \
+	  'numpy==2.1.3' pytest pytest-xdist --editable '.[plot,data]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(COLAB) runs

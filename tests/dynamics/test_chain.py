@@ -1,0 +1,81 @@
+"""The population chain: its closed forms, and the stationary noise that theory gives it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from assertions import assert_mean
+
+from jaxscale.data.margin import along_teacher
+from jaxscale.dynamics.chain import PopulationChain, _tail_quantile
+from jaxscale.record import check
+from jaxscale.theory.perceptron import stationary_noise, tail_constant, unfitted_fraction
+
+
+@pytest.mark.parametrize("chi", [0, 1])
+@pytest.mark.parametrize("ratio", [0.0, 0.6, 3.0])
+def test_unfitted_fraction_is_the_share_of_points_on_the_wrong_side(chi, ratio):
+    key_along, key_across = jax.random.split(jax.random.key(0))
+    along, across = np.asarray(along_teacher(key_along, 40_000, chi)), np.asarray(jax.random.normal(key_across, (40_000,)))
+    assert_mean(across > ratio * along, float(unfitted_fraction(jnp.float32(ratio), chi)), precision=0.003)
+
+
+@pytest.mark.parametrize("chi", [0, 1])
+def test_unfitted_fraction_has_its_tail_constant_and_falls(chi):
+    ratio = jnp.geomspace(1e-2, 1e6, 100)
+    fraction = np.asarray(unfitted_fraction(ratio, chi), np.float64)
+    assert np.all(np.diff(fraction) < 0) and fraction[0] < 0.5
+    np.testing.assert_allclose(fraction[-1] * 1e6 ** (1 + chi), tail_constant(chi), rtol=1e-4)
+
+
+@pytest.mark.parametrize("chi", [0, 1])
+def test_tail_quantile_inverts_the_unfitted_fraction(chi):
+    ratio = jnp.geomspace(0.1, 1e4, 60)
+    np.testing.assert_allclose(_tail_quantile(unfitted_fraction(ratio, chi), chi), ratio, rtol=2e-4)
+
+
+@pytest.mark.parametrize("chi", [0, 1])
+def test_noise_is_stationary_where_theory_puts_it(chi):
+    """Its mean over updates is exact once the signal is large: the drift of |v_perp|^2 vanishes there."""
+    system = PopulationChain(d=8, points=1e30, temperature=2.0, chi=chi)
+
+    @jax.jit
+    @jax.vmap
+    def run(key):
+        start = system.init(key, ())._replace(signal=jnp.array(1e4))
+
+        def step(state, t):
+            state = system.step(jax.random.fold_in(key, t), state, ())
+            return state, state.noise
+
+        return jax.lax.scan(step, start, jnp.arange(200))[1][60:].mean()
+
+    means = run(jax.random.split(jax.random.key(0), 400))
+    expected = 2.0 * stationary_noise(8, chi)
+    assert_mean(means, expected, precision=0.01 * expected)
+
+
+@pytest.mark.parametrize("chi", [0, 1])
+def test_first_update_moves_along_the_teacher_by_the_mean_input(chi):
+    from jaxscale.theory.perceptron import first_step
+
+    system = PopulationChain(d=8, points=100.0, temperature=2.0, chi=chi)
+    states = jax.jit(jax.vmap(lambda key: system.init(key, ())))(jax.random.split(jax.random.key(0), 4000))
+    assert_mean(states.signal, 2 * first_step(8, chi), precision=0.01)
+    assert_mean(states.noise**2, 4 * 7 / 8, precision=0.05)
+
+
+def test_it_stops_when_less_than_one_wrong_point_is_expected_and_stays_there():
+    system = PopulationChain(d=8, points=50.0)
+    for ratio in (0.1, 3.0, 4.0, 100.0):
+        state = system.init(jax.random.key(0), ())._replace(signal=jnp.float32(ratio), noise=jnp.float32(1.0))
+        stopped = bool(system.stopped(state, ()))
+        assert stopped == (50 * float(unfitted_fraction(jnp.float32(ratio), 1)) < 1)
+        after = system.step(jax.random.key(1), state, ())
+        assert stopped == (after.signal == state.signal) == (after.log_steps == state.log_steps)
+
+
+@pytest.mark.parametrize("options", [{"d": 2}, {"points": 1.0}, {"temperature": 0.0}, {"chi": 2}])
+def test_refusals(options):
+    with pytest.raises(ValueError, match="PopulationChain"):
+        check(PopulationChain(**{"d": 8, "points": 10.0} | options))
