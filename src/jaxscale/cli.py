@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.command(arguments)
     except KeyboardInterrupt:
         where = getattr(arguments, "out", None)
-        print(f"\ninterrupted; finished runs are kept{f' in {where}' if where else ''}. Run the same command again to go on.", file=sys.stderr)
+        print(f"\ninterrupted; finished runs are kept{f' in {where}' if where else ''}. Run the same command with --resume to go on.", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         notes = " ".join(getattr(error, "__notes__", []))

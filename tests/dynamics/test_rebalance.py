@@ -61,7 +61,9 @@ def test_time_counts_from_the_rebalancing_and_the_error_is_continuous():
     np.testing.assert_allclose(found, plain, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options, message", [({"beta": 0.0}, "beta must be positive"), ({"after": -1}, "after must not be negative")])
+@pytest.mark.parametrize(
+    "options, message", [({"beta": 0.0}, "beta must be positive"), ({"after": -1}, "after must not be negative")]
+)
 def test_refusals(options, message):
     with pytest.raises(ValueError, match=message):
         check(rebalanced(**options))

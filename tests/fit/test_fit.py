@@ -7,6 +7,7 @@ import pytest
 import xarray
 from scipy.optimize import curve_fit
 
+from jaxscale.fit import solve
 from jaxscale.fit.fit import Estimate, FitError, fit, local_slopes
 from jaxscale.fit.laws import power, power_floor
 
@@ -46,10 +47,15 @@ def test_growth_has_a_negative_exponent_and_order_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "law, truth", [(power.LAW, {"amplitude": 3.0, "exponent": 0.7}), (power_floor.LAW, {"amplitude": 3.0, "exponent": 0.9, "floor": 0.1})]
+    "law, truth",
+    [
+        (power.LAW, {"amplitude": 3.0, "exponent": 0.7}),
+        (power_floor.LAW, {"amplitude": 3.0, "exponent": 0.9, "floor": 0.1}),
+    ],
 )
-def test_intervals_cover_the_truth(law, truth):
+def test_intervals_cover_the_truth(monkeypatch, law, truth):
     """95 % intervals from 24 seeds cover at 92-95 %; five binomial standard errors of 200 sets are 9 %."""
+    monkeypatch.setattr(solve, "STARTS", 4)  # enough for one smooth curve, and six times cheaper
     y = np.asarray(law.shape(X, **truth))
     fits = [quick(law, curve(noisy(y, root=root)), root=root) for root in range(SETS)]
     for name, value in truth.items():
@@ -147,7 +153,7 @@ def test_a_single_seed_works(values):
 
 
 def test_an_estimate_prints_both_errors():
-    assert str(Estimate(0.51234, 0.0123, 0.0345, 0.49, 0.53)) == "0.512 ± 0.012 (seeds) ± 0.034 (window)"
+    assert str(Estimate(0.51234, 0.0123, 0.0344, 0.49, 0.53)) == "0.512 ± 0.012 (seeds) ± 0.034 (window)"
     assert str(quick(power.LAW, curve(noisy(X**-0.5)))).splitlines()[0] == r"loss = A x^{-\beta}   [ok]"
 
 
@@ -187,7 +193,7 @@ def test_local_slopes_have_errors_of_the_right_size():
     "data, options, error, message",
     [
         (curve(X[:2] ** -0.5, X[:2]), {}, FitError, "2 distinct size cannot fit the 2 parameters of 'power'"),
-        (curve(np.where(X > 5, np.nan, X)), {}, FitError, "some have no finite value"),
+        (curve(np.where(X > 3, np.nan, X)), {}, FitError, "some have no finite value"),
         (curve(1 - X), {}, FitError, r"loss is not positive at size=\[1\.0.*space='raw'"),
         (curve(X**-0.5, x=X - 1), {}, FitError, r"size must be positive for a scaling law; got \[0\.0\]"),
         (curve(X), {"x": "alpha"}, FitError, r"x='alpha' is no dimension of the data; choose from \['size'\]"),

@@ -34,21 +34,20 @@ def look():
         model = mlp(points=points, alpha=alpha)
         data = model.sample(KEY)
         start = model.init(KEY, data)
-        outputs = {}
-        for scale in (0.0, 1e-3, 1.0):
-            at = jax.tree.map(lambda x: scale * x, push(model, data, 1.0))
-            straight = jax.jvp(lambda w: model.predict(w, data, data.inputs, data.offset), (start,), (at,))[1]
-            outputs[scale] = model.predict(at, data, data.inputs, data.offset), straight
-        away = push(model, data, 0.5)
+        away = push(model, data, 1.0)
+        output = lambda w: model.predict(w, data, data.inputs, data.offset)  # noqa: E731
+        at_start, line = jax.jvp(output, (start,), (away,))
         index = jnp.array([5, 2, 9])
         return {
             "data": data,
-            "outputs": outputs,
+            "start": at_start,
+            "line": line,
+            "near": output(jax.tree.map(lambda x: 1e-3 * x, away)),
             "observed": model.observe(start, data),
             "away": model.observe(away, data),
             "loss": model.loss(away, data, KEY),
             "batch": model.loss(away, model.batch(data, index), KEY),
-            "output": model.predict(away, data, data.inputs, data.offset),
+            "output": output(away),
         }
 
     return run
@@ -56,15 +55,16 @@ def look():
 
 def test_the_predictor_starts_at_zero(look):
     found = look(24, 1.0)
-    np.testing.assert_allclose(found["outputs"][0.0][0], 0, atol=1e-6)  # rounding of two equal forward passes
+    np.testing.assert_allclose(found["start"], 0, atol=1e-6)  # rounding of two equal forward passes
     np.testing.assert_allclose(found["observed"]["loss"], 1, rtol=1e-5)
     assert found["observed"]["unfitted"] == 24 and found["observed"]["norm"] == 0
 
 
 def test_small_displacements_are_lazy_and_large_ones_are_not(look):
-    outputs = look(24, 1.0)["outputs"]
-    gap = {s: np.linalg.norm(f - line) / np.linalg.norm(line) for s, (f, line) in outputs.items() if s}
-    assert gap[1e-3] < 0.01 and gap[1.0] > 0.2
+    found = {name: np.asarray(look(24, 1.0)[name]) for name in ("line", "near", "output")}
+    line = np.linalg.norm(found["line"])
+    assert np.linalg.norm(found["near"] / 1e-3 - found["line"]) < 0.01 * line
+    assert np.linalg.norm(found["output"] - found["line"]) > 0.2 * line
 
 
 @pytest.mark.parametrize("points, alpha", [(24, 1.0), (10, 4.0), (1, 0.5)])
@@ -104,9 +104,9 @@ def test_ntk_outputs_have_unit_second_moment():
     images, _ = digits.load("digits")
     x = jnp.asarray(images[:64])
     init, apply = model._network()
-    outputs = jax.jit(jax.vmap(lambda key: apply(init(key, x[:1]), x)))(jax.random.split(KEY, 1000))
+    outputs = jax.jit(jax.vmap(lambda key: apply(init(key, x[:1]), x)))(jax.random.split(KEY, 400))
     ratio = np.mean(np.asarray(outputs) ** 2, axis=1) / np.mean(images[:64] ** 2)
-    assert_mean(ratio, 1, precision=0.06)
+    assert_mean(ratio, 1, precision=0.1)
 
 
 @pytest.mark.parametrize(

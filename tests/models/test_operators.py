@@ -44,7 +44,12 @@ def test_normal_operator_is_linear_and_self_adjoint(operator):
         polarised = (at(target + other) - at(target - other)) / 4
         factors = operator.measure(drawn, LEFT, RIGHT), operator.measure(drawn, LEFT @ RIGHT.T, jnp.eye(N))
         linear = normal(target + 2 * other), normal(target) + 2 * normal(other)
-        return factors, linear, (jnp.sum(other * normal(target)), polarised), (jnp.sum(target * normal(other)), polarised)
+        return (
+            factors,
+            linear,
+            (jnp.sum(other * normal(target)), polarised),
+            (jnp.sum(target * normal(other)), polarised),
+        )
 
     for left, right in identities(jnp.asarray(TARGET), OTHER):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4)
@@ -70,7 +75,11 @@ def test_symmetric_gaussian_is_blind_to_the_antisymmetric_part_and_to_nothing_el
         blind, seeing = SymmetricGaussian(m=40), Gaussian(m=40)
         drawn = blind.sample(KEYS[0], (N, N))
         odd, even = other - other.T, other + other.T
-        return energy(blind, drawn, odd), energy(blind, drawn, even), energy(seeing, seeing.sample(KEYS[0], (N, N)), odd)
+        return (
+            energy(blind, drawn, odd),
+            energy(blind, drawn, even),
+            energy(seeing, seeing.sample(KEYS[0], (N, N)), odd),
+        )
 
     odd, even, seen = energies(OTHER)
     assert odd < 1e-10 and even > 1 and seen > 1

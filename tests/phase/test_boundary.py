@@ -17,7 +17,9 @@ def line(values, x=X):
 def noisy(sets, *, seeds=40, noise=0.5, root=0):
     """(set, alpha, seed) around the line y = alpha, which passes 5 at alpha = 5."""
     draws = np.random.default_rng(root).normal(size=(sets, len(X), seeds))
-    return xarray.DataArray(X[None, :, None] + noise * draws, {"alpha": X, "set": range(sets)}, ("set", "alpha", "seed"))
+    return xarray.DataArray(
+        X[None, :, None] + noise * draws, {"alpha": X, "set": range(sets)}, ("set", "alpha", "seed")
+    )
 
 
 def test_crossing_of_straight_lines_is_exact_and_labelled():
@@ -53,7 +55,7 @@ def test_a_hole_is_not_a_crossing():
     [
         (line(X, x=X[::-1]), {}, r"the coordinate 'alpha' must increase.*\.sortby\('alpha'\)"),
         (line(X, x=np.ones(5)), {}, "must increase"),
-        (line(X), {"along": "beta"}, r"along='beta' is no axis of the data; choose from \['alpha'\]"),
+        (line(X), {"along": "beta"}, r"along='beta' is no axis of the data; choose from \[.*'alpha'\]"),
         (line(X), {"scale": "lgo"}, "scale must be 'linear' or 'log'; got 'lgo'"),
         (line(X, x=X - 1), {"scale": "log"}, r"scale='log' needs a positive 'alpha'; got 0\.0"),
         (line(X - 3), {"scale": "log", "level": -1.5}, "level"),

@@ -74,9 +74,9 @@ def test_bad_from_the_start():
     assert np.all(run([0, NEVER]).diverged_at.isel(fuse=0) == 0)
 
 
-# engine bug: only the state at a cut is looked at, and where the cuts are depends on the records (and, when runs may stop,
-# on the clock), so that a run which is infinite for a few steps is diverged or not
-@pytest.mark.xfail(strict=True, reason="a state that recovers before the next cut is not seen")
+# engine bug: only the state at a cut is looked at, and where the cuts are depends on the records (and, when runs may
+# stop, on the clock), so that a run which is infinite for a few steps is diverged or not
+@pytest.mark.xfail(strict=True, reason="a state that recovers is not seen")
 def test_a_state_that_recovers():
     class Recovering(Fuse):
         def _broken(self, x, t):

@@ -22,7 +22,7 @@ class Estimate:
 
     value: float
     seeds: float  # standard error from resampling seeds
-    window: float  # half the range over windows that drop the smallest x
+    window: float  # half the range over windows that drop the smallest x; NaN where there is one window only
     low: float  # 2.5 % and 97.5 % of the seed bootstrap
     high: float
 
@@ -31,7 +31,8 @@ class Estimate:
 
     def __str__(self) -> str:
         digits = max(0, min(10, 1 - int(np.floor(np.log10(self.seeds))))) if self.seeds > 0 else 4
-        return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} (seeds) ± {self.window:.{digits}f} (window)"
+        window = "" if np.isnan(self.window) else f" ± {self.window:.{digits}f} (window)"
+        return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} (seeds){window}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, spa
     main, replicas = solution.values[0], solution.values[windows:]
     if not np.all(np.isfinite(main)):
         raise FitError(f"no start of '{law.name}' gave a finite fit.")
-    spread = np.ptp(solution.values[:windows], axis=0) / 2
+    spread = np.ptp(solution.values[:windows], axis=0) / 2 if windows > 1 else np.full(len(names), np.nan)
     estimates = {}
     for i, name in enumerate(names):
         column = replicas[:, i] if len(replicas) else np.full(1, main[i])
@@ -174,11 +175,11 @@ def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, spa
     goodness = {"r2": float(1 - residual / total) if total > 0 else float("nan"), "reached": float(solution.reached[0])}
     if np.any(error > 0):
         goodness["chi2_dof"] = float(solution.objective[0] / freedom)
-    status, reasons = _judge(law, estimates, goodness, spread)
+    status, reasons = _judge(law, estimates, goodness)
     return Fit(law, estimates, status, reasons, goodness, x, y, error, replicas, label)
 
 
-def _judge(law, estimates, goodness, spread):
+def _judge(law, estimates, goodness):
     """Never a success on a bad fit."""
     failed, weak = [], []
     if not goodness["r2"] > 0.5:

@@ -136,6 +136,10 @@ def _finish(axes, x, y, log, title):
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
+    for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        low, high = sorted(axis.get_view_interval())
+        if name in log and high > 12 * low > 0:  # several decades: labels at the powers of ten are enough
+            axis.set_minor_formatter("")
     if title:
         axes.set_title(title, fontsize=9)
 

@@ -75,14 +75,14 @@ SCALES = {
     },
     "laptop": {
         "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static={"chi": (0, 1)}, seeds=4, times=LONG),
-        "scaling": dict(grid={"points": [*POINTS, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=64, times=LONG),
+        "scaling": dict(grid={"points": [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=64, times=LONG),
         "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=24, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
         "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=log_times(20_000, per_decade=4)),
     },
     "accelerator": {
         "plane": dict(grid={"batch": BATCHES, "learning_rate": 2.0 ** np.arange(-2, 13)}, static={"chi": (0, 1)}, seeds=256, times=LONG),
-        "scaling": dict(grid={"points": [*POINTS, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
+        "scaling": dict(grid={"points": [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
         "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
         "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),

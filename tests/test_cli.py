@@ -1,0 +1,87 @@
+"""The command line: what it prints, how it exits, what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxscale.cli import BAD_INPUT, FAILED, INTERRUPTED, OK, main
+
+
+def test_studies_lists_questions_and_claims(capsys):
+    assert main(["studies"]) == OK
+    out = capsys.readouterr().out
+    assert "sgd_noise" in out and "overparameterised_sensing" in out and "claims" in out
+
+
+def test_devices(capsys):
+    assert main(["devices"]) == OK
+    assert "4 x cpu" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["studies"], ["devices"]])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: jaxscale" in capsys.readouterr().out
+
+
+def test_unknown_study_is_bad_input_with_the_choices(capsys):
+    assert main(["run", "sdg_noise"]) == BAD_INPUT
+    assert "no study 'sdg_noise'; choose from" in capsys.readouterr().err
+
+
+def test_unknown_scale_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "sgd_noise", "--scale", "huge"])
+    assert stop.value.code == 2
+
+
+def test_plan_prints_compiles_and_bytes(capsys):
+    assert main(["plan", "overparameterised_sensing", "--scale", "smoke"]) == OK
+    out = capsys.readouterr().out
+    assert "2 compiles" in out and "runs at once" in out and "kB a run" in out
+
+
+@pytest.mark.slow
+def test_run_refuses_an_old_folder_resumes_on_request_and_judges_strictly(tmp_path, capsys):
+    command = ["run", "overparameterised_sensing", "--out", str(tmp_path), "--no-figures"]
+    assert main([*command, "--strict"]) == OK
+    assert "not tested at this scale" in capsys.readouterr().out
+    assert main(command) == BAD_INPUT
+    assert "add --resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == OK
+    assert json.loads((tmp_path / "smoke-claims.json").read_text())["claims"]
+
+
+def test_strict_fails_when_a_claim_is_not_met(monkeypatch, tmp_path):
+    from jaxscale import study
+
+    class Missed:
+        verdicts = {"a": study.NOT_MET}
+
+    monkeypatch.setattr(study, "run_study", lambda *a, **k: Missed())
+    command = ["run", "sgd_noise", "--out", str(tmp_path / "x")]
+    assert main(command) == OK
+    assert main([*command, "--strict"]) == FAILED
+
+
+@pytest.mark.slow
+def test_interrupt_leaves_a_resumable_store(tmp_path):
+    command = [sys.executable, "-m", "jaxscale.cli", "run", "overparameterised_sensing", "--out", str(tmp_path), "--no-figures"]
+    env = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+    child = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not list(tmp_path.glob("*/manifest.json")) and time.time() < deadline:
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == INTERRUPTED, err
+    assert "with --resume to go on" in err
+    done = subprocess.run([*command, "--resume"], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == OK, done.stderr

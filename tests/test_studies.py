@@ -1,0 +1,60 @@
+"""Every study found runs at smoke scale, and judges itself honestly."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from jaxscale.discover import discover
+from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, run_study
+from jaxscale.sweep.plan import Request
+
+STUDIES = discover("jaxscale.studies", "STUDY")
+
+
+def test_the_studies_are_found():
+    assert set(STUDIES) >= {"sgd_noise", "overparameterised_sensing"}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_at_smoke_scale(name, tmp_path):
+    study = STUDIES[name]
+    report = run_study(study, "smoke", out=tmp_path, progress=False)
+    verdicts = report.verdicts
+    assert set(verdicts) == {claim.name for claim in study.claims}
+    assert MET in verdicts.values()
+    assert NOT_MET not in verdicts.values(), str(report)
+    assert report.figures and all(path.stat().st_size > 5000 for path in report.figures)
+    claims = json.loads((tmp_path / "smoke-claims.json").read_text())
+    assert [c["verdict"] for c in claims["claims"]] == [verdicts[c["name"]] for c in claims["claims"]]
+    again = run_study(study, "smoke", out=tmp_path, draw=False, progress=False)
+    assert all(runs.attrs["runs_computed"] == 0 for runs in again.runs.values())
+    assert again.found == report.found
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("scale", ["laptop", "accelerator"])
+def test_every_scale_is_a_valid_request(name, scale):
+    for experiment, arguments in STUDIES[name].at(scale).items():
+        request = Request.make(STUDIES[name].experiments[experiment], **arguments)
+        assert request.grid.lanes_per_bucket > 0
+
+
+def test_verdicts():
+    claim = Claim("slope", "slope is -2", -2.05, -1.95, "here")
+    assert claim.verdict(Found(-2.0)) == MET
+    assert claim.verdict(Found(-1.9)) == NOT_MET
+    assert claim.verdict(Found(math.nan)) == NOT_MET
+    assert claim.verdict(None) == NOT_TESTED
+
+
+def test_unknown_scale_is_named():
+    with pytest.raises(ValueError, match="no scale 'paper'; choose from"):
+        STUDIES["sgd_noise"].at("paper")
+
+
+def test_found_prints_with_its_error():
+    assert str(Found(0.4993, 0.0007)) == "0.49930 ± 0.00070"
+    assert np.isclose(Found(1.5).value, 1.5) and str(Found(1.5)) == "1.5"
