@@ -29,7 +29,8 @@ def experiment(temperature):
 
 def minibatch():
     """Minibatch SGD against everyone. The obvious program draws its batch with `jax.random.choice`, which sorts P rows:
-    it follows the same law on another path, so its answer is compared in law by the tests and not here."""
+    it follows the same law on another path, so its answer is compared in law by the tests and not here.
+    """
     request = Request.make(experiment, grid={"temperature": [TEMPERATURE]}, seeds=SEEDS, times=[STEPS])
     program = request.program({})
     executable = request.executable(program, request.block_width(program), SEEDS)

@@ -13,15 +13,20 @@
 # intervals. On Colab choose *Runtime > Change runtime type* for a TPU or GPU; the notebook runs on a CPU too.
 
 # %%
-import importlib.util, subprocess, sys
+import importlib.util
+import subprocess
+import sys
 
 if importlib.util.find_spec("jaxscale") is None:  # Colab's own JAX is kept: jaxscale asks for no newer one
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "jaxscale[plot,data]"])
 
 # %%
-import jaxscale as js  # before anything else uses JAX: it claims the CPU cores
-import jax, os
+import os
+
+import jax
 import numpy as np
+
+import jaxscale as js  # before anything else uses JAX: it claims the CPU cores
 
 print(jax.devices())  # no TPU or GPU in the list? The runtime has none, and everything below runs on the CPU.
 SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))  # set by the tests

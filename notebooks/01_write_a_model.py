@@ -13,16 +13,20 @@
 # `observe`. Batches of seeds, devices and chunks belong to the sweep.
 
 # %%
-import importlib.util, subprocess, sys
+import importlib.util
+import subprocess
+import sys
 
 if importlib.util.find_spec("jaxscale") is None:
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "jaxscale[plot]"])
 
 # %%
-import jaxscale as js
-import jax, os
+import os
+
+import jax
 import jax.numpy as jnp
-import numpy as np
+
+import jaxscale as js
 
 print(jax.devices())
 SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))

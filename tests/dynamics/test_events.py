@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from assertions import assert_mean
 from scipy.special import comb
+from scipy.stats import hypergeom
 
 from jaxscale.dynamics.events import PerceptronEvents, _add
 from jaxscale.models.perceptron import Perceptron
@@ -93,6 +94,38 @@ def test_chance_of_a_miss_is_hypergeometric(batch):
     log_miss = np.asarray(replace(SYSTEM, batch=batch).sample(jax.random.key(3)).log_miss)
     n = np.arange(P + 1)
     np.testing.assert_allclose(np.exp(log_miss[: P + 1]), comb(P - n, batch) / comb(P, batch), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("unfitted", [1, 2, 6, 12])
+def test_one_event_draws_the_waiting_time_and_the_members_of_a_batch_of_three(unfitted):
+    """Inputs are unit vectors here, so v shows which points were in the batch. 1 and 2 unfitted are rare, 6 and 12 common."""
+    system = replace(SYSTEM, batch=3)
+    data = system.sample(jax.random.key(3))
+    data = data._replace(points=data.points._replace(inputs=jnp.eye(15)))
+    start = system.init(jax.random.key(0), data)
+    start = start._replace(v=jnp.zeros(15), margins=jnp.where(jnp.arange(15) < unfitted, 0.0, 2.0))
+    step = jax.jit(jax.vmap(lambda key: system.step(key, start, data)))
+    found = jax.tree.map(np.asarray, step(jax.random.split(jax.random.key(1), 8000)))
+
+    accepted = found.clock.sum(axis=1) > 0
+    steps, members = found.clock[accepted].sum(axis=1), found.v[accepted] / TEMPERATURE
+    assert np.all(members[:, unfitted:] == 0)
+    k = members.sum(axis=1).round()
+    assert np.array_equal(found.events[accepted], k > 0)
+    law = hypergeom(P, unfitted, 3)
+    miss = law.pmf(0)
+    if miss > 0.5:  # waits for a hit
+        assert_mean(steps, 1 / (1 - miss), precision=0.06)
+        assert_mean(steps == 1, 1 - miss, precision=0.01)
+    else:
+        assert np.all(steps == 1) and accepted.all()
+        miss = 0.0
+    for count in range(1, 4):
+        expected = law.pmf(count) / (1 - miss)
+        if 0 < expected < 1:
+            assert_mean(k == count, expected, precision=0.01)
+    if 1 < unfitted < P:  # no point is preferred
+        assert_mean(members[:, 0], law.mean() / unfitted / (1 - miss), precision=0.01)
 
 
 def test_a_finished_run_does_not_move():

@@ -1,4 +1,4 @@
-"""Small networks on digits: the predictor starts at 0, is lazy at large alpha, and has the width scaling it promises."""
+"""Small networks on digits: they start at 0, are lazy nearby, and have the width scaling they promise."""
 
 import jax
 import jax.numpy as jnp

@@ -102,7 +102,7 @@ def test_no_band_where_the_level_is_hardly_passed():
 
 
 def test_censored_times_bound_the_crossing_through_the_median():
-    """Beyond alpha = 4 most runs never finish: the median passes any level between 4 and 8, whatever the finished ones say."""
+    """Beyond alpha = 4 most runs never finish: the median passes any level there, whatever the finished ones say."""
     data = noisy(3, noise=0.01)
     data[:, 3:, :30] = np.inf
     found = boundary(data, along="alpha", level=100.0, statistic="median")

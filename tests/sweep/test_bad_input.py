@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep.program import Executable
+from jaxscale.sweep.executable import Executable
 
 
 @js.record

@@ -7,7 +7,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale.sweep import plan
-from jaxscale.sweep.program import Executable
+from jaxscale.sweep.executable import Executable
 
 TRACED = []
 

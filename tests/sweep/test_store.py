@@ -160,7 +160,9 @@ def test_path_that_cannot_be_written(tmp_path, below):
         ("[]", "no jaxscale manifest"),
         # engine bug: entries are read without looking whether they are there
         pytest.param(
-            '{"format": 1}', "", marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="bare KeyError")
+            '{"format": 1}',
+            "no jaxscale manifest",
+            marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="bare KeyError"),
         ),
     ],
 )

@@ -105,7 +105,7 @@ class PopulationChain:
 
 
 def _tail_quantile(p, chi):
-    """s with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`."""
+    """S with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`."""
     if chi == 0:
         return 1 / jnp.tan(jnp.pi * p)
     return (1 - 2 * p) / (2 * jnp.sqrt(p * (1 - p)))

@@ -84,7 +84,7 @@ class PerceptronEvents:
         return Disorder(points, jnp.concatenate([jnp.zeros(1), jnp.cumsum(terms)]))
 
     def init(self, key: jax.Array, data: Disorder) -> State:
-        """v = 0 at time 0."""
+        """V = 0 at time 0."""
         return State(
             self.model.init(key, data.points), jnp.zeros(data.points.weight.size), jnp.zeros(2), jnp.array(0, jnp.int32)
         )

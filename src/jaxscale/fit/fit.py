@@ -200,7 +200,7 @@ def _judge(law, estimates, goodness):
 
 
 def local_slopes(data: Any, *, x: str, over: str = "seed", statistic: str = "mean", resamples: int = 400, root: int = 0) -> Any:
-    """d log y / d log x between neighbouring points: the honest picture of an exponent that is still drifting.
+    """D log y / d log x between neighbouring points: the honest picture of an exponent that is still drifting.
 
     Args:
       data: DataArray with dims (x, over), or (x,) alone; positive.

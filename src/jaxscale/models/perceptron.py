@@ -75,7 +75,7 @@ class Perceptron:
         return Data(inputs, _weight(self, rows), jnp.eye(self.d)[0])
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """v = 0, (d,)."""
+        """V = 0, (d,)."""
         del key
         return jnp.zeros(self.d)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-
 CPU_WIDTH, ACCELERATOR_WIDTH = 8, 256
 
 

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.sweep.executable import Blocks, Executable
 from jaxscale.sweep.grid import Lanes
-from jaxscale.sweep.program import Blocks, Executable, Lane
+from jaxscale.sweep.program import Lane
 
 REGROUP_SHARE = 1 / 8  # between records, a segment grows the time by at most this share, so few steps are wasted
 SEGMENT_SECONDS = 5e-3  # and is not shorter than this, so that regrouping stays cheap
@@ -123,7 +124,8 @@ def _blank_diverged(records: Records, times: np.ndarray) -> None:
 
 class _Seats:
     """Which lane sits in which row of which device. Lanes are dealt round-robin, so that slow cells spread over the
-    devices; a device regroups its own lanes, and holds its own copy of the disorder they share."""
+    devices; a device regroups its own lanes, and holds its own copy of the disorder they share.
+    """
 
     def __init__(self, executable: Executable, lanes: Lanes):
         self.executable = executable

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.simulate import check_times
 from jaxscale.sweep import devices as machine
+from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.execute import run_cohort
 from jaxscale.sweep.grid import Grid, Seeds, check_grid, make_grid
-from jaxscale.sweep.program import Executable, Program
+from jaxscale.sweep.program import Program, tree_bytes
 
 _COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
 
@@ -85,7 +85,7 @@ class Request:
         return max(self.memory - 4 * width * program.lane_bytes, 1)  # a block in work: old, new and temporaries
 
     def _bytes_per_block(self, program, width, per_group):
-        data, state, observed = (_tree_bytes(shape) for shape in program.shapes)
+        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
         records = 4 * len(self.times) * len(program.shapes[2])
         own = width * (state + 2 * observed + records + 64)
         return own + (data / max(-(-per_group // width), 1) if program.shared else width * data)
@@ -182,10 +182,6 @@ def _probe(request: Request, executable: Executable, static: Mapping[str, Any], 
         steps = min(8 * steps, last)
     blocks = -(-lanes // (executable.width * len(request.devices)))
     return seconds * last * blocks
-
-
-def _tree_bytes(shapes):
-    return sum(int(np.prod(s.shape, dtype=np.int64)) * jnp.dtype(s.dtype).itemsize for s in jax.tree.leaves(shapes))
 
 
 def _power_of_two(n: int) -> int:
