@@ -33,7 +33,7 @@ def minibatch():
     """
     request = Request.make(experiment, grid={"temperature": [TEMPERATURE]}, seeds=SEEDS, times=[STEPS])
     program = request.program({})
-    executable = request.executable(program, request.block_width(program), SEEDS)
+    executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
     lanes = request.grid.lanes({})
     system = experiment(TEMPERATURE)
     keys = jnp.stack([lane_key(0, lanes, i) for i in range(SEEDS)])
@@ -122,7 +122,7 @@ def events():
     for name, system, seeds, times in (("event-driven", fast, 1024, [20_000]), ("step by step", plain, 16, [4000])):
         request = Request.make(system, grid={"temperature": [100.0]}, seeds=seeds, times=times)
         program = request.program({})
-        executable = request.executable(program, request.block_width(program), seeds)
+        executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
         lanes = request.grid.lanes({})
 
         def run(executable=executable, lanes=lanes, request=request, name=name):

@@ -26,7 +26,7 @@ def experiment(alpha):
 def main():
     request = Request.make(experiment, grid={"alpha": [0.1]}, seeds=SEEDS, times=[STEPS])
     program = request.program({})
-    executable = request.executable(program, request.block_width(program), SEEDS)
+    executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
     lanes = request.grid.lanes({})
     system = experiment(0.1)
     keys = jnp.stack([lane_key(0, lanes, i) for i in range(SEEDS)])

@@ -98,7 +98,7 @@ def test_chance_of_a_miss_is_hypergeometric(batch):
 
 @pytest.mark.parametrize("unfitted", [1, 2, 6, 12])
 def test_one_event_draws_the_waiting_time_and_the_members_of_a_batch_of_three(unfitted):
-    """Inputs are unit vectors here, so v shows which points were in the batch. 1 and 2 unfitted are rare, 6 and 12 common."""
+    """Inputs are unit vectors here, so v shows the batch. 1 and 2 unfitted of 12 are rare, 6 and 12 are common."""
     system = replace(SYSTEM, batch=3)
     data = system.sample(jax.random.key(3))
     data = data._replace(points=data.points._replace(inputs=jnp.eye(15)))

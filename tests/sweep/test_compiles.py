@@ -125,22 +125,17 @@ def test_plan_counts_crossed_seeds():
     assert js.plan(walk, grid={"rate": [0.1]}, seeds={"data": 2, "init": 3}, **COMMON).lanes == 6
 
 
-# engine bugs: compiled programs are looked up by Program.fingerprint, which hashes the printed jaxpr. Names of
-# observables and of axes are not in it, nor are arrays captured by a function that is jitted itself.
-@pytest.mark.xfail(strict=True, reason="a program is reused with the observables' old names")
 def test_renamed_observable(compiled):
     run()
     assert "height" in run(lambda rate: Renamed(rate=rate))
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a program is reused with the axes' old names")
 def test_renamed_axis(compiled):
     first = run()
     again = run(lambda speed: walk(speed), grid={"speed": [0.1]})
     assert again["first"].shape == first["first"].shape
 
 
-@pytest.mark.xfail(strict=True, reason="arrays captured by an inner jit are not in the fingerprint")
 def test_captured_by_an_inner_jit(compiled):
     def captured(table):
         double = jax.jit(lambda x: x * table)

@@ -67,16 +67,10 @@ def test_first_bad_step(calm, broken, fuse):
     assert np.array_equal(broke.x.isel(fuse=1), calm.x)
 
 
-# engine bug: a state that is not finite at step 0 is only noticed by the first step, as diverged_at = 1, and an
-# infinite record at step 0 is kept
-@pytest.mark.xfail(strict=True, reason="divergence at step 0 is reported as step 1")
 def test_bad_from_the_start():
     assert np.all(run([0, NEVER]).diverged_at.isel(fuse=0) == 0)
 
 
-# engine bug: only the state at a cut is looked at, and where the cuts are depends on the records (and, when runs may
-# stop, on the clock), so that a run which is infinite for a few steps is diverged or not
-@pytest.mark.xfail(strict=True, reason="a state that recovers is not seen")
 def test_a_state_that_recovers():
     class Recovering(Fuse):
         def _broken(self, x, t):

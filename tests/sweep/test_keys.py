@@ -126,8 +126,6 @@ def test_text_and_number_are_two_values():
     assert not same(kinds.isel(kind=0), kinds.isel(kind=1))
 
 
-# engine bug: grid._canonical("1") is grid._canonical(1)
-@pytest.mark.xfail(strict=True, reason="static '1' and 1 share all their draws")
 def test_text_that_looks_like_a_number():
     kinds = draws({}, static={"kind": ["1", 1]})
     assert not same(kinds.isel(kind=0), kinds.isel(kind=1))

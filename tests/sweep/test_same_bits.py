@@ -102,7 +102,7 @@ def test_lanes_in_flight(whole, rows):
     arguments = {name: value for name, value in COMMON.items() if name != "progress"}
     request = Request.make(maps, **arguments)
     lanes = request.grid.lanes({})
-    executable = request.executable(request.program({}), 2, len(lanes))
+    executable = request.executable(request.program({}), 2, lanes)
     some = run_cohort(executable, lanes.take(rows), request.times)
     assert np.array_equal(some.observed["first"], whole.first.values.reshape(9, -1)[rows])
 
@@ -194,11 +194,6 @@ def test_crossed_resume(crossed, tmp_path):
     assert run(**CROSSED, store=tmp_path).equals(crossed)
 
 
-# engine bug: Request.executable cuts `groups` to `blocks`, and _run_bucket then sizes the cohort for more groups and
-# blocks than were compiled (ValueError "do not fit" or IndexError in _Seats.blocks)
-@pytest.mark.xfail(
-    strict=True, raises=(ValueError, IndexError), reason="crossed seeds with little memory overflow the seats"
-)
 @pytest.mark.parametrize("memory", [1, 1000])
 def test_crossed_blocks_in_flight(crossed, memory):
     assert run(**CROSSED, memory=memory).equals(crossed)

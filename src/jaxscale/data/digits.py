@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -90,7 +91,10 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     path = _find(folder, name)
     if path is None:
         raise FileNotFoundError(f"{folder} has no {name} or {name}.gz.")
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file ({error}); it is truncated or damaged.") from error
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes([0, 0, 8, dimensions]):
         raise ValueError(f"{path} is not an idx file of unsigned bytes with {dimensions} dimensions.")

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxscale.dynamics.descent import Descent, State
+from jaxscale.dynamics.descent import Descent, State, warn_unstable
 from jaxscale.models.matrix_sensing import AsymmetricSensing, Factors
 from jaxscale.record import record, static
 
@@ -36,6 +36,11 @@ class Rebalanced:
             raise ValueError(f"Rebalanced.beta must be positive; got {self.beta}.")
         if self.after < 0:
             raise ValueError(f"Rebalanced.after must not be negative; got {self.after}.")
+        if not isinstance(self.system, Descent) or not hasattr(self.model, "ratio"):
+            raise TypeError("Rebalanced.system must be a Descent on an AsymmetricSensing: it rebalances two factors.")
+        if self.model.n1 < self.model.k:
+            raise ValueError(f"Rebalanced needs n1 >= k for F^T F = beta^2 I; got n1={self.model.n1}, k={self.model.k}.")
+        warn_unstable("Rebalanced", self.system.learning_rate, 1 / self.beta**2)
 
     @property
     def model(self) -> Any:

@@ -16,7 +16,7 @@ class ScaledGD:
 
     Attributes:
       model: `SymmetricSensing` or `AsymmetricSensing`.
-      learning_rate: eta, below 2 in the population limit, whatever the condition number.
+      learning_rate: eta, below 1 in the population limit, whatever the condition number.
       damping: lambda of the paper. 0 inverts a near-singular matrix when k exceeds the rank.
 
     References:

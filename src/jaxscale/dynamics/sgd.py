@@ -41,6 +41,8 @@ class Sgd:
                 f"Sgd.model must offer batch(data, index) to pick rows; {type(self.model).__name__} does not. "
                 "Imitate Perceptron.batch, or use Descent."
             )
+        if hasattr(self.model, "batch_limit") and self.batch > self.model.batch_limit():
+            raise ValueError(f"Sgd.batch must not exceed the {self.model.batch_limit()} points; got {self.batch}.")
 
     def optimizer(self) -> optax.GradientTransformation:
         """The optax transformation, at learning rate T B."""

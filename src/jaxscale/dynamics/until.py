@@ -24,7 +24,8 @@ class Frozen(NamedTuple):
 class Until:
     """Freeze a run once `when(system, state, data)` holds. Records after the stop repeat the frozen values.
 
-    `stopped` and `steps` become observables, so a first-passage time is one too. A run with `stopped` False at the last
+    `stopped` and `steps` become observables, so a first-passage time is one too; a wrapped system that reports its own
+    `steps` (an event-driven one) keeps them. A run with `stopped` False at the last
     recorded step is censored: its `steps` is a lower limit, never a finishing time.
 
     Attributes:
@@ -47,10 +48,11 @@ class Until:
     @property
     def units(self) -> dict[str, tuple[str, str]]:
         """The wrapped system's, and our own."""
-        return definitions(self.system) | {
+        ours = {
             "stopped": ("the stop rule has been met; False at the end means censored", "1"),
             "steps": ("steps taken before stopping", "steps"),
         }
+        return ours | definitions(self.system) | {"stopped": ours["stopped"]}
 
     def sample(self, key: jax.Array) -> Any:
         """The wrapped system's data."""
@@ -79,7 +81,7 @@ class Until:
 
     def observe(self, state: Frozen, data: Any) -> dict[str, jax.Array]:
         """What the wrapped system observes, `stopped` and `steps`."""
-        return {**self.system.observe(state.inner, data), "stopped": state.stopped, "steps": state.steps}
+        return {"steps": state.steps, **self.system.observe(state.inner, data), "stopped": self.stopped(state, data)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Estimate:
     """A number that does not travel without its errors."""
 
     value: float
-    seeds: float  # standard error from resampling seeds
+    seeds: float  # standard error from resampling seeds; NaN where there is one seed only
     window: float  # half the range over windows that drop the smallest x; NaN where there is one window only
     low: float  # 2.5 % and 97.5 % of the seed bootstrap
     high: float
@@ -30,6 +30,8 @@ class Estimate:
         return self.value
 
     def __str__(self) -> str:
+        if np.isnan(self.seeds):
+            return f"{self.value:.4g} (one seed: no error known)"
         digits = max(0, min(10, 1 - int(np.floor(np.log10(self.seeds))))) if self.seeds > 0 else 4
         window = "" if np.isnan(self.window) else f" ± {self.window:.{digits}f} (window)"
         return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} (seeds){window}"
@@ -55,8 +57,9 @@ class Fit:
 
     @property
     def covariance(self) -> np.ndarray:
-        """(params, params), from the bootstrap."""
-        return np.cov(self.replicas, rowvar=False)
+        """(params, params), from the bootstrap; NaN where there is one seed only."""
+        count = len(self.law.params)
+        return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
 
     def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The law at `x` and its 95 % band over the bootstrap: three arrays like x."""
@@ -164,9 +167,9 @@ def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, spa
     spread = np.ptp(solution.values[:windows], axis=0) / 2 if windows > 1 else np.full(len(names), np.nan)
     estimates = {}
     for i, name in enumerate(names):
-        column = replicas[:, i] if len(replicas) else np.full(1, main[i])
+        column = replicas[:, i] if len(replicas) else np.full(2, np.nan)
         low, high = np.percentile(column, [2.5, 97.5])
-        deviation = float(column.std(ddof=1)) if len(column) > 1 else 0.0
+        deviation = float(column.std(ddof=1))
         estimates[name] = Estimate(float(main[i]), deviation, float(spread[i]), float(low), float(high))
     model = np.asarray(law.shape(x, **dict(zip(names, main))))
     seen, made = (np.log(y), np.log(np.maximum(model, 1e-300))) if space == "log" else (y, model)
@@ -182,7 +185,9 @@ def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, spa
 def _judge(law, estimates, goodness):
     """Never a success on a bad fit."""
     failed, weak = [], []
-    if not goodness["r2"] > 0.5:
+    if np.isnan(goodness["r2"]):
+        failed.append("y does not vary, so there is nothing to explain")
+    elif not goodness["r2"] > 0.5:
         failed.append(f"the law explains {goodness['r2']:.0%} of the variation")
     elif goodness["r2"] < 0.95:
         weak.append(f"the law explains only {goodness['r2']:.0%} of the variation")

@@ -39,6 +39,8 @@ def solve(
       space: "log" for residuals log(model) - log(y), "raw" for model - y.
       huber: delta of the Huber loss on the weighted residual, summed and not averaged; None for squares.
     """
+    if space not in ("log", "raw"):
+        raise ValueError(f"space must be 'log' or 'raw'; got {space!r}.")
     y, weight = np.atleast_2d(y), np.broadcast_to(weight, np.atleast_2d(y).shape)
     y = np.where(weight > 0, y, 1.0)  # what is left out must not make NaN
     starts = _starts(law)
@@ -109,13 +111,13 @@ def _solve_all(law: Law, space: str, huber: float | None):
             z, damping, value = carry
             r = residual(z, x, y, weight)
             jacobian = jax.jacfwd(residual)(z, x, y, weight)
-            robust = 1.0 if huber is None else jnp.minimum(1.0, huber / jnp.maximum(jnp.abs(r), 1e-300))
+            robust = jnp.ones_like(r) if huber is None else jnp.minimum(1.0, huber / jnp.maximum(jnp.abs(r), 1e-300))
             gradient = jacobian.T @ (robust * r)
             # a parameter at its bound that the step would push outwards stays out of the step
             held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
             held = held & ~positive
             free = jnp.where(held, 0.0, 1.0)
-            hessian = (jacobian.T * robust) @ jacobian * free[:, None] * free[None, :]
+            hessian = (jacobian.T * robust[None, :]) @ jacobian * free[:, None] * free[None, :]
             scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
             move = _spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * free)
             trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
@@ -142,8 +144,8 @@ def _nonnegative(columns, y, weight, lower):
     """
     bounded = [i for i, low in enumerate(lower) if low == 0]
     size = jnp.array([jnp.sqrt(jnp.sum(weight * c**2)) + 1e-300 for c in columns])
-    basis = jnp.stack(columns, axis=1) / size
-    gram, target = (basis.T * weight) @ basis, basis.T @ (weight * y)
+    basis = jnp.stack(columns, axis=1) / size[None, :]
+    gram, target = (basis.T * weight[None, :]) @ basis, basis.T @ (weight * y)
     best, lowest = jnp.zeros(len(columns)), jnp.float64(jnp.inf)
     for out in itertools.product(*[(False, True) if i in bounded else (False,) for i in range(len(columns))]):
         keep = 1.0 - jnp.array(out, jnp.float64)

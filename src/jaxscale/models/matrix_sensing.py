@@ -211,7 +211,7 @@ def _basis(key, n, rank, rotated):
 def _measured(model, key_operator, key_noise, left, right):
     drawn = model.operator.sample(key_operator, (left.shape[0], right.shape[0]))
     seen = model.operator.measure(drawn, left, right)
-    return Data(drawn, left, right, seen + model.noise * jax.random.normal(key_noise, seen.shape))
+    return Data(drawn, left, right, seen + model.noise * model.operator.noise(key_noise, drawn, seen))
 
 
 def _recovery(model, left, right, data):

@@ -83,7 +83,7 @@ class Mlp:
 
     units = {
         "loss": ("mean hinge loss over the training set", "units of the output"),
-        "error": ("share of test points on the wrong side", "probability"),
+        "error": ("share of test points on the wrong side, ties counted half", "probability"),
         "unfitted": ("training points short of the margin", "points"),
         "norm": ("norm of w - w0", "weight units"),
         "relative_norm": ("norm of w - w0 over the norm of w0", "1"),
@@ -96,8 +96,8 @@ class Mlp:
             raise ValueError(
                 f"Mlp.p + Mlp.test must not exceed the {len(images)} images of '{self.source}'; got {self.p} + {self.test}."
             )
-        if self.points is not None and not 1 <= self.points <= self.p:
-            raise ValueError(f"Mlp.points must lie in 1..p={self.p}; got {self.points}. Raise p to go further.")
+        if self.points is not None and (not 1 <= self.points <= self.p or self.points != round(self.points)):
+            raise ValueError(f"Mlp.points must be a whole number in 1..p={self.p}; got {self.points}. Raise p to go further.")
         if not self.alpha > 0:
             raise ValueError(f"Mlp.alpha must be positive; got {self.alpha}.")
 
@@ -137,6 +137,10 @@ class Mlp:
             weight=jnp.full(index.shape, 1 / index.size),
         )  # fmt: skip
 
+    def batch_limit(self) -> int:
+        """P, the largest batch without replacement."""
+        return self.p if self.points is None else int(self.points)
+
     def loss(self, displacement: Any, data: Data, key: jax.Array) -> jax.Array:
         """Mean hinge loss."""
         del key  # full batch; Sgd hands over a minibatch as `data`
@@ -150,7 +154,7 @@ class Mlp:
         norm, start = _norm(displacement), _norm(data.origin)
         return {
             "loss": data.weight @ jax.nn.relu(gap),
-            "error": jnp.mean(data.test_labels * test <= 0),
+            "error": jnp.mean(0.5 - 0.5 * jnp.sign(data.test_labels * test)),  # a tie is half an error
             "unfitted": jnp.sum((gap > 0) & (data.weight > 0)),
             "norm": norm,
             "relative_norm": norm / start,

@@ -26,6 +26,11 @@ class Population:
         """Every entry of left @ right.T, (n1, n2)."""
         return left @ right.T
 
+    def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
+        """Unit noise on every entry, (n1, n2)."""
+        del drawn
+        return jax.random.normal(key, seen.shape)
+
     def energy(self, residual: jax.Array) -> jax.Array:
         """Squared Frobenius norm, ()."""
         return jnp.sum(residual**2)
@@ -53,6 +58,8 @@ class Gaussian:
         """(m,)."""
         return drawn @ (left @ right.T).reshape(-1)
 
+    noise = Population.noise
+
     def energy(self, residual: jax.Array) -> jax.Array:
         """Mean square, ()."""
         return jnp.mean(residual**2)
@@ -79,6 +86,7 @@ class SymmetricGaussian:
         return ((a + jnp.swapaxes(a, 1, 2)) / 2).reshape(self.m, -1)
 
     measure = Gaussian.measure
+    noise = Population.noise
     energy = Gaussian.energy
 
 
@@ -105,6 +113,8 @@ class RankOne:
         """(m,), in m n k operations."""
         a, b = drawn
         return jnp.sum((a @ left) * (b @ right), axis=1)
+
+    noise = Population.noise
 
     energy = Gaussian.energy
 
@@ -134,6 +144,10 @@ class Entries:
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
         """(n1, n2), scaled entries, 0 where nothing is seen."""
         return drawn * (left @ right.T)
+
+    def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
+        """Unit noise on each entry seen, scaled like the entry; nothing on the others."""
+        return drawn * jax.random.normal(key, seen.shape)
 
     energy = Population.energy
 

@@ -83,6 +83,10 @@ class Perceptron:
         """The rows `index`, each with weight 1/B."""
         return data._replace(inputs=data.inputs[index], weight=jnp.full(index.shape, 1 / index.size))
 
+    def batch_limit(self) -> int:
+        """P, the largest batch without replacement."""
+        return round(self.alpha * self.d)
+
     def loss(self, v: jax.Array, data: Data, key: jax.Array) -> jax.Array:
         """Mean hinge loss."""
         del key  # full batch
@@ -164,6 +168,7 @@ class TeacherStudent:
         return 1e-3 * jax.random.normal(key, (self.d,))
 
     batch = Perceptron.batch
+    batch_limit = Perceptron.batch_limit
 
     def loss(self, w: jax.Array, data: Data, key: jax.Array) -> jax.Array:
         """Mean logistic loss."""

@@ -28,12 +28,11 @@ def crossing(curve: Any, *, along: str, level: float, scale: str = "linear") -> 
     >>> float(crossing(xarray.DataArray([0.0, 1.0], {"x": [0.0, 1.0]}, "x"), along="x", level=0.25))
     0.25
     """
-    x = _increasing(curve, along, scale)
+    x = _increasing(curve, along, scale, level)
     values = np.moveaxis(np.asarray(curve.values, np.float64), curve.get_axis_num(along), -1)
     position = _first_passage(x, values, level, scale)
     rest = [d for d in curve.dims if d != along]
-    coords = {d: curve[d] for d in rest if d in curve.coords}
-    return curve.isel({along: 0}, drop=True).copy(data=position) if not coords else type(curve)(position, coords, rest, name=along)
+    return type(curve)(position, {d: curve[d] for d in rest if d in curve.coords}, rest, name=along)
 
 
 def boundary(
@@ -67,7 +66,9 @@ def boundary(
     """
     import xarray
 
-    x = _increasing(data, along, scale)
+    x = _increasing(data, along, scale, level)
+    if over not in data.dims:
+        raise ValueError(f"over='{over}' is no axis of the data; choose from {list(data.dims)}.")
     rest = [d for d in data.dims if d not in (along, over)]
     array = np.asarray(data.transpose(*rest, along, over).values, np.float64)
     shape = array.shape[:-2]
@@ -89,7 +90,7 @@ def boundary(
     return xarray.Dataset({k: (rest, v) for k, v in variables.items()}, {d: data[d] for d in rest}, attrs)
 
 
-def _increasing(data, along, scale):
+def _increasing(data, along, scale, level):
     if along not in data.dims:
         raise ValueError(f"along='{along}' is no axis of the data; choose from {list(data.dims)}.")
     if scale not in ("linear", "log"):
@@ -99,6 +100,8 @@ def _increasing(data, along, scale):
         raise ValueError(f"the coordinate '{along}' must increase; got {x.tolist()[:8]}. Use .sortby('{along}').")
     if scale == "log" and x[0] <= 0:
         raise ValueError(f"scale='log' needs a positive '{along}'; got {x[0]}.")
+    if scale == "log" and not (level > 0 and np.all(~(data.values <= 0))):
+        raise ValueError(f"scale='log' needs a positive level and positive values; got level={level}. Use scale='linear'.")
     return x
 
 

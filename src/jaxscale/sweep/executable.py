@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxscale.sweep.program import Lane, Program, is_finite
+from jaxscale.sweep.program import Lane, Program
 
 AXIS = "lanes"
 
@@ -110,24 +110,14 @@ class Executable:
         return Cohort(lanes, keys, state, data)
 
     def _advance(self, cohort, blocks, t0, t1):
-        run = jax.vmap(self.program.run, in_axes=(0, 0, 0, self._data_axis, None, None))
+        run = jax.vmap(self.program.run, in_axes=(0, 0, 0, self._data_axis, None))
         look = jax.vmap(self.program.look, in_axes=(0, 0, self._data_axis))
 
         def block(b, carry):
             state, report = carry
             rows, target = self._slots(blocks, b)
-            lane, key, old = _take(cohort.lanes, rows), cohort.keys[rows], _take(state, rows)
-            data = _take(cohort.data, blocks.group[b] if self.program.shared else rows)
-
-            def attempt(carry):  # once; and once more from the same start, watching every step, if a lane broke
-                _, _, watch, _ = carry
-                new, bad = run(lane, key, old, data, (t0, t1), watch)
-                broken = jnp.any(blocks.live[b] & ~jax.vmap(is_finite)(new))
-                return new, bad, ~watch & broken, ~watch & broken
-
-            unknown = jnp.full(self.width, -1, jnp.int32)
-            again = (old, unknown, jnp.array(False), jnp.array(True))
-            new, bad, _, _ = jax.lax.while_loop(lambda c: c[3], attempt, again)
+            lane, data = _take(cohort.lanes, rows), _take(cohort.data, blocks.group[b] if self.program.shared else rows)
+            new, bad = run(lane, cohort.keys[rows], _take(state, rows), data, (t0, t1))
             observed, stopped = look(lane, new, data)
             ran = jnp.ones(self.width, bool)
             return _put(state, target, new), _put(report, target, Report(observed, stopped, bad, ran))

@@ -189,6 +189,17 @@ class _Seats:
         return Blocks(*(jax.device_put(x, self.executable.sharding) for x in put))
 
 
+def room_needed(lanes: Lanes, devices: int, width: int, shared: bool) -> tuple[int, int]:
+    """Blocks and groups per device that hold `lanes`, as `_Seats` deals them."""
+    device = np.arange(len(lanes)) % devices
+    group = shared_groups(lanes) if shared else np.zeros(len(lanes), np.int64)
+    blocks = groups = 1
+    for d in range(devices):
+        sizes = np.unique(group[device == d], return_counts=True)[1]
+        blocks, groups = max(blocks, int((-(-sizes // width)).sum())), max(groups, len(sizes))
+    return blocks, groups
+
+
 def shared_groups(lanes: Lanes) -> np.ndarray:
     """(n,) int, equal for lanes that share their disorder: same coordinates and data seed."""
     columns = [*lanes.coords.values(), lanes.words[:, 0], lanes.words[:, 1], lanes.seeds[:, 0]]

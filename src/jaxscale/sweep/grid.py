@@ -1,6 +1,7 @@
 """What is asked for: named axes times seeds, every lane with an identity that depends on nothing but its own coordinates."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -11,7 +12,7 @@ import numpy as np
 from jaxscale.record import check
 
 Seeds = int | Mapping[str, int]
-RESERVED = ("seed", "data", "init", "time")
+RESERVED = ("seed", "data", "init", "time", "diverged_at")  # names of every result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Grid:
 
 
 def make_grid(
-    grid: Mapping[str, Any] | None, static: Mapping[str, Any] | None, seeds: Seeds, share: Sequence[str]
+    grid: Mapping[str, Any] | None, static: Mapping[str, Any] | None, seeds: Seeds, share: str | Sequence[str]
 ) -> Grid:
     """Check and normalise what the user asked for.
 
@@ -93,9 +94,10 @@ def make_grid(
     fixed = {str(name): _static_values(name, values) for name, values in (static or {}).items()}
     for name in [*axes, *fixed]:
         if name in RESERVED:
-            raise ValueError(f"'{name}' is an axis of every result and cannot name a grid axis; rename the parameter.")
+            raise ValueError(f"'{name}' is part of every result and cannot name a grid axis; rename the parameter.")
     if both := sorted(set(axes) & set(fixed)):
         raise ValueError(f"'{both[0]}' stands in grid= and in static=; keep one. static= costs a compile per value.")
+    share = (share,) if isinstance(share, str) else share
     if unknown := sorted(set(share) - set(axes) - set(fixed)):
         raise ValueError(f"share names '{unknown[0]}', which is no axis of this sweep; choose from {[*axes, *fixed]}.")
     return Grid(axes, fixed, _seed_counts(seeds), frozenset(share))
@@ -107,6 +109,7 @@ def check_grid(grid: Grid, experiment: Callable[..., Any]) -> None:
     Raises:
       whatever the experiment or a `check()` raises, with the coordinates of the corner added.
     """
+    _check_names(grid, experiment)
     for static in grid.buckets():
         for point in itertools.product(*(values.tolist() for values in grid.axes.values())):
             coords = dict(zip(grid.axes, point))
@@ -115,6 +118,19 @@ def check_grid(grid: Grid, experiment: Callable[..., Any]) -> None:
             except Exception as error:
                 error.add_note(f"(while building the grid point {coords | static})")
                 raise
+
+
+def _check_names(grid, experiment):
+    axes = [*grid.axes, *grid.static]
+    parameters = inspect.signature(experiment).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    taken = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    needed = [p.name for p in parameters if p.default is p.empty and p.name in taken]
+    if unknown := [name for name in axes if name not in taken]:
+        raise TypeError(f"the experiment takes {taken}, not '{unknown[0]}'; rename the axis, or add the parameter.")
+    if missing := [name for name in needed if name not in axes]:
+        raise TypeError(f"the experiment needs '{missing[0]}', which is no axis of this sweep; add it to grid= or static=.")
 
 
 def _traced_values(name: Any, values: Any) -> np.ndarray:
@@ -128,7 +144,11 @@ def _traced_values(name: Any, values: Any) -> np.ndarray:
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         raise ValueError(f"grid['{name}'] must be finite; got {array[~np.isfinite(array)][0]}.")
     # the run sees 32 bits: two values that agree there are one value
-    array = array.astype({"i": np.int32, "u": np.int32, "f": np.float32, "b": np.bool_}[array.dtype.kind])
+    narrow = {"i": np.int32, "u": np.int32, "f": np.float32, "b": np.bool_}[array.dtype.kind]
+    limit = np.inf if narrow is np.bool_ else (np.finfo if narrow is np.float32 else np.iinfo)(narrow).max
+    if np.any(np.abs(array.astype(np.float64)) > limit):
+        raise ValueError(f"grid['{name}'] must fit {np.dtype(narrow)}, which the runs see; got {array.tolist()}. Rescale the axis.")
+    array = array.astype(narrow)
     if len(np.unique(array)) != len(array):
         raise ValueError(f"grid['{name}'] repeats a value; drop repeats, and ask for more seeds instead: {array.tolist()}.")
     return array
@@ -166,7 +186,7 @@ def _canonical(value: Any) -> str:
         return str(bool(value))
     if isinstance(value, float | np.floating):
         return str(int(value)) if float(value).is_integer() else float(np.float32(value)).hex()
-    return str(value)
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _hashes(name: str, values: Any) -> np.ndarray:

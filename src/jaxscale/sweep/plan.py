@@ -11,8 +11,8 @@ import numpy as np
 from jaxscale.simulate import check_times
 from jaxscale.sweep import devices as machine
 from jaxscale.sweep.executable import Executable
-from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.grid import Grid, Seeds, check_grid, make_grid
+from jaxscale.sweep.execute import room_needed, run_cohort
+from jaxscale.sweep.grid import Grid, Lanes, Seeds, check_grid, make_grid
 from jaxscale.sweep.program import Program, tree_bytes
 
 _COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
@@ -40,7 +40,7 @@ class Request:
         static: Mapping[str, Any] | None = None,
         seeds: Seeds = 1,
         times: Any,
-        share: Sequence[str] = (),
+        share: str | Sequence[str] = (),
         root: int = 0,
         width: int | None = None,
         devices: Sequence[Any] | None = None,
@@ -50,7 +50,7 @@ class Request:
         """Check everything on the host; see `jaxscale.sweep` for the arguments."""
         asked = make_grid(grid, static, seeds, share)
         steps = check_times(times)
-        if width is not None and (width != int(width) or width < 2):
+        if width is not None and (not isinstance(width, int | np.integer) or width < 2):
             raise ValueError(f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1); got {width}.")
         check_grid(asked, experiment)
         used = tuple(devices) if devices is not None else tuple(jax.local_devices())
@@ -67,28 +67,20 @@ class Request:
         """The user's width, or the one that suits the program and the machine."""
         return self.width or machine.block_width(program.lane_bytes, self.devices[0].platform)
 
-    def executable(self, program: Program, width: int, lanes: int) -> Executable:
-        """Compiled code with room for `lanes` lanes, or for as many as the memory holds. Reused when it is there."""
-        rows = -(-lanes // len(self.devices))
-        per_group = -(-self.grid.seeds["init"] // len(self.devices)) if program.shared else 1
-        groups = -(-rows // per_group) if program.shared else 1
-        blocks = groups * -(-per_group // width) if program.shared else -(-rows // width)
-        fitting = max(self._bytes_available(width, program) // self._bytes_per_block(program, width, per_group), 1)
-        blocks = min(_power_of_two(blocks), int(fitting))
-        groups = min(_power_of_two(groups) + (1 if program.shared else 0), blocks) if program.shared else 1
+    def executable(self, program: Program, width: int, lanes: Lanes) -> Executable:
+        """Compiled code with room for `lanes`, or for as many as the memory holds. Reused when it is there."""
+        blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
+        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
+        own = state + 2 * observed + 4 * len(self.times) * len(program.shapes[2]) + 64  # records wait on the host
+        share = (groups / blocks if program.shared else width) * data
+        free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
+        fitting = max(int(free // (width * own + share)), 1)
+        # rounded up, so that a few more seeds next time find the program compiled
+        blocks, groups = min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting)
         key = (program.fingerprint, self.root, self.precision, self.devices, width, blocks, groups)
         if key not in _COMPILED:
             _COMPILED[key] = Executable(program, self.devices, width, blocks, groups)
         return _COMPILED[key]
-
-    def _bytes_available(self, width, program):
-        return max(self.memory - 4 * width * program.lane_bytes, 1)  # a block in work: old, new and temporaries
-
-    def _bytes_per_block(self, program, width, per_group):
-        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
-        records = 4 * len(self.times) * len(program.shapes[2])
-        own = width * (state + 2 * observed + records + 64)
-        return own + (data / max(-(-per_group // width), 1) if program.shared else width * data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +146,7 @@ def plan(experiment: Callable[..., Any], **arguments: Any) -> Plan:
     for static in request.grid.buckets():
         program = request.program(static)
         width = request.block_width(program)
-        executable = request.executable(program, width, request.grid.lanes_per_bucket)
+        executable = request.executable(program, width, request.grid.lanes(static))
         began = time.perf_counter()
         _ = executable.start, executable.advance
         compiled = time.perf_counter() - began

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Literal
 
 from jaxscale.protocol import definitions, has_stopped
-from jaxscale.sweep.grid import Lanes
+from jaxscale.sweep.grid import RESERVED, Lanes
 
 
 class Lane(NamedTuple):
@@ -47,18 +48,19 @@ class Program:
         _, key_init, key_step = _keys(self.root, lane.words, lane.seeds)
         return jax.random.key_data(key_step), self.build(lane).init(key_init, data)
 
-    def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any, watch: Any) -> tuple[Any, jax.Array]:
-        """One lane from step span[0] to span[1]; when `watch`, also the first step whose state is not finite."""
+    def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any) -> tuple[Any, jax.Array]:
+        """One lane from step span[0] to span[1], and the first step whose state is not finite, -1 if all are.
+
+        Every step is looked at: a state that recovers counts too, so the answer does not depend on where a run is cut.
+        """
         system, key_step = self.build(lane), jax.random.wrap_key_data(key, impl="threefry2x32")
 
         def step(t, carry):
             state, bad = carry
             state = system.step(jax.random.fold_in(key_step, t), state, data)
-            # watch is the same for the whole block, so this branch is taken or not, never both
-            bad = jax.lax.cond(watch, lambda: jnp.where((bad < 0) & ~is_finite(state), t + 1, bad), lambda: bad)
-            return state, bad
+            return state, jnp.where((bad < 0) & ~is_finite(state), t + 1, bad)
 
-        return jax.lax.fori_loop(*span, step, (state, jnp.int32(-1)))
+        return jax.lax.fori_loop(*span, step, (state, jnp.where(is_finite(state), -1, span[0])))
 
     def look(self, lane: Lane, state: Any, data: Any) -> tuple[dict[str, jax.Array], jax.Array]:
         """Observables and whether the run has stopped."""
@@ -84,25 +86,29 @@ class Program:
 
         with jax.default_matmul_precision(self.precision):
             data, state, observed = jax.eval_shape(trace, self.lane)
+        taken = {*self.dtypes, *self.static, *RESERVED}
         for name, value in observed.items():
+            if name in taken:
+                raise ValueError(f"observable '{name}' has the name of an axis of the result; rename one of them.")
             if value.shape != ():
                 raise ValueError(f"observable '{name}' must be a scalar; got shape {value.shape}. Reduce it in observe().")
         return data, state, observed
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what one lane computes: it changes when the model's code changes, and with nothing else."""
+        """Hash of what one lane computes, captured arrays and names included: it changes when the model's code does."""
 
         def whole(lane):
             data = self.begin_data(lane)
             key, state = self.begin(lane, data)
-            state, _ = self.run(lane, key, state, data, (jnp.int32(0), jnp.int32(1)), jnp.array(False))
-            return self.look(lane, state, data)
+            state, _ = self.run(lane, key, state, data, (jnp.int32(0), jnp.int32(1)))
+            return state, data, self.look(lane, state, data)
 
         with jax.default_matmul_precision(self.precision):
-            jaxpr = jax.make_jaxpr(whole)(self.lane)
-        digest = sha256(re.sub(r"0x[0-9a-f]+|/[^ ]*\.py:\d+", "", str(jaxpr)).encode())
-        for constant in jaxpr.consts:
+            jaxpr, shapes = jax.make_jaxpr(whole, return_shape=True)(self.lane)
+        names = str((jax.tree.structure(self.lane), jax.tree.structure(shapes)))
+        digest = sha256(re.sub(r"0x[0-9a-f]+|/[^ ]*\.py:\d+", "", names + str(jaxpr)).encode())
+        for constant in _constants(jaxpr):
             digest.update(np.asarray(constant).tobytes())
         return digest.hexdigest()[:16]
 
@@ -152,6 +158,18 @@ def is_finite(state: Any) -> jax.Array:
     """Whether every floating leaf of a state is finite, ()."""
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
+
+
+def _constants(jaxpr):
+    """Captured arrays of a jaxpr and of every jaxpr inside it, in order."""
+    yield from getattr(jaxpr, "consts", ())
+    inner = getattr(jaxpr, "jaxpr", jaxpr)
+    for equation in inner.eqns:
+        yield from (v.val for v in equation.invars if isinstance(v, Literal))
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(part, "eqns") or hasattr(part, "jaxpr"):
+                    yield from _constants(part)
 
 
 def tree_bytes(tree: Any) -> int:

@@ -1,19 +1,17 @@
 """`sweep`: every run of a grid, planned, sharded, reclaimed, stored, resumed."""
 
 import inspect
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from jaxscale.sweep.execute import Progress, run_cohort
+from jaxscale.sweep.execute import Progress, room_needed, run_cohort
 from jaxscale.sweep.grid import Grid, Lanes, Seeds
 from jaxscale.sweep.plan import Request
 from jaxscale.sweep.result import assemble, bucket_name
@@ -33,7 +31,7 @@ def sweep(
     seeds: Seeds = 1,
     times: Any,
     store: str | os.PathLike | None = None,
-    share: Sequence[str] = (),
+    share: str | Sequence[str] = (),
     root: int = 0,
     width: int | None = None,
     devices: Sequence[Any] | None = None,
@@ -81,20 +79,25 @@ def sweep(
     contract = _contract(request)
     totals: dict[str, Any] = {"compile_seconds": 0.0, "lane_steps": 0, "slot_steps": 0, "runs_computed": 0, "width": {}}
     units: dict[str, tuple[str, str]] = {}
-    keeper = _Memory() if store is None else _Disk(store, contract, _request(request))
-    with keeper.locked():
+    with _Memory() if store is None else _Disk(store, contract, _request(request)) as keeper:
         pieces = keeper.pieces()
-        pending = {bucket_name(s): _pending(request.grid.lanes(s), pieces.get(bucket_name(s), [])) for s in request.grid.buckets()}
-        total = sum(len(lanes) for lanes in pending.values())
+        work = []
+        for point in request.grid.buckets():
+            program = request.program(point)
+            settings = keeper.settle(bucket_name(point), {"program": program.fingerprint, "width": request.block_width(program)})
+            if width not in (None, settings["width"]):
+                raise StoreError(f"this store's bucket {bucket_name(point)} has width {settings['width']}; got width={width}. Leave it out.")
+            totals["width"][bucket_name(point)] = settings["width"]
+            units.update(program.units)
+            work.append((program, settings["width"], _pending(request.grid.lanes(point), pieces.get(bucket_name(point), []))))
+        total = sum(len(lanes) for _, _, lanes in work)
         with _Bar(total, progress and total > 0) as bar:
-            for point in request.grid.buckets():
-                name = bucket_name(point)
-                if len(pending[name]):
-                    made = _run_bucket(request, point, pending[name], keeper, bar, totals, units, reclaim)
-                    pieces.setdefault(name, []).extend(made)
-    totals["useful_share"] = totals.pop("lane_steps") / max(totals.pop("slot_steps"), 1)
-    if isinstance(keeper, _Disk):
+            for program, fixed, lanes in work:
+                if len(lanes):
+                    made = _run_bucket(request, program, fixed, lanes, keeper, bar, totals, reclaim)
+                    pieces.setdefault(bucket_name(program.static), []).extend(made)
         units = keeper.keep_units(units)
+    totals["useful_share"] = totals.pop("lane_steps") / max(totals.pop("slot_steps"), 1)
     provenance = contract | totals | {"wall_seconds": time.perf_counter() - began, "created": time.strftime("%FT%T%z")}
     return assemble(request.grid, request.times, pieces, units, provenance)
 
@@ -113,29 +116,23 @@ def load(store: str | os.PathLike) -> "xarray.Dataset":
     return assemble(grid, np.asarray(found.manifest["contract"]["times"]), found.pieces(), units, found.manifest["contract"])
 
 
-def _run_bucket(request, static, lanes, keeper, bar, totals, units, reclaim):
+def _run_bucket(request, program, width, lanes, keeper, bar, totals, reclaim):
     """All pending lanes of one bucket, cohort by cohort. Returns their pieces."""
-    program = request.program(static)
-    settings = keeper.settle(bucket_name(static), {"program": program.fingerprint, "width": request.block_width(program)})
-    if request.width is not None and request.width != settings["width"]:
-        raise StoreError(f"this store's bucket {bucket_name(static)} has width {settings['width']}; got width={request.width}. Leave it out.")
-    executable = request.executable(program, settings["width"], len(lanes))
+    executable = request.executable(program, width, lanes)
     clock = time.perf_counter()
     _ = executable.start, executable.advance
     totals["compile_seconds"] += time.perf_counter() - clock
-    totals["width"][bucket_name(static)] = settings["width"]
-    units.update(program.units)
-    most = executable.blocks * executable.width * len(request.devices)
-    if program.shared:  # every group may leave one block half empty
-        most = max(min(most, executable.groups * request.grid.seeds["init"]), 1)
-    size = most if not keeper.on_disk else min(most, 4 * executable.width * len(request.devices))
+    most = executable.rows * len(request.devices)
+    size = min(most, 4 * width * len(request.devices)) if keeper.on_disk else most
     made, at = [], 0
     while at < len(lanes):
         cohort = lanes.take(slice(at, at + size))
+        while not _fits(executable, cohort):  # groups that share disorder may leave their last block half empty
+            cohort = cohort.take(slice(0, -(-len(cohort) // 2)))
         records = run_cohort(executable, cohort, request.times, tell=bar.tell(len(cohort), request.times[-1]), reclaim=reclaim)
         arrays = {f"observed/{name}": values for name, values in records.observed.items()}
         piece = Piece(ids=cohort.ids, diverged_at=records.diverged_at, **arrays)
-        keeper.write(bucket_name(static), piece)
+        keeper.write(bucket_name(program.static), piece)
         made.append(piece)
         bar.commit(len(cohort))
         totals["lane_steps"] += records.lane_steps
@@ -146,6 +143,11 @@ def _run_bucket(request, static, lanes, keeper, bar, totals, units, reclaim):
             rate = len(cohort) / max(records.seconds, 1e-3)
             size = int(min(max(rate * PIECE_SECONDS, size), most, 8 * size))
     return made
+
+
+def _fits(executable, lanes):
+    blocks, groups = room_needed(lanes, len(executable.devices), executable.width, executable.program.shared)
+    return blocks <= executable.blocks and (groups <= executable.groups or not executable.program.shared)
 
 
 def _pending(lanes: Lanes, pieces: list[Piece]) -> Lanes:
@@ -164,7 +166,7 @@ def _contract(request: Request) -> dict[str, Any]:
     return {
         "experiment": f"{experiment.__module__}.{experiment.__qualname__}",
         "source": sha256(source.encode()).hexdigest()[:16],
-        "axes": sorted(request.grid.axes),
+        "axes": {name: str(values.dtype) for name, values in sorted(request.grid.axes.items())},
         "static": sorted(request.grid.static),
         "seeds": sorted(request.grid.seeds),
         "share": sorted(request.grid.share),
@@ -188,10 +190,11 @@ class _Memory:
 
     on_disk = False
 
-    def locked(self):
-        from contextlib import nullcontext
+    def __enter__(self):
+        return self
 
-        return nullcontext()
+    def __exit__(self, *failure):
+        pass
 
     def pieces(self):
         return {}
@@ -199,30 +202,29 @@ class _Memory:
     def settle(self, bucket, settings):
         return settings
 
+    def keep_units(self, units):
+        return units
+
     def write(self, bucket, piece):
         pass
 
 
 class _Disk:
-    """Keeps every piece in a store."""
+    """Keeps every piece in a store, held by this process until the sweep ends."""
 
     on_disk = True
 
     def __init__(self, path, contract, request):
-        self.store = Store.create(Path(path), contract, request)
-        self.locked, self.pieces, self.settle = self.store.locked, self.store.pieces, self.store.settle
+        self.opening = Store.create(path, contract, request)
 
-    def write(self, bucket, piece):
-        self.store.write(bucket, piece)
+    def __enter__(self):
+        store = self.opening.__enter__()
+        self.settle, self.write, self.keep_units = store.settle, store.write, store.keep_units
+        self.pieces = lambda: store.pieces(mend=True)
+        return self
 
-    def keep_units(self, units):
-        """Remember definitions for readers that do not have the experiment."""
-        old = self.store.manifest["request"].get("units", {})
-        merged = {**{k: tuple(v) for k, v in old.items()}, **units}
-        if json.dumps(merged) != json.dumps(old):
-            self.store.manifest["request"]["units"] = merged
-            self.store._write_manifest()
-        return merged
+    def __exit__(self, *failure):
+        return self.opening.__exit__(*failure)
 
 
 class _Bar:

@@ -45,8 +45,11 @@ class Store:
         self.path, self.manifest = path, manifest
 
     @classmethod
-    def create(cls, path: str | os.PathLike, contract: Mapping[str, Any], request: Mapping[str, Any]) -> "Store":
-        """Open for writing: a new folder, or an old one whose contract agrees.
+    @contextmanager
+    def create(
+        cls, path: str | os.PathLike, contract: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> "Iterator[Store]":
+        """Open for writing, alone: a new folder, or an old one whose contract agrees.
 
         Args:
           path: folder, made if needed.
@@ -54,26 +57,27 @@ class Store:
           request: the grid asked for this time; plain JSON, kept for readers and replaced by later calls.
 
         Raises:
-          StoreError: the path cannot be written, holds something else, or its contract differs.
+          StoreError: the path cannot be written, another process holds it, it holds something else, or its contract differs.
         """
         path = Path(path)
         try:
             (path / "pieces").mkdir(parents=True, exist_ok=True)
-            probe = path / f".writable.{os.getpid()}"
-            probe.write_text("")
-            probe.unlink()
+            (path / "lock").touch()
         except OSError as error:
             raise StoreError(f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to.") from error
-        contract = json.loads(json.dumps(contract))
-        old = _read_manifest(path)
-        if old is None and any((path / "pieces").glob("*.done")):
-            raise StoreError(f"store='{path}' holds pieces but no manifest.json; it is damaged. Use a new folder.")
-        if old is not None:
-            _compare(path, old["contract"], contract)
-        buckets = old["buckets"] if old else {}
-        store = cls(path, {"format": FORMAT, "contract": contract, "request": dict(request), "buckets": buckets})
-        store._write_manifest()
-        return store
+        with held(path):
+            old = _read_manifest(path)
+            if old is None and any((path / "pieces").glob("*.done")):
+                raise StoreError(f"store='{path}' holds pieces but no manifest.json; it is damaged. Use a new folder.")
+            contract = json.loads(json.dumps(contract))
+            if old is not None:
+                _compare(path, old["contract"], contract)
+            for left_over in (path / "pieces").glob(".*"):  # half-written when a process died
+                left_over.unlink()
+            request = {**request, "units": old["request"].get("units", {}) if old else {}}
+            store = cls(path, {"format": FORMAT, "contract": contract, "request": request, "buckets": old["buckets"] if old else {}})
+            store._write_manifest()
+            yield store
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Store":
@@ -87,24 +91,6 @@ class Store:
             raise StoreError(f"'{path}' holds no jaxscale store: there is no manifest.json in it.")
         return cls(Path(path), manifest)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store for writing; a second writer is refused and told who holds it."""
-        with open(self.path / "lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
-                raise StoreError(f"store='{self.path}' is being written by {owner}. Wait for it, or use another folder.") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {os.uname().nodename} since {time.strftime('%F %T')}")
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
-
     def settle(self, bucket: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Fix a bucket's settings (width, program) the first time; later compare the program and return what was fixed.
 
@@ -116,7 +102,7 @@ class Store:
             self.manifest["buckets"][bucket] = dict(settings)
             self._write_manifest()
             return dict(settings)
-        if fixed["program"] != settings["program"]:
+        if fixed["program"] != settings["program"]:  # also where every run is there: old results are not today's code's
             raise StoreError(
                 f"store='{self.path}' belongs to another experiment: the program of bucket {bucket} was {fixed['program']} "
                 f"and is now {settings['program']}, so the code of the model or its dynamics has changed. Use a new store=."
@@ -132,21 +118,32 @@ class Store:
         write_atomic(self.path / "pieces" / f"{name}.npz", content)
         write_atomic(self.path / "pieces" / f"{name}.done", sha256(content).hexdigest().encode())
 
-    def pieces(self) -> dict[str, list[Piece]]:
-        """All finished pieces by bucket. Damaged ones are set aside with a warning; their lanes count as pending."""
+    def keep_units(self, units: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+        """Remember definitions for readers that do not have the experiment; return all that are known."""
+        request = self.manifest["request"]
+        merged = {name: tuple(pair) for name, pair in {**request.get("units", {}), **units}.items()}
+        if json.loads(json.dumps(merged)) != request.get("units"):
+            request["units"] = merged
+            self._write_manifest()
+        return merged  # type: ignore[return-value]
+
+    def pieces(self, *, mend: bool = False) -> dict[str, list[Piece]]:
+        """All finished pieces by bucket, damaged ones left out with a warning: their lanes count as pending.
+
+        Args:
+          mend: also set damaged pieces aside, so that they can be written anew. For the process that holds the store.
+        """
         found: dict[str, list[Piece]] = {}
         for mark in sorted((self.path / "pieces").glob("*.done")):
             file = mark.with_suffix(".npz")
             content = file.read_bytes() if file.exists() else b""
             if sha256(content).hexdigest() != mark.read_text():
-                warnings.warn(
-                    f"{file} does not match its checksum (truncated or altered); it is set aside as {file.name}.damaged "
-                    "and its runs are computed again.",
-                    stacklevel=2,
-                )
-                mark.unlink()
-                if file.exists():
-                    file.rename(file.with_suffix(".npz.damaged"))
+                fate = f"it is set aside as {file.name}.damaged and its runs are computed again" if mend else "its runs are left out"
+                warnings.warn(f"{file} does not match its checksum (truncated or altered); {fate}.", stacklevel=2)
+                if mend:
+                    mark.unlink()
+                    if file.exists():
+                        file.rename(file.with_suffix(".npz.damaged"))
                 continue
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 piece = Piece({name: arrays[name] for name in arrays.files})
@@ -183,9 +180,33 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise StoreError(f"'{path}/manifest.json' is not JSON ({error}); the store is damaged. Use a new folder.") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    parts = ("contract", "request", "buckets")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not all(isinstance(manifest.get(p), dict) for p in parts):
         raise StoreError(f"'{path}/manifest.json' is no jaxscale manifest of format {FORMAT}. Use a new folder.")
     return manifest
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a store for writing; a second writer is refused and told who holds it.
+
+    Raises:
+      StoreError: another process, or another sweep of this one, is writing.
+    """
+    with open(path / "lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            raise StoreError(f"store='{path}' is being written by {owner}. Wait for it, or use another folder.") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename} since {time.strftime('%F %T')}")
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
 
 
 def _compare(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
