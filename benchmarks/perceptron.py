@@ -73,7 +73,9 @@ def minibatch():
             v = v + TEMPERATURE * np.einsum("sbd,sb->sd", batch, short)
         return np.linalg.norm(v, axis=1)
 
-    step = jax.jit(jax.vmap(lambda key, t, state, data: system.step(jax.random.fold_in(key, t), state, data), in_axes=(0, None, 0, 0)))
+    step = jax.jit(
+        jax.vmap(lambda key, t, state, data: system.step(jax.random.fold_in(key, t), state, data), in_axes=(0, None, 0, 0))
+    )
 
     def python_loop():
         state = jax.vmap(lambda data: system.init(None, data))(data)
@@ -133,7 +135,10 @@ def events():
         run.work = float(done[name]["steps"][:, -1].sum())
         contenders[name] = run
     race("perceptron SGD to the end, P=512 d=32 B=1 T=100", contenders, 1.0, unit="SGD steps/s")
-    law = {name: [float(np.mean(o["lambda"][:, -1])), float(np.std(o["lambda"][:, -1]) / len(o["lambda"]) ** 0.5)] for name, o in done.items()}
+    law = {
+        name: [float(np.mean(o["lambda"][:, -1])), float(np.std(o["lambda"][:, -1]) / len(o["lambda"]) ** 0.5)]
+        for name, o in done.items()
+    }
     print(json.dumps({"race": "same law: mean lambda and its standard error", **law}))
 
 

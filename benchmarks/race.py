@@ -12,7 +12,9 @@ import numpy as np
 REPEATS = 5
 
 
-def race(name: str, contenders: dict[str, Callable], work: float, unit: str = "seed-steps/s", tolerance: float = 1e-4, **facts) -> dict:
+def race(
+    name: str, contenders: dict[str, Callable], work: float, unit: str = "seed-steps/s", tolerance: float = 1e-4, **facts
+) -> dict:
     """Run every contender once to compile, then `REPEATS` times in turn; assert equal answers; print and return one line.
 
     Args:
@@ -47,14 +49,15 @@ def race(name: str, contenders: dict[str, Callable], work: float, unit: str = "s
         "ours_over": {k: _short(rate[ours] / v) for k, v in rate.items() if k != ours},
         "spread": {k: _short((max(s) - min(s)) / statistics.median(s)) for k, s in seconds.items()},
         "compile_s": {k: _short(v) for k, v in compiled.items()}, **facts,
-        "jax": jax.__version__, "numpy": np.__version__, "machine": f"{len(jax.devices())} x {platform.machine()} {jax.devices()[0].platform}",
+        "jax": jax.__version__, "numpy": np.__version__,
+        "machine": f"{len(jax.devices())} x {platform.machine()} {jax.devices()[0].platform}",
     }  # fmt: skip
     print(json.dumps(line), flush=True)
     return line
 
 
 def machine_limits() -> dict[str, float]:
-    """This machine's own float32 matrix-multiply rate (flop/s) and memory bandwidth (B/s), all cores, best of five."""
+    """The machine's own float32 matrix-multiply rate (flop/s) and memory bandwidth (B/s), all cores, best of five."""
     a = np.random.default_rng(0).normal(size=(1536, 1536)).astype(np.float32)
     big = np.zeros(2**26, np.float32)
     product = min(_timed(lambda: a @ a) for _ in range(5))

@@ -82,6 +82,6 @@ def test_interrupt_leaves_a_resumable_store(tmp_path):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=120)
     assert child.returncode == INTERRUPTED, err
-    assert "with --resume to go on" in err
+    assert "with --resume goes on" in err
     done = subprocess.run([*command, "--resume"], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == OK, done.stderr

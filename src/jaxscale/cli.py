@@ -15,7 +15,10 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.command(arguments)
     except KeyboardInterrupt:
         where = getattr(arguments, "out", None)
-        print(f"\ninterrupted; finished runs are kept{f' in {where}' if where else ''}. Run the same command with --resume to go on.", file=sys.stderr)
+        print(
+            f"\ninterrupted; finished runs are kept{f' in {where}' if where else ''}. The same command with --resume goes on.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         notes = " ".join(getattr(error, "__notes__", []))
@@ -25,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="jaxscale", description="Thousands of seeds of small learning systems in one program: diagrams, exponents, verdicts."
+        prog="jaxscale",
+        description="Thousands of seeds of small learning systems in one program: diagrams, exponents, verdicts.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -76,7 +80,9 @@ def _run(arguments):
     study = _study(arguments.study)
     arguments.out = arguments.out or Path("runs") / study.name
     if not arguments.resume and (old := sorted(arguments.out.glob(f"{arguments.scale}-*/manifest.json"))):
-        raise ValueError(f"--out {arguments.out} already holds runs ({old[0].parent.name}, ...); add --resume, or choose another folder.")
+        raise ValueError(
+            f"--out {arguments.out} already holds runs ({old[0].parent.name}, ...); add --resume, or choose another folder."
+        )
     report = run_study(study, arguments.scale, out=arguments.out, draw=not arguments.no_figures)
     print(report)
     return FAILED if arguments.strict and NOT_MET in report.verdicts.values() else OK

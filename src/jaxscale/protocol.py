@@ -131,7 +131,9 @@ def _observed(system, key, steps, only_last=False):
     last, rows = jax.lax.scan(step, start, jnp.arange(steps))
     if only_last:
         return system.observe(last, data)
-    return jax.tree.map(lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), system.observe(start, data), rows)
+    return jax.tree.map(
+        lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), system.observe(start, data), rows
+    )
 
 
 class _Descent:
@@ -145,9 +147,7 @@ class _Descent:
         return jax.tree.map(lambda p, g: p - 1e-3 * g, state, grads)
 
 
-jax.tree_util.register_pytree_node(
-    _Descent, lambda self: ((self.model,), None), lambda _, children: _Descent(children[0])
-)
+jax.tree_util.register_pytree_node(_Descent, lambda self: ((self.model,), None), lambda _, children: _Descent(children[0]))
 
 
 def _name(thing: Any) -> str:

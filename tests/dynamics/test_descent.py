@@ -153,9 +153,7 @@ def test_scaled_gd_is_fast_at_any_condition_number_and_gd_is_not():
     assert np.all(found[:2] < 1e-3) and found[3] > 5e-3
 
     def plain(condition):
-        return simulate(Descent(model=replace(model, condition=condition), learning_rate=0.3), KEY, times)[
-            "relative_error"
-        ][0]
+        return simulate(Descent(model=replace(model, condition=condition), learning_rate=0.3), KEY, times)["relative_error"][0]
 
     gd = jax.jit(jax.vmap(plain))(conditions[2:])
     np.testing.assert_allclose(found[2:], gd, rtol=1e-2, atol=1e-5)

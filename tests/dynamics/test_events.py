@@ -39,9 +39,7 @@ def events():
 
     programs = {single: jax.jit(run(None, single)) for single in (False, True)}
     keys = jax.random.split(jax.random.key(0), SEEDS)
-    return lambda batch, single=False: {
-        k: np.asarray(v) for k, v in programs[single](keys, 1 if single else batch).items()
-    }
+    return lambda batch, single=False: {k: np.asarray(v) for k, v in programs[single](keys, 1 if single else batch).items()}
 
 
 def steps_by_steps(batch, seeds=SEEDS):
@@ -142,9 +140,7 @@ def test_the_clock_counts_single_steps_beyond_float32():
     start = jnp.array([2.0**24, 0.0])
     clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1001, lambda i, c: _add(c, jnp.float32(1)), c))(start)
     assert np.asarray(clock, np.float64).sum() == 2**24 + 1001
-    clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1000, lambda i, c: _add(c, jnp.float32(3)), c))(
-        jnp.array([1e9, 0.0])
-    )
+    clock = jax.jit(lambda c: jax.lax.fori_loop(0, 1000, lambda i, c: _add(c, jnp.float32(3)), c))(jnp.array([1e9, 0.0]))
     assert np.asarray(clock, np.float64).sum() == 1e9 + 3000
 
 

@@ -64,9 +64,7 @@ def test_asymmetric_gradient_is_the_papers(operator):
     np.testing.assert_allclose(found.right, d.T @ f, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "model", [symmetric(rank=3), asymmetric(rank=3, random_basis=True)], ids=["symmetric", "rotated"]
-)
+@pytest.mark.parametrize("model", [symmetric(rank=3), asymmetric(rank=3, random_basis=True)], ids=["symmetric", "rotated"])
 def test_target_has_the_rank_and_the_condition_number(model):
     data, *_ = gradient(model)
     values = np.linalg.svd(data.left @ data.right.T, compute_uv=False)
@@ -113,9 +111,7 @@ def test_effective_rank_of_orthonormal_columns_counts_them(columns):
     x[np.arange(columns), np.arange(columns)] = 3
     found = model.observe(jnp.asarray(x), data)
     np.testing.assert_allclose(found["effective_rank"], columns, rtol=1e-4)
-    np.testing.assert_allclose(
-        [found[f"singular_{i + 1}"] for i in range(4)], [9] * columns + [0] * (4 - columns), atol=1e-4
-    )
+    np.testing.assert_allclose([found[f"singular_{i + 1}"] for i in range(4)], [9] * columns + [0] * (4 - columns), atol=1e-4)
 
 
 @pytest.mark.parametrize("model", [symmetric(spectrum=3), asymmetric(spectrum=3)], ids=["symmetric", "asymmetric"])
@@ -137,9 +133,7 @@ def test_imbalance_drifts_only_at_second_order_in_the_rate():
     runs = [(0.2, 50), (0.1, 100), (0.05, 200), (0.002, 100)]
     rates = jnp.array([rate for rate, _ in runs])
     system = Descent(model=asymmetric(), learning_rate=0.0)
-    run = jax.jit(
-        jax.vmap(lambda rate: simulate(replace(system, learning_rate=rate), KEY, np.array([0, 50, 100, 200])))
-    )
+    run = jax.jit(jax.vmap(lambda rate: simulate(replace(system, learning_rate=rate), KEY, np.array([0, 50, 100, 200]))))
     imbalance = np.asarray(run(rates)["imbalance"], np.float64)
     drift = [abs(imbalance[i, [0, 50, 100, 200].index(steps)] - imbalance[i, 0]) for i, (_, steps) in enumerate(runs)]
     np.testing.assert_allclose([drift[0] / drift[1], drift[1] / drift[2]], 2, rtol=0.15)

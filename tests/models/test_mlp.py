@@ -114,8 +114,8 @@ def test_ntk_outputs_have_unit_second_moment():
     [
         (mlp(p=1790), ValueError, r"must not exceed the 1797 images of 'digits'; got 1790 \+ 16"),
         (mlp(p=0), ValueError, r"Mlp\.p"),
-        (mlp(points=25), ValueError, r"Mlp\.points must lie in 1\.\.p=24; got 25\. Raise p"),
-        (mlp(points=0), ValueError, r"Mlp\.points must lie in"),
+        (mlp(points=25), ValueError, r"Mlp\.points must be a whole number in 1\.\.p=24; got 25\. Raise p"),
+        (mlp(points=0), ValueError, r"Mlp\.points must be a whole number in"),
         (mlp(alpha=0.0), ValueError, r"Mlp\.alpha must be positive; got 0\.0"),
         (mlp(source="/nowhere"), FileNotFoundError, "neither 'digits', 'mnist' nor a folder"),
     ],

@@ -34,9 +34,7 @@ def test_error_at_the_extremes(chi):
     np.testing.assert_allclose(found, [0.5, 0, 1, 0.5], atol=1e-6)  # the start guesses
 
 
-@pytest.mark.parametrize(
-    "model", [perceptron(), TeacherStudent(d=D, alpha=3.0, alpha_max=4.0)], ids=lambda m: type(m).__name__
-)
+@pytest.mark.parametrize("model", [perceptron(), TeacherStudent(d=D, alpha=3.0, alpha_max=4.0)], ids=lambda m: type(m).__name__)
 def test_rows_past_the_load_change_nothing(model):
     @jax.jit
     def look(alpha):

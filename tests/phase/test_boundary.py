@@ -17,9 +17,7 @@ def line(values, x=X):
 def noisy(sets, *, seeds=40, noise=0.5, root=0):
     """(set, alpha, seed) around the line y = alpha, which passes 5 at alpha = 5."""
     draws = np.random.default_rng(root).normal(size=(sets, len(X), seeds))
-    return xarray.DataArray(
-        X[None, :, None] + noise * draws, {"alpha": X, "set": range(sets)}, ("set", "alpha", "seed")
-    )
+    return xarray.DataArray(X[None, :, None] + noise * draws, {"alpha": X, "set": range(sets)}, ("set", "alpha", "seed"))
 
 
 def test_crossing_of_straight_lines_is_exact_and_labelled():

@@ -60,9 +60,7 @@ def compiled(monkeypatch):
     """Names of the programs compiled from here on, nothing being there yet."""
     names, build = [], Executable._compile
     monkeypatch.setattr(plan, "_COMPILED", {})
-    monkeypatch.setattr(
-        Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k)
-    )
+    monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
     return names
 
 

@@ -54,9 +54,7 @@ def run(**changes):
 def compiled(monkeypatch):
     """Names of the programs compiled from here on."""
     names, build = [], Executable._compile
-    monkeypatch.setattr(
-        Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k)
-    )
+    monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
     return names
 
 

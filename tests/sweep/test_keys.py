@@ -75,9 +75,7 @@ def test_enters_the_key(base, grid, changes):
     assert not same(base, draws(grid, **changes))
 
 
-@pytest.mark.parametrize(
-    "value", [1.0, np.float32(1), np.int64(1), np.float64(1)], ids=lambda value: type(value).__name__
-)
+@pytest.mark.parametrize("value", [1.0, np.float32(1), np.int64(1), np.float64(1)], ids=lambda value: type(value).__name__)
 def test_one_value_in_many_types(value):
     assert same(draws({"alpha": [1]}), draws({"alpha": np.array([value])}))
 

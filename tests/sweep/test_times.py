@@ -6,9 +6,7 @@ import pytest
 from jaxscale.simulate import check_times, log_times
 
 
-@pytest.mark.parametrize(
-    "last, first, per_decade", [(1, 1, 10), (7, 7, 3), (1000, 1, 10), (10**6, 50, 4), (2**31 - 1, 1, 20)]
-)
+@pytest.mark.parametrize("last, first, per_decade", [(1, 1, 10), (7, 7, 3), (1000, 1, 10), (10**6, 50, 4), (2**31 - 1, 1, 20)])
 def test_log_times(last, first, per_decade):
     times = log_times(last, first=first, per_decade=per_decade)
     assert times[0] == 0 and times[1] == first and times[-1] == last

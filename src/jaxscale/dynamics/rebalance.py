@@ -55,9 +55,7 @@ class Rebalanced:
         """The state just after the rebalancing. Doing it here costs no SVD in the loop."""
         key_init, key_step = jax.random.split(key)
         state = self.system.init(key_init, data)
-        state = jax.lax.fori_loop(
-            0, self.after, lambda t, s: self.system.step(jax.random.fold_in(key_step, t), s, data), state
-        )
+        state = jax.lax.fori_loop(0, self.after, lambda t, s: self.system.step(jax.random.fold_in(key_step, t), s, data), state)
         return state._replace(params=rebalance(state.params, self.beta))
 
     def step(self, key: jax.Array, state: State, data: Any) -> State:

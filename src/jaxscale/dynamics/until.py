@@ -97,7 +97,7 @@ class Threshold:
         observables = system.observe(state, data)
         if self.name not in observables:
             raise ValueError(
-                f"Stop rule on '{self.name}', which {type(system).__name__} does not observe; choose from {sorted(observables)}."
+                f"Stop rule on '{self.name}', not observed by {type(system).__name__}; choose from {sorted(observables)}."
             )
         return self.sign * observables[self.name] < self.sign * self.level
 

@@ -115,7 +115,9 @@ def fit(
     use = np.isfinite(best)
     if space == "log" and np.any(best[use] <= 0):
         where = points[use][best[use] <= 0]
-        raise FitError(f"{label or 'y'} is not positive at {x}={where.tolist()[:5]}, so its logarithm does not exist; use space='raw'.")
+        raise FitError(
+            f"{label or 'y'} is not positive at {x}={where.tolist()[:5]}, so its logarithm does not exist; use space='raw'."
+        )
     if np.any(points <= 0):
         raise FitError(f"{x} must be positive for a scaling law; got {points[points <= 0].tolist()[:5]}.")
     points, best, replicas = points[use], best[use], replicas[:, use]

@@ -121,8 +121,8 @@ class Mlp:
         used = jnp.arange(self.p) < (self.p if self.points is None else self.points)
         train, test = slice(0, self.p), slice(self.p, None)
         return Data(
-            inputs[train], targets[train], jnp.where(used, 1 / jnp.sum(used, dtype=jnp.float32), 0), inputs[test], targets[test],
-            origin, offset[train], offset[test],
+            inputs[train], targets[train], jnp.where(used, 1 / jnp.sum(used, dtype=jnp.float32), 0),
+            inputs[test], targets[test], origin, offset[train], offset[test],
         )  # fmt: skip
 
     def init(self, key: jax.Array, data: Data) -> Any:

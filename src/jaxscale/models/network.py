@@ -24,7 +24,9 @@ def network(module: Any) -> tuple[Init, Apply]:
     import flax.linen as nn  # 0.15 s, and only networks need it
 
     if not isinstance(module, nn.Module):
-        raise TypeError(f"network() takes a flax.linen.Module; got {type(module).__name__}. Pass an instance, e.g. nn.Dense(1).")
+        raise TypeError(
+            f"network() takes a flax.linen.Module; got {type(module).__name__}. Pass an instance, e.g. nn.Dense(1)."
+        )
 
     def init(key, inputs):
         variables = module.init(key, inputs)

@@ -19,7 +19,9 @@ def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.
     try:
         from matplotlib.figure import Figure  # no pyplot: nothing global, nothing to close
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("figures need matplotlib, which is missing. Install it with: pip install 'jaxscale[plot]'") from error
+        raise ModuleNotFoundError(
+            "figures need matplotlib, which is missing. Install it with: pip install 'jaxscale[plot]'"
+        ) from error
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     return figure, figure.subplots(rows, columns)
 
@@ -60,7 +62,15 @@ def phase_diagram(
 
 
 def curves(
-    data: Any, *, x: str, over: str = "seed", hue: str | None = None, fits: Any = (), axes: Any = None, log: str = "xy", title: str = "",
+    data: Any,
+    *,
+    x: str,
+    over: str = "seed",
+    hue: str | None = None,
+    fits: Any = (),
+    axes: Any = None,
+    log: str = "xy",
+    title: str = "",
     colour: int = 0,
 ) -> Any:
     """Means over seeds with standard errors, and fitted laws with their 95 % bands.

@@ -75,7 +75,9 @@ def _scale(seeds, last, ks, alphas, sizes, k_diagram):
     return {
         "population": dict(static={"k": ks}, seeds=seeds, times=log_times(last)),
         "sensing": dict(grid={"eta": [0.25]}, static={"m": sizes}, seeds=seeds, times=log_times(last)),
-        "asymmetric": dict(grid={"alpha": alphas}, static={"k": k_diagram}, seeds=4 * seeds, times=log_times(last, per_decade=40)),
+        "asymmetric": dict(
+            grid={"alpha": alphas}, static={"k": k_diagram}, seeds=4 * seeds, times=log_times(last, per_decade=40)
+        ),
         "one_step": dict(grid={"alpha": [0.01, 0.02, 0.04]}, seeds=seeds, times=np.arange(0, 301, 10)),
         "scaled": dict(grid={"condition": [1.0, 10.0, 100.0]}, seeds=seeds, times=log_times(1000)),
         "plain": dict(grid={"condition": [1.0, 10.0, 100.0]}, seeds=seeds, times=log_times(1000)),
@@ -118,7 +120,11 @@ def measure(runs):
         constants = error.sel(k=surplus).isel(time=-1) * (2 * 0.1 * last) ** 2
         ratio = np.array([constants.sel(k=k).values / symmetric_limit(k, RANK) for k in surplus])
         worst = np.abs(ratio.mean(1) - 1).argmax()
-        found["constant"] = Found(ratio.mean(1)[worst], ratio.std(1, ddof=1)[worst] / np.sqrt(ratio.shape[1]), f"worst of k = {[int(k) for k in surplus]}")
+        found["constant"] = Found(
+            ratio.mean(1)[worst],
+            ratio.std(1, ddof=1)[worst] / np.sqrt(ratio.shape[1]),
+            f"worst of k = {[int(k) for k in surplus]}",
+        )
         found["slope"] = _slope(error.sel(k=surplus[1]))
         found["exact_rank"] = Found(float(error.sel(k=RANK).isel(time=-1).max()), note="float32 floor")
     if "sensing" in runs:
@@ -132,19 +138,25 @@ def measure(runs):
         done = runs["asymmetric"]["stopped"].isel(time=-1).sel(k=5)
         median = steps.where(done, np.inf).median("seed")
         best = int(np.argmin(median.values))
-        found["interior_optimum"] = Found(float(median["alpha"][best] ** 2 * 50), note=f"fastest alpha {float(median['alpha'][best]):.2g}")
+        found["interior_optimum"] = Found(
+            float(median["alpha"][best] ** 2 * 50), note=f"fastest alpha {float(median['alpha'][best]):.2g}"
+        )
         ends = min(float(median[0]), float(median[-1])) / float(median[best])
         found["optimum_depth"] = Found(ends, note="slower end over the optimum, steps")
     one = rates(runs["one_step"]["error"])
     mean, exact = one.mean("seed"), one_step_rate(0.1, BETA)
-    found["one_step_rate"] = Found(float(one.mean()) / exact, float(one.std()) / exact / np.sqrt(one.size), "over the exact rate")
+    found["one_step_rate"] = Found(
+        float(one.mean()) / exact, float(one.std()) / exact / np.sqrt(one.size), "over the exact rate"
+    )
     found["one_step_span"] = Found(float(mean.max() / mean.min()), note="max over min along alpha")
     if "scaled" in runs:
         found["scaled_ratio"] = _condition_ratio(runs["scaled"])
         found["plain_ratio"] = _condition_ratio(runs["plain"])
     if "small_init" in runs:
         bias = runs["small_init"]["relative_error"].isel(time=-1)
-        found["small_init"] = Found(float((bias.mean("seed").diff("alpha") > 0).all()), note="1 if the error grows with alpha throughout")
+        found["small_init"] = Found(
+            float((bias.mean("seed").diff("alpha") > 0).all()), note="1 if the error grows with alpha throughout"
+        )
     return found
 
 
@@ -168,11 +180,15 @@ def draw(runs, found):
     figure, axes = figures.new_axes(1, 3)
     rate = rates(runs["asymmetric"]["error"]).mean("seed").assign_attrs(units="1/step")
     figures.phase_diagram(rate, x="alpha", y="k", axes=axes[0], log="x", log_colour=True, title="F G^T: convergence rate")
-    figures.curves(runs["population"]["error"].isel(time=slice(1, None)), x="time", hue="k", axes=axes[1], title="X X^T, rank 3, k columns")
+    figures.curves(
+        runs["population"]["error"].isel(time=slice(1, None)), x="time", hue="k", axes=axes[1], title="X X^T, rank 3, k columns"
+    )
     law = rates(runs["asymmetric"]["error"].sel(k=5))
     figures.curves(law.rename("rate, k = 5"), x="alpha", axes=axes[2], title="one step: no dependence on alpha")
     one = rates(runs["one_step"]["error"]).rename("rate, k = 5")
-    axes[2].errorbar(one["alpha"], one.mean("seed"), one.std("seed"), fmt="s", ms=4, color=figures.COLOURS[1], label="one rebalancing step")
+    axes[2].errorbar(
+        one["alpha"], one.mean("seed"), one.std("seed"), fmt="s", ms=4, color=figures.COLOURS[1], label="one rebalancing step"
+    )
     axes[2].legend(fontsize=7, frameon=False)
     return {"rates": figure}
 
@@ -181,7 +197,7 @@ SOURCE = "Xiong, Ding & Du 2024"
 STUDY = Study(
     name="overparameterised_sensing",
     question="how fast does gradient descent recover a low-rank matrix with more columns than the rank?",
-    paper="Xiong, Ding & Du, How over-parameterization slows down gradient descent in matrix sensing, ICLR 2024, arXiv:2310.01769",
+    paper="Xiong, Ding & Du, How over-parameterization slows down gradient descent in matrix sensing, ICLR 2024",
     experiments=EXPERIMENTS,
     scales=SCALES,
     measure=measure,
@@ -192,12 +208,16 @@ STUDY = Study(
         Claim("exact_rank", "X X^T with k = r converges exponentially, to the rounding floor", 0, 1e-10, "classical"),
         Claim("sensing_slope", "X X^T, Gaussian sensing: slope -2", -2.05, -1.85, f"{SOURCE}, theorem 1"),
         Claim("alpha_exponent", "F G^T: rate ~ alpha^2 for alpha^2 n < 0.35", 1.88, 2.12, f"{SOURCE}, theorem 2"),
-        Claim("interior_optimum", "F G^T: the fastest alpha^2 n is of order one", 0.3, 2.0, "derived; asked by their reviewers"),
+        Claim(
+            "interior_optimum", "F G^T: the fastest alpha^2 n is of order one", 0.3, 2.0, "derived; asked by their reviewers"
+        ),
         Claim("optimum_depth", "F G^T: both ends of the alpha range are slower than it", 1.5, np.inf, "derived"),
         Claim("one_step_rate", "one step: rate is -2 ln(1 - eta beta^2)", 0.98, 1.02, f"{SOURCE}, section 5"),
         Claim("one_step_span", "one step: rate does not depend on alpha", 1.0, 1.15, f"{SOURCE}, theorem 3"),
         Claim("scaled_ratio", "ScaledGD: condition number 100 costs no more steps than 1", 0, 2.5, "Xu et al. 2023"),
         Claim("plain_ratio", "plain descent: condition number 100 costs many times more", 5, np.inf, "Xu et al. 2023"),
-        Claim("small_init", "underdetermined: the recovery error grows with the scale of the start", 1, 1, "Li, Ma & Zhang 2018"),
+        Claim(
+            "small_init", "underdetermined: the recovery error grows with the scale of the start", 1, 1, "Li, Ma & Zhang 2018"
+        ),
     ),
 )

@@ -64,25 +64,26 @@ def digits(temperature, points):
 
 EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "chain": chain, "digits": digits}
 
-BATCHES, RATES = 2.0 ** np.arange(10), 2.0 ** np.arange(2, 13)
+BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(2, 13), 2.0 ** np.arange(-2, 13)
+DENSE = [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]
 POINTS, LARGER = [64, 128, 256, 512], [128, 256, 512, MOST_POINTS]
 CORNERS = [NOISE, PLATEAU, FIRST_STEP]
-LONG = log_times(200_000, per_decade=4)
+LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
 SCALES = {
     "smoke": {
         "plane": dict(grid={"batch": BATCHES[::3], "learning_rate": RATES[::3]}, static={"chi": (1,)}, seeds=4, times=LONG),
         "chain": dict(grid={"points": [128.0, 512.0, 2048.0]}, seeds=8, times=LONG),
     },
-    "laptop": {
+    "laptop": {  # the demo
         "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static={"chi": (0, 1)}, seeds=4, times=LONG),
-        "scaling": dict(grid={"points": [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=64, times=LONG),
-        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=24, times=LONG),
+        "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=64, times=LONG),
+        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=16, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
-        "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=log_times(20_000, per_decade=4)),
+        "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=SHORT),
     },
     "accelerator": {
-        "plane": dict(grid={"batch": BATCHES, "learning_rate": 2.0 ** np.arange(-2, 13)}, static={"chi": (0, 1)}, seeds=256, times=LONG),
-        "scaling": dict(grid={"points": [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
+        "plane": dict(grid={"batch": BATCHES, "learning_rate": WIDE}, static={"chi": (0, 1)}, seeds=256, times=LONG),
+        "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
         "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
         "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),
@@ -128,7 +129,9 @@ def _plane(runs):
         corner = cells.isel(batch=-1, learning_rate=-1) / cells["learning_rate"][-1]
         if int(cells["batch"][-1]) >= PLANE_POINTS:
             exact = first_step_norm(D, PLANE_POINTS, chi)
-            found[f"first_step_{chi}"] = Found(float(corner.mean()) / exact, float(corner.std()) / exact / len(corner) ** 0.5, "over exact")
+            found[f"first_step_{chi}"] = Found(
+                float(corner.mean()) / exact, float(corner.std()) / exact / len(corner) ** 0.5, "over exact"
+            )
         spread = _spread_on_temperature(cells.mean("seed").sel(batch=slice(None, 16)))
         found[f"collapse_{chi}"] = Found(spread, note="rms spread of ln |v| over B <= 16 at equal T")
     return found
@@ -150,7 +153,9 @@ def _corners(norm):
     found = {}
     for chi in (0, 1):
         noise, plateau, first = (norm.sel(chi=chi, corner=corner) for corner in (NOISE, PLATEAU, FIRST_STEP))
-        found[f"critical_temperature_{chi}"] = _exponent(plateau / (noise / NOISE_RATE), "T_c / kappa against P", statistic="log mean")
+        found[f"critical_temperature_{chi}"] = _exponent(
+            plateau / (noise / NOISE_RATE), "T_c / kappa against P", statistic="log mean"
+        )
         batch = _exponent((noise / NOISE_RATE) / (first / FIRST_RATE), "times 1 + chi", statistic="log mean")
         found[f"critical_batch_{chi}"] = Found(batch.value * (1 + chi), batch.error * (1 + chi), batch.note)
     return found
@@ -184,7 +189,15 @@ def draw(runs, found):
         calm = float(cells.isel(learning_rate=0, batch=-1).mean())
         onset = boundary(cells, along="learning_rate", level=2 * calm, scale="log")
         title = f"perceptron, chi = {chi}, P = {PLANE_POINTS}; line: twice the GD value"
-        figures.phase_diagram(cells.mean("seed", keep_attrs=True), x="batch", y="learning_rate", band=onset, axes=panel, log_colour=True, title=title)
+        figures.phase_diagram(
+            cells.mean("seed", keep_attrs=True),
+            x="batch",
+            y="learning_rate",
+            band=onset,
+            axes=panel,
+            log_colour=True,
+            title=title,
+        )
     source = "scaling" if "scaling" in runs else "chain"
     data = final(runs[source], "lambda")
     parts = [data.sel(chi=chi) for chi in (0, 1)] if source == "scaling" else [data]
@@ -196,8 +209,8 @@ def draw(runs, found):
         norm = final(runs["digits"], "norm")
         figure, axes = figures.new_axes(1, 2)
         band = critical_temperature(norm)
-        figures.phase_diagram(norm.mean("seed", keep_attrs=True), x="points", y="temperature", band=band, axes=axes[0], log_colour=True,
-                              title="8x8 digits, lazy network; line: T_c")  # fmt: skip
+        mean, title = norm.mean("seed", keep_attrs=True), "8x8 digits, lazy network; line: T_c"
+        figures.phase_diagram(mean, x="points", y="temperature", band=band, axes=axes[0], log_colour=True, title=title)
         figures.curves(norm, x="temperature", hue="points", axes=axes[1], title="|w - w0| against T")
         drawn["digits"] = figure
     return drawn
@@ -207,11 +220,29 @@ def _claims():
     source = "Sclocchi & Wyart 2024"
     for chi in (0, 1):
         law = exponents(chi)
-        yield Claim(f"first_step_{chi}", f"chi = {chi}: large-batch, large-rate corner is the first step alone", 0.97, 1.03, "derived, exact")
+        yield Claim(
+            f"first_step_{chi}",
+            f"chi = {chi}: large-batch, large-rate corner is the first step alone",
+            0.97,
+            1.03,
+            "derived, exact",
+        )
         yield Claim(f"collapse_{chi}", f"chi = {chi}: |v| depends on eta / B alone for B <= 16", 0, 0.15, f"{source}, abstract")
-        yield Claim(f"lambda_{chi}", f"chi = {chi}: lambda ~ P^(1 / (1 + chi))", law["lambda"] - 0.04, law["lambda"] + 0.04, f"{source}, scaling argument")
+        yield Claim(
+            f"lambda_{chi}",
+            f"chi = {chi}: lambda ~ P^(1 / (1 + chi))",
+            law["lambda"] - 0.04,
+            law["lambda"] + 0.04,
+            f"{source}, scaling argument",
+        )
         yield Claim(f"critical_temperature_{chi}", f"chi = {chi}: T_c / kappa does not depend on P", -0.12, 0.12, "derived")
-        yield Claim(f"critical_batch_{chi}", f"chi = {chi}: B* ~ P^(1 / (1 + chi)), exponent times 1 + chi", 0.8, 1.05, f"{source}, abstract")
+        yield Claim(
+            f"critical_batch_{chi}",
+            f"chi = {chi}: B* ~ P^(1 / (1 + chi)), exponent times 1 + chi",
+            0.8,
+            1.05,
+            f"{source}, abstract",
+        )
     yield Claim("chain", "population chain, chi = 1: lambda ~ P^0.5", 0.48, 0.52, f"{source}, scaling argument")
 
 

@@ -139,9 +139,7 @@ class Executable:
 
     def _compile(self, function, shapes, donate=()):
         specs = jax.tree.map(lambda s: PartitionSpec(AXIS) if s.ndim else PartitionSpec(), shapes)
-        local = jax.shard_map(
-            function, mesh=self.sharding.mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
-        )
+        local = jax.shard_map(function, mesh=self.sharding.mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
         shardings = jax.tree.map(lambda s: NamedSharding(self.sharding.mesh, s), specs)
         with jax.default_matmul_precision(self.program.precision):
             jitted = jax.jit(local, in_shardings=shardings, donate_argnums=donate)

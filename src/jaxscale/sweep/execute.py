@@ -67,9 +67,7 @@ def run_cohort(
     began = time.perf_counter()
     seats = _Seats(executable, lanes)
     cohort = executable.start(seats.lanes(lanes), seats.group_lanes(lanes), seats.blocks(np.ones(len(lanes), bool)))
-    observed = {
-        name: np.zeros((len(lanes), len(times)), shape.dtype) for name, shape in executable.program.shapes[2].items()
-    }
+    observed = {name: np.zeros((len(lanes), len(times)), shape.dtype) for name, shape in executable.program.shapes[2].items()}
     records = Records(observed, np.full(len(lanes), -1, np.int32))
     live = np.ones(len(lanes), bool)
     finished = 0

@@ -147,7 +147,9 @@ def _traced_values(name: Any, values: Any) -> np.ndarray:
     narrow = {"i": np.int32, "u": np.int32, "f": np.float32, "b": np.bool_}[array.dtype.kind]
     limit = np.inf if narrow is np.bool_ else (np.finfo if narrow is np.float32 else np.iinfo)(narrow).max
     if np.any(np.abs(array.astype(np.float64)) > limit):
-        raise ValueError(f"grid['{name}'] must fit {np.dtype(narrow)}, which the runs see; got {array.tolist()}. Rescale the axis.")
+        raise ValueError(
+            f"grid['{name}'] must fit {np.dtype(narrow)}, which the runs see; got {array.tolist()}. Rescale the axis."
+        )
     array = array.astype(narrow)
     if len(np.unique(array)) != len(array):
         raise ValueError(f"grid['{name}'] repeats a value; drop repeats, and ask for more seeds instead: {array.tolist()}.")

@@ -51,7 +51,9 @@ class Request:
         asked = make_grid(grid, static, seeds, share)
         steps = check_times(times)
         if width is not None and (not isinstance(width, int | np.integer) or width < 2):
-            raise ValueError(f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1); got {width}.")
+            raise ValueError(
+                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1); got {width}."
+            )
         check_grid(asked, experiment)
         used = tuple(devices) if devices is not None else tuple(jax.local_devices())
         machine.note_idle_cores(list(used))
@@ -153,8 +155,14 @@ def plan(experiment: Callable[..., Any], **arguments: Any) -> Plan:
         lanes = request.grid.lanes_per_bucket
         found.append(
             BucketPlan(
-                static, lanes, width, min(executable.rows * len(request.devices), lanes), program.lane_bytes,
-                executable.temporary_bytes, compiled, _probe(request, executable, static, lanes),
+                static,
+                lanes,
+                width,
+                min(executable.rows * len(request.devices), lanes),
+                program.lane_bytes,
+                executable.temporary_bytes,
+                compiled,
+                _probe(request, executable, static, lanes),
             )  # fmt: skip
         )
     first = request.devices[0]

@@ -84,9 +84,13 @@ def sweep(
         work = []
         for point in request.grid.buckets():
             program = request.program(point)
-            settings = keeper.settle(bucket_name(point), {"program": program.fingerprint, "width": request.block_width(program)})
+            settings = keeper.settle(
+                bucket_name(point), {"program": program.fingerprint, "width": request.block_width(program)}
+            )
             if width not in (None, settings["width"]):
-                raise StoreError(f"this store's bucket {bucket_name(point)} has width {settings['width']}; got width={width}. Leave it out.")
+                raise StoreError(
+                    f"this store's bucket {bucket_name(point)} has width {settings['width']}; got width={width}. Leave it out."
+                )
             totals["width"][bucket_name(point)] = settings["width"]
             units.update(program.units)
             work.append((program, settings["width"], _pending(request.grid.lanes(point), pieces.get(bucket_name(point), []))))

@@ -46,9 +46,7 @@ class Store:
 
     @classmethod
     @contextmanager
-    def create(
-        cls, path: str | os.PathLike, contract: Mapping[str, Any], request: Mapping[str, Any]
-    ) -> "Iterator[Store]":
+    def create(cls, path: str | os.PathLike, contract: Mapping[str, Any], request: Mapping[str, Any]) -> "Iterator[Store]":
         """Open for writing, alone: a new folder, or an old one whose contract agrees.
 
         Args:
@@ -64,7 +62,9 @@ class Store:
             (path / "pieces").mkdir(parents=True, exist_ok=True)
             (path / "lock").touch()
         except OSError as error:
-            raise StoreError(f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to.") from error
+            raise StoreError(
+                f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to."
+            ) from error
         with held(path):
             old = _read_manifest(path)
             if old is None and any((path / "pieces").glob("*.done")):
@@ -75,7 +75,9 @@ class Store:
             for left_over in (path / "pieces").glob(".*"):  # half-written when a process died
                 left_over.unlink()
             request = {**request, "units": old["request"].get("units", {}) if old else {}}
-            store = cls(path, {"format": FORMAT, "contract": contract, "request": request, "buckets": old["buckets"] if old else {}})
+            store = cls(
+                path, {"format": FORMAT, "contract": contract, "request": request, "buckets": old["buckets"] if old else {}}
+            )
             store._write_manifest()
             yield store
 
@@ -138,7 +140,11 @@ class Store:
             file = mark.with_suffix(".npz")
             content = file.read_bytes() if file.exists() else b""
             if sha256(content).hexdigest() != mark.read_text():
-                fate = f"it is set aside as {file.name}.damaged and its runs are computed again" if mend else "its runs are left out"
+                fate = (
+                    f"it is set aside as {file.name}.damaged and its runs are computed again"
+                    if mend
+                    else "its runs are left out"
+                )
                 warnings.warn(f"{file} does not match its checksum (truncated or altered); {fate}.", stacklevel=2)
                 if mend:
                     mark.unlink()
@@ -181,7 +187,11 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise StoreError(f"'{path}/manifest.json' is not JSON ({error}); the store is damaged. Use a new folder.") from error
     parts = ("contract", "request", "buckets")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not all(isinstance(manifest.get(p), dict) for p in parts):
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or not all(isinstance(manifest.get(p), dict) for p in parts)
+    ):
         raise StoreError(f"'{path}/manifest.json' is no jaxscale manifest of format {FORMAT}. Use a new folder.")
     return manifest
 

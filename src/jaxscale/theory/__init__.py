@@ -1,0 +1,1 @@
+"""One file, one body of closed forms."""

@@ -18,5 +18,5 @@ def one_step_rate(learning_rate: float, beta: float) -> float:
 
 
 def asymmetric_rate(learning_rate: float, factor_min: float) -> float:
-    """Decay rate of the loss per step for F G^T, 2 eta sigma_min(F)^2: the surplus part of G decays along F's weakest direction."""
+    """Decay rate of the loss per step for F G^T, 2 eta sigma_min(F)^2: surplus parts of G decay along F's weakest direction."""
     return 2 * learning_rate * factor_min**2
