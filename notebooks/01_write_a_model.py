@@ -103,6 +103,6 @@ axes.figure
 
 # %%
 try:
-    js.sweep(lambda samples: js.Descent(Regression(d=d, samples=samples), learning_rate=0.1), grid={"samples": [8, 16]}, times=[10])
+    js.sweep(lambda samples: js.Descent(Regression(d=d, samples=samples), learning_rate=1), grid={"samples": [8]}, times=[10])
 except TypeError as error:
     print(error)

@@ -25,6 +25,26 @@ from jaxscale.sweep.store import StoreError  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
-    "Descent", "FitError", "Sgd", "StoreError", "Until", "above", "below", "boundary", "check_model", "check_system",
-    "crossing", "fit", "fitted", "load", "local_slopes", "log_times", "plan", "record", "run_study", "simulate", "static", "sweep",
-]  # fmt: skip
+    "Descent",
+    "FitError",
+    "Sgd",
+    "StoreError",
+    "Until",
+    "above",
+    "below",
+    "boundary",
+    "check_model",
+    "check_system",
+    "crossing",
+    "fit",
+    "fitted",
+    "load",
+    "local_slopes",
+    "log_times",
+    "plan",
+    "record",
+    "run_study",
+    "simulate",
+    "static",
+    "sweep",
+]

@@ -57,8 +57,8 @@ def has_stopped(system: Any, state: Any, data: Any) -> jax.Array:
 def definitions(system: Any) -> dict[str, tuple[str, str]]:
     """{observable: (definition, unit)} of a system or of the model inside it; what declares no `units` gives {}."""
     for part in (system, getattr(system, "model", None)):
-        if hasattr(part, "units"):
-            return part.units
+        if (units := getattr(part, "units", None)) is not None:
+            return units
     return {}
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 T = TypeVar("T")
+Scalar = float | jax.Array  # a traced field: a plain number on the host, a () array inside a program
 
 
 def static(**options: Any) -> Any:

@@ -34,7 +34,7 @@ def simulate(system: System, key: jax.Array, times: Any) -> Observables:
         return system.step(jax.random.fold_in(key_step, t), state, data)
 
     def segment(state, span):
-        state = jax.lax.fori_loop(*span, step, state)
+        state = jax.lax.fori_loop(span[0], span[1], step, state)
         return state, system.observe(state, data)
 
     stops = jnp.asarray(times, jnp.int32)

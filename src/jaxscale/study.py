@@ -75,7 +75,7 @@ class Study:
     name: str
     question: str
     paper: str
-    experiments: Mapping[str, Callable[..., Any]]
+    experiments: Mapping[str, Any]
     scales: Mapping[str, Mapping[str, Mapping[str, Any]]]
     measure: Callable[[Mapping[str, Any]], dict[str, Found]]
     draw: Callable[[Mapping[str, Any], dict[str, Found]], dict[str, Any]]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxscale.data.batch import draw_mask
 from jaxscale.models.perceptron import Data, Perceptron
-from jaxscale.record import record, static
+from jaxscale.record import Scalar, record, static
 
 
 class Disorder(NamedTuple):
@@ -50,8 +50,8 @@ class PerceptronEvents:
     """
 
     model: Perceptron
-    temperature: float
-    batch: float = 1
+    temperature: Scalar
+    batch: Scalar = 1
     single: bool = static(default=False)
 
     @property

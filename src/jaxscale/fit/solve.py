@@ -6,7 +6,7 @@ Float64 on the CPU whatever the global flag: float32 fits fail, and float64 on a
 import functools
 import itertools
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,8 @@ def solve(
 @contextmanager
 def float64():
     """Float64 on the host CPU, for the code inside only."""
-    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # moved after jax 0.7
+    name = "enable_x64"  # moved out of experimental after jax 0.7
+    enable = getattr(jax if hasattr(jax, name) else jax.experimental, name)
     with ExitStack() as stack:
         stack.enter_context(enable(True))
         stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
@@ -67,7 +68,8 @@ def float64():
 
 def _starts(law: Law) -> np.ndarray:
     """(starts, searched): a grid over the search ranges."""
-    axes = [np.linspace(*law.params[name].search, STARTS) for name in law.searched]
+    ranges = [law.params[name].search or (0.0, 0.0) for name in law.searched]  # a Law without a range cannot be made
+    axes = [np.linspace(low, high, STARTS) for low, high in ranges]
     return np.array(list(itertools.product(*axes))).reshape(-1, len(axes))
 
 
@@ -161,15 +163,16 @@ def _nonnegative(columns, y, weight, lower):
 def _spd_solve(matrix, right):
     """Unrolled LDL^T of a small positive definite system: no LAPACK call, so a vmap of thousands stays one fused loop."""
     n = matrix.shape[0]
-    low = [[None] * n for _ in range(n)]
-    diagonal, forward = [], []
+    low: list[list[Any]] = [[None] * n for _ in range(n)]
+    diagonal: list[Any] = []
+    forward: list[Any] = []
     for i in range(n):
         for j in range(i):
             low[i][j] = (matrix[i, j] - sum(low[i][k] * low[j][k] * diagonal[k] for k in range(j))) / diagonal[j]
         pivot = matrix[i, i] - sum(low[i][k] ** 2 * diagonal[k] for k in range(i))
         diagonal.append(jnp.where(pivot > 0, pivot, 1e-300))
         forward.append(right[i] - sum(low[i][k] * forward[k] for k in range(i)))
-    out = [None] * n
+    out: list[Any] = [None] * n
     for i in reversed(range(n)):
         out[i] = forward[i] / diagonal[i] - sum(low[k][i] * out[k] for k in range(i + 1, n))
     return jnp.stack(out)

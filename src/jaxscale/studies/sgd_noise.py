@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.dynamics.chain import PopulationChain
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.events import PerceptronEvents
 from jaxscale.dynamics.sgd import Sgd
 from jaxscale.dynamics.until import Until, fitted
@@ -25,8 +26,8 @@ D = 32
 PLANE_POINTS = 512
 MOST_POINTS = 1024
 NOISE_RATE, FIRST_RATE = 200.0, 4000.0  # deep inside their regimes
-PLATEAU_RATE = {0: 32.0, 1: 8.0}  # far below |v| of descent, and a temperature far below T_c
-NOISE, PLATEAU, FIRST_STEP = 0, 1, 2  # the corners, as values of a traced axis: one program serves all three
+COLD = {0: 1 / 16, 1: 1 / 64}  # temperatures far below T_c, at rates whose first step is far below the plateau
+NOISE, FIRST_STEP = 0, 1  # two corners, as values of a traced axis: one program serves both
 
 
 def perceptron(points, most, chi):
@@ -45,10 +46,16 @@ def scaling(points, *, chi):
 
 
 def corners(points, corner, *, chi):
-    """The three corners of the plane, whose ratios are T_c and B*."""
+    """Two corners of the plane: noise-dominated, and dominated by the first step."""
     batch = jnp.where(corner == NOISE, 1, points)
-    eta = jnp.where(corner == NOISE, NOISE_RATE, jnp.where(corner == PLATEAU, PLATEAU_RATE[chi], FIRST_RATE))
+    eta = jnp.where(corner == NOISE, NOISE_RATE, FIRST_RATE)
     return PerceptronEvents(model=perceptron(points, MOST_POINTS, chi), temperature=eta / batch, batch=batch)
+
+
+def plateau(points, *, chi):
+    """The third corner: full-batch descent at a temperature far below T_c."""
+    descent = Descent(model=perceptron(points, MOST_POINTS, chi), learning_rate=COLD[chi] * points)
+    return Until(descent, when=fitted, every=4)
 
 
 def chain(points):
@@ -62,12 +69,12 @@ def digits(temperature, points):
     return Until(system=Sgd(model=model, temperature=temperature, batch=16), when=fitted, every=8)
 
 
-EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "chain": chain, "digits": digits}
+EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain, "digits": digits}
 
 BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(2, 13), 2.0 ** np.arange(-2, 13)
 DENSE = [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]
 POINTS, LARGER = [64, 128, 256, 512], [128, 256, 512, MOST_POINTS]
-CORNERS = [NOISE, PLATEAU, FIRST_STEP]
+CORNERS = [NOISE, FIRST_STEP]
 LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
 SCALES = {
     "smoke": {
@@ -77,7 +84,8 @@ SCALES = {
     "laptop": {  # the demo
         "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static={"chi": (0, 1)}, seeds=4, times=LONG),
         "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=64, times=LONG),
-        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=16, times=LONG),
+        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=40, times=LONG),
+        "plateau": dict(grid={"points": LARGER}, static={"chi": (0, 1)}, seeds=32, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
         "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=SHORT),
     },
@@ -85,6 +93,7 @@ SCALES = {
         "plane": dict(grid={"batch": BATCHES, "learning_rate": WIDE}, static={"chi": (0, 1)}, seeds=256, times=LONG),
         "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
         "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
+        "plateau": dict(grid={"points": LARGER}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
         "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),
     },
@@ -108,7 +117,7 @@ def measure(runs):
     if chain_lambda.sizes["points"] > 3:
         found["chain"] = _exponent(chain_lambda)
     if "corners" in runs:
-        found |= _corners(final(runs["corners"], "norm"))
+        found |= _corners(final(runs["corners"], "norm"), final(runs["plateau"], "norm"))
     if "digits" in runs:
         found |= _digits(final(runs["digits"], "norm"))
     return found
@@ -145,20 +154,21 @@ def _spread_on_temperature(mean):
     return float(np.sqrt(np.mean(np.concatenate(deviations) ** 2)))
 
 
-def _corners(norm):
-    """T_c = plateau / (|v| / T) and B* = (|v| / T) / (|v| / eta), and their exponents in P.
-
-    Seeds of different corners are independent, so ratios are formed and averaged in the logarithm.
-    """
+def _corners(norm, calm):
+    """T_c = plateau / (|v| / T) and B* = (|v| / T) / (|v| / eta): their exponents in P are differences of exponents."""
     found = {}
     for chi in (0, 1):
-        noise, plateau, first = (norm.sel(chi=chi, corner=corner) for corner in (NOISE, PLATEAU, FIRST_STEP))
-        found[f"critical_temperature_{chi}"] = _exponent(
-            plateau / (noise / NOISE_RATE), "T_c / kappa against P", statistic="log mean"
-        )
-        batch = _exponent((noise / NOISE_RATE) / (first / FIRST_RATE), "times 1 + chi", statistic="log mean")
-        found[f"critical_batch_{chi}"] = Found(batch.value * (1 + chi), batch.error * (1 + chi), batch.note)
+        noise, first = (_exponent(norm.sel(chi=chi, corner=corner), statistic="log mean") for corner in (NOISE, FIRST_STEP))
+        plateau = _exponent(calm.sel(chi=chi), statistic="log mean")
+        found[f"critical_temperature_{chi}"] = _difference(plateau, noise, "T_c / kappa against P")
+        found[f"critical_batch_{chi}"] = _difference(noise, first, "times 1 + chi", 1 + chi)
     return found
+
+
+def _difference(a, b, note, scale=1):
+    return Found(
+        scale * (a.value - b.value), scale * float(np.hypot(a.error, b.error)), "; ".join(filter(None, (note, a.note, b.note)))
+    )
 
 
 def critical_temperature(norm):

@@ -31,7 +31,7 @@ class Cohort(NamedTuple):
 class Blocks(NamedTuple):
     """Which rows to run, per device."""
 
-    count: jax.Array  # (devices,) int32, blocks in use
+    used: jax.Array  # (devices,) int32, blocks in use
     rows: jax.Array  # (devices * blocks, width) int32, local row of each slot; the tail repeats a live row
     live: jax.Array  # (devices * blocks, width) bool, False on the tail
     group: jax.Array  # (devices * blocks,) int32, local data row of a block when disorder is shared
@@ -106,7 +106,7 @@ class Executable:
             key, new_state = jax.vmap(self.program.begin, in_axes=(0, self._data_axis))(lane, new)
             return _put(keys, target, key), _put(state, target, new_state), data
 
-        keys, state, data = jax.lax.fori_loop(0, blocks.count[0], block, (keys, state, data))
+        keys, state, data = jax.lax.fori_loop(0, blocks.used[0], block, (keys, state, data))
         return Cohort(lanes, keys, state, data)
 
     def _advance(self, cohort, blocks, t0, t1):
@@ -125,7 +125,7 @@ class Executable:
         observed = _empty(self.program.shapes[2], self.rows)
         off = jnp.zeros(self.rows, bool)
         report = Report(observed, off, jnp.full(self.rows, -1, jnp.int32), off)
-        state, report = jax.lax.fori_loop(0, blocks.count[0], block, (cohort.state, report))
+        state, report = jax.lax.fori_loop(0, blocks.used[0], block, (cohort.state, report))
         return cohort._replace(state=state), report
 
     def _slots(self, blocks, b):

@@ -81,7 +81,7 @@ def run_cohort(
         if cut > now:
             seconds_per_step = (time.perf_counter() - clock) / (cut - now)
         records.lane_steps += int(live.sum()) * (cut - now)
-        records.slot_steps += int(np.asarray(blocks.count).sum()) * executable.width * (cut - now)
+        records.slot_steps += int(np.asarray(blocks.used).sum()) * executable.width * (cut - now)
 
         diverged = live & (bad >= 0)
         records.diverged_at[diverged] = bad[diverged]

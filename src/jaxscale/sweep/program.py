@@ -19,9 +19,9 @@ from jaxscale.sweep.grid import RESERVED, Lanes
 class Lane(NamedTuple):
     """What makes one run itself, on the device."""
 
-    coords: dict[str, jax.Array]  # {axis: ()}
-    words: jax.Array  # (2,) uint32
-    seeds: jax.Array  # (1,) or (2,) uint32
+    coords: Any  # {axis: ()}
+    words: Any  # (2,) uint32
+    seeds: Any  # (1,) or (2,) uint32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Program:
             state = system.step(jax.random.fold_in(key_step, t), state, data)
             return state, jnp.where((bad < 0) & ~is_finite(state), t + 1, bad)
 
-        return jax.lax.fori_loop(*span, step, (state, jnp.where(is_finite(state), -1, span[0])))
+        return jax.lax.fori_loop(span[0], span[1], step, (state, jnp.where(is_finite(state), -1, span[0])))
 
     def look(self, lane: Lane, state: Any, data: Any) -> tuple[dict[str, jax.Array], jax.Array]:
         """Observables and whether the run has stopped."""

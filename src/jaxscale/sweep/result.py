@@ -43,8 +43,8 @@ def assemble(
     coords: dict[str, Any] = {name: list(values) for name, values in grid.static.items()}
     coords |= {**grid.axes, **{name: np.arange(n) for name, n in grid.seeds.items()}}
     coords["time"] = ("time", times, {"long_name": "recorded step", "units": "steps"})
-    attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in provenance.items()}
-    return xarray.Dataset(variables, coords, attrs)
+    facts: dict[str, Any] = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in provenance.items()}
+    return xarray.Dataset(variables, coords, facts)
 
 
 def bucket_name(static: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import xarray
 
 PIECE_SECONDS = 20.0  # with a store, aim at pieces of this length: it is what a kill can cost
+FIRST_BLOCKS = 16  # blocks per device of the first piece, whose speed is not known yet
 
 
 def sweep(
@@ -127,7 +128,7 @@ def _run_bucket(request, program, width, lanes, keeper, bar, totals, reclaim):
     _ = executable.start, executable.advance
     totals["compile_seconds"] += time.perf_counter() - clock
     most = executable.rows * len(request.devices)
-    size = min(most, 4 * width * len(request.devices)) if keeper.on_disk else most
+    size = min(most, FIRST_BLOCKS * width * len(request.devices)) if keeper.on_disk else most
     made, at = [], 0
     while at < len(lanes):
         cohort = lanes.take(slice(at, at + size))

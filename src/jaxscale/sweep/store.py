@@ -127,7 +127,7 @@ class Store:
         if json.loads(json.dumps(merged)) != request.get("units"):
             request["units"] = merged
             self._write_manifest()
-        return merged  # type: ignore[return-value]
+        return merged
 
     def pieces(self, *, mend: bool = False) -> dict[str, list[Piece]]:
         """All finished pieces by bucket, damaged ones left out with a warning: their lanes count as pending.
