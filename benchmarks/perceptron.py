@@ -121,7 +121,7 @@ def events():
 
     done = {}
     contenders = {}
-    for name, system, seeds, times in (("event-driven", fast, 1024, [20_000]), ("step by step", plain, 16, [4000])):
+    for name, system, seeds, times in (("event-driven", fast, 1024, [20_000]), ("step by step", plain, 8, [1500])):
         request = Request.make(system, grid={"temperature": [100.0]}, seeds=seeds, times=times)
         program = request.program({})
         executable = request.executable(program, request.block_width(program), request.grid.lanes({}))

@@ -5,6 +5,8 @@ import pytest
 from jaxscale.discover import discover
 from jaxscale.protocol import check_model, check_system
 
+pytestmark = pytest.mark.smoke
+
 
 def instances(package):
     """(label, instance) of every TINY found; a module may offer several."""

@@ -11,6 +11,8 @@ from jaxscale.fit import solve
 from jaxscale.fit.fit import Estimate, FitError, fit, local_slopes
 from jaxscale.fit.laws import power, power_floor
 
+pytestmark = pytest.mark.smoke
+
 X = np.geomspace(1, 300, 9)
 SETS, SEEDS = 200, 24
 

@@ -10,6 +10,8 @@ from jaxscale.sweep.execute import run_cohort
 from jaxscale.sweep.plan import Request
 from jaxscale.sweep.program import lane_key
 
+pytestmark = pytest.mark.smoke
+
 
 @js.record
 class Maps:

@@ -33,13 +33,17 @@ def draw_rows(key: jax.Array, batch: int, size: jax.Array | int, capacity: int) 
         return jax.random.randint(key, (1,), 0, size)
     tops = size - batch + jnp.arange(batch, dtype=jnp.int32)  # j of Floyd's loop: P-B .. P-1
     draws = jax.random.randint(key, (batch,), 0, tops + 1)
-    slots = jnp.arange(batch)
+    earlier = jnp.arange(batch)[None, :] < jnp.arange(batch)[:, None]
 
-    def place(i, chosen):
-        taken = jnp.any((chosen == draws[i]) & (slots < i))
-        return chosen.at[i].set(jnp.where(taken, tops[i], draws[i]))
+    # Floyd's loop takes draw i unless an earlier pick has it, then top i. Picks depend on earlier picks only, so repeating
+    # the rule for all at once settles pick i after i rounds at the latest, and all of them in two or three: collisions are rare
+    def settle(state):
+        chosen, _ = state
+        taken = jnp.any((chosen[None, :] == draws[:, None]) & earlier, axis=1)
+        again = jnp.where(taken, tops, draws)
+        return again, jnp.any(again != chosen)
 
-    return jax.lax.fori_loop(0, batch, place, jnp.zeros(batch, jnp.int32))
+    return jax.lax.while_loop(lambda state: state[1], settle, (draws, jnp.array(True)))[0]
 
 
 def draw_mask(key: jax.Array, batch: jax.Array | int, allowed: jax.Array) -> jax.Array:

@@ -67,7 +67,7 @@ class Request:
 
     def block_width(self, program: Program) -> int:
         """The user's width, or the one that suits the program and the machine."""
-        return self.width or machine.block_width(program.lane_bytes, self.devices[0].platform)
+        return self.width or machine.block_width(program.operand_bytes, self.devices[0].platform)
 
     def executable(self, program: Program, width: int, lanes: Lanes) -> Executable:
         """Compiled code with room for `lanes`, or for as many as the memory holds. Reused when it is there."""

@@ -132,9 +132,17 @@ class Program:
         jax.eval_shape(build, self.lane)
         return found[0]
 
+    @cached_property
+    def operand_bytes(self) -> int:
+        """Bytes of the largest array that one operation of one lane's step reads or writes as a whole."""
+        data, state, _ = self.shapes
+        key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+        span = (jax.ShapeDtypeStruct((), jnp.int32),) * 2
+        return _largest_operand(jax.make_jaxpr(self.run)(self.lane, key, state, data, span).jaxpr)
+
     @property
     def lane_bytes(self) -> int:
-        """Bytes of one lane's state and data: what a step touches."""
+        """Bytes of one lane's state and data."""
         return tree_bytes(self.shapes[0]) + tree_bytes(self.shapes[1])
 
 
@@ -170,6 +178,21 @@ def _constants(jaxpr):
             for part in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(part, "eqns") or hasattr(part, "jaxpr"):
                     yield from _constants(part)
+
+
+def _largest_operand(jaxpr):
+    """Bytes of the largest input or output of any operation, loops and branches entered, rows picked out of an array apart."""
+    largest = 0
+    for equation in jaxpr.eqns:
+        inner = [getattr(p, "jaxpr", p) for v in equation.params.values() for p in (v if isinstance(v, tuple | list) else (v,))]
+        inner = [p for p in inner if hasattr(p, "eqns")]
+        if inner:
+            largest = max(largest, *(_largest_operand(p) for p in inner))
+            continue
+        picks = equation.primitive.name in ("gather", "dynamic_slice")
+        values = equation.outvars if picks else [*equation.invars, *equation.outvars]
+        largest = max([largest, *(tree_bytes(v.aval) for v in values if hasattr(v.aval, "shape"))])
+    return largest
 
 
 def tree_bytes(tree: Any) -> int:
