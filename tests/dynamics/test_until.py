@@ -85,7 +85,7 @@ def test_the_wrapped_system_may_stop_too():
 
 
 def test_an_unknown_observable_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"'loss', which Counter does not observe; choose from \['height'\]"):
+    with pytest.raises(ValueError, match=r"'loss', not observed by Counter; choose from \['height'\]"):
         simulate(Until(system=Counter(), when=below("loss", 1.0)), KEY, TIMES)
 
 

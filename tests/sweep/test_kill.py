@@ -20,7 +20,7 @@ import jax
 import jaxscale as js
 from jaxscale.sweep import run
 
-run.PIECE_SECONDS = 0.01
+run.PIECE_SECONDS, run.FIRST_BLOCKS = 0.01, 4
 
 
 @js.record
