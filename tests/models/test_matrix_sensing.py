@@ -36,6 +36,15 @@ def gradient(model):
     return jax.tree.map(lambda x: np.asarray(x, np.float64), first(KEY))
 
 
+def whole(drawn, rows, columns):
+    """(m, rows, columns) from what a dense operator keeps, the triangle of A + A^T for symmetric matrices included."""
+    if drawn.ndim == 3 or drawn.shape[1] == rows * columns:
+        return drawn.reshape(-1, rows, columns)
+    upper = np.zeros((len(drawn), rows, rows))
+    upper[:, *np.triu_indices(rows)] = drawn
+    return (upper + upper.swapaxes(1, 2)) / 2
+
+
 def normal(operator, drawn, error):
     """A*A(error), by the formula of the paper."""
     if isinstance(operator, Population):
@@ -44,7 +53,7 @@ def normal(operator, drawn, error):
         return drawn**2 * error
     if isinstance(operator, RankOne):
         drawn = np.einsum("mi,mj->mij", *drawn)
-    dense = drawn.reshape(operator.m, *error.shape)
+    dense = whole(drawn, *error.shape)
     return np.einsum("mij,m->ij", dense, np.einsum("mij,ij->m", dense, error)) / operator.m
 
 
@@ -82,7 +91,8 @@ def test_the_start_has_the_scales_asked_for():
 def test_noise_has_its_standard_deviation_and_is_all_that_separates_measurement_from_target():
     model = symmetric(operator=Gaussian(m=2000), noise=0.3)
     data, *_ = gradient(model)
-    residual = data.seen - data.operator @ (data.left @ data.right.T).reshape(-1)
+    target = data.left @ data.right.T
+    residual = data.seen - np.einsum("mij,ij->m", whole(data.operator, *target.shape), target)
     assert_mean(residual, 0, precision=0.01)
     assert_mean(residual**2, 0.3**2, precision=0.005)
 

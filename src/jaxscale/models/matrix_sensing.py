@@ -209,7 +209,7 @@ def _basis(key, n, rank, rotated):
 
 
 def _measured(model, key_operator, key_noise, left, right):
-    drawn = model.operator.sample(key_operator, (left.shape[0], right.shape[0]))
+    drawn = model.operator.sample(key_operator, (left.shape[0], right.shape[0]), symmetric=left is right)
     seen = model.operator.measure(drawn, left, right)
     return Data(drawn, left, right, seen + model.noise * model.operator.noise(key_noise, drawn, seen))
 
