@@ -25,6 +25,7 @@ from jaxscale.theory.perceptron import exponents, first_step_norm
 D = 32
 PLANE_POINTS = 512
 MOST_POINTS = 1024
+SMALLEST, SIZES = {0: 128, 1: 256}, [1, 2, 4, 8]  # P of the corners; thinner margins (chi = 0) cost more
 NOISE_RATE, FIRST_RATE = 200.0, 4000.0  # deep inside their regimes
 COLD = {0: 1 / 16, 1: 1 / 64}  # temperatures far below T_c, at rates whose first step is far below the plateau
 NOISE, FIRST_STEP = 0, 1  # two corners, as values of a traced axis: one program serves both
@@ -45,16 +46,19 @@ def scaling(points, *, chi):
     return PerceptronEvents(model=perceptron(points, MOST_POINTS, chi), temperature=100.0, single=True)
 
 
-def corners(points, corner, *, chi):
-    """Two corners of the plane: noise-dominated, and dominated by the first step."""
+def corners(size, corner, *, chi):
+    """Two corners of the plane, noise-dominated and dominated by the first step, at `size` times the smallest P."""
+    points = size * SMALLEST[chi]
     batch = jnp.where(corner == NOISE, 1, points)
     eta = jnp.where(corner == NOISE, NOISE_RATE, FIRST_RATE)
-    return PerceptronEvents(model=perceptron(points, MOST_POINTS, chi), temperature=eta / batch, batch=batch)
+    model = perceptron(points, SIZES[-1] * SMALLEST[chi], chi)
+    return PerceptronEvents(model=model, temperature=eta / batch, batch=batch)
 
 
-def plateau(points, *, chi):
-    """The third corner: full-batch descent at a temperature far below T_c."""
-    descent = Descent(model=perceptron(points, MOST_POINTS, chi), learning_rate=COLD[chi] * points)
+def plateau(size, *, chi):
+    """The third corner: full-batch descent at a temperature far below T_c, on the data of the other two."""
+    points = size * SMALLEST[chi]
+    descent = Descent(model=perceptron(points, SIZES[-1] * SMALLEST[chi], chi), learning_rate=COLD[chi] * points)
     return Until(descent, when=fitted, every=4)
 
 
@@ -71,10 +75,10 @@ def digits(temperature, points):
 
 EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain, "digits": digits}
 
-BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(2, 13), 2.0 ** np.arange(-2, 13)
+BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(3, 13), 2.0 ** np.arange(-2, 13)
 DENSE = [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]
-POINTS, LARGER = [64, 128, 256, 512], [128, 256, 512, MOST_POINTS]
-CORNERS = [NOISE, FIRST_STEP]
+POINTS = [64, 128, 256, 512]
+CORNERS, BOTH = [NOISE, FIRST_STEP], {"chi": (0, 1)}
 LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
 SCALES = {
     "smoke": {
@@ -82,18 +86,18 @@ SCALES = {
         "chain": dict(grid={"points": [128.0, 512.0, 2048.0]}, seeds=8, times=LONG),
     },
     "laptop": {  # the demo
-        "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static={"chi": (0, 1)}, seeds=4, times=LONG),
-        "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=64, times=LONG),
-        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=40, times=LONG),
-        "plateau": dict(grid={"points": LARGER}, static={"chi": (0, 1)}, seeds=32, times=LONG),
+        "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static=BOTH, seeds=4, times=LONG),
+        "scaling": dict(grid={"points": DENSE}, static=BOTH, seeds=48, times=LONG),
+        "corners": dict(grid={"size": SIZES, "corner": CORNERS}, static=BOTH, seeds=48, times=LONG, share="corner"),
+        "plateau": dict(grid={"size": SIZES}, static=BOTH, seeds=48, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
         "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=SHORT),
     },
     "accelerator": {
-        "plane": dict(grid={"batch": BATCHES, "learning_rate": WIDE}, static={"chi": (0, 1)}, seeds=256, times=LONG),
-        "scaling": dict(grid={"points": DENSE}, static={"chi": (0, 1)}, seeds=4096, times=LONG),
-        "corners": dict(grid={"points": LARGER, "corner": CORNERS}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
-        "plateau": dict(grid={"points": LARGER}, static={"chi": (0, 1)}, seeds=1024, times=LONG),
+        "plane": dict(grid={"batch": BATCHES, "learning_rate": WIDE}, static=BOTH, seeds=256, times=LONG),
+        "scaling": dict(grid={"points": DENSE}, static=BOTH, seeds=4096, times=LONG),
+        "corners": dict(grid={"size": SIZES, "corner": CORNERS}, static=BOTH, seeds=1024, times=LONG, share="corner"),
+        "plateau": dict(grid={"size": SIZES}, static=BOTH, seeds=1024, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
         "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),
     },
@@ -155,20 +159,16 @@ def _spread_on_temperature(mean):
 
 
 def _corners(norm, calm):
-    """T_c = plateau / (|v| / T) and B* = (|v| / T) / (|v| / eta): their exponents in P are differences of exponents."""
+    """Exponents in P of T_c = plateau / (|v| / T) and B* = (|v| / T) / (|v| / eta), each ratio taken on the same data."""
     found = {}
     for chi in (0, 1):
-        noise, first = (_exponent(norm.sel(chi=chi, corner=corner), statistic="log mean") for corner in (NOISE, FIRST_STEP))
-        plateau = _exponent(calm.sel(chi=chi), statistic="log mean")
-        found[f"critical_temperature_{chi}"] = _difference(plateau, noise, "T_c / kappa against P")
-        found[f"critical_batch_{chi}"] = _difference(noise, first, "times 1 + chi", 1 + chi)
+        large = {"chi": chi, "size": SIZES[1:]}  # exponents approach their limits slowly, as that of lambda does
+        noise, first = (norm.sel(large, drop=True).sel(corner=corner, drop=True) for corner in (NOISE, FIRST_STEP))
+        ratio = {"statistic": "log mean", "x": "size"}
+        found[f"critical_temperature_{chi}"] = _exponent(calm.sel(large, drop=True) / noise, "against the largest P", **ratio)
+        batch = _exponent(noise / first, "times 1 + chi, largest P", **ratio)
+        found[f"critical_batch_{chi}"] = Found(batch.value * (1 + chi), batch.error * (1 + chi), batch.note)
     return found
-
-
-def _difference(a, b, note, scale=1):
-    return Found(
-        scale * (a.value - b.value), scale * float(np.hypot(a.error, b.error)), "; ".join(filter(None, (note, a.note, b.note)))
-    )
 
 
 def critical_temperature(norm):
