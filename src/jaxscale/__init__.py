@@ -2,7 +2,7 @@
 
     hyper-parameters -> Model -> Dynamics(model) = System -> simulate / sweep -> xarray.Dataset -> phase, fit -> plot, studies
 
-The twenty names of a user's script; everything else is reached through its module, e.g. `jaxscale.fit.laws.power`.
+The names of a user's script; everything else is reached through its module, e.g. `jaxscale.fit.laws.power`.
 """
 
 from jaxscale.sweep.devices import use_compilation_cache, use_cpu_cores

@@ -34,7 +34,11 @@ class Model(Protocol):
 
 
 class System(Protocol):
-    """How it moves. May also define `stopped(state, data) -> bool`, which lets the sweep reclaim finished runs."""
+    """How it moves. May also define `stopped(state, data) -> bool`, which lets the sweep reclaim finished runs.
+
+    A stopped state must stay as it is under `step`, and stay stopped: the sweep drops the run at a moment of its choosing,
+    and what it recorded last stands for all later records. `Until` freezes any system for you.
+    """
 
     def sample(self, key: jax.Array) -> Any:
         """Draw the frozen disorder. Consumes `key`."""
@@ -74,8 +78,13 @@ def check_model(model: Any, *, key: int = 0) -> None:
         data = model.sample(key_data)
         return jax.value_and_grad(model.loss)(model.init(key_init, data), data, key_loss)
 
-    value, grads = jax.jit(first_gradient)(jax.random.key(key))
-    assert jnp.shape(value) == (), f"{_name(model)}.loss must return a scalar; got shape {jnp.shape(value)}"
+    def first_loss(key):
+        data = model.sample(key)
+        return model.loss(model.init(key, data), data, key)
+
+    shape = jnp.shape(jax.eval_shape(first_loss, jax.random.key(key)))
+    assert shape == (), f"{_name(model)}.loss must return a scalar; got shape {shape}. Take the mean."
+    _, grads = jax.jit(first_gradient)(jax.random.key(key))
     chex.assert_tree_all_finite(grads)
     check_system(_Descent(model), key=key)
 
@@ -84,8 +93,8 @@ def check_system(system: Any, *, key: int = 0, steps: int = 3) -> None:
     """Assert that `system` keeps the contract.
 
     It runs under jit and vmap, vmap equals a loop, one trace serves two values of every traced field, observables are
-    finite scalars with fixed names, the state keeps its shapes and types, the same key gives the same run, and
-    stopping to record does not change the trajectory.
+    finite scalars with fixed names, the state keeps its shapes and types, a stopped state stays as it is, the same key
+    gives the same run, and stopping to record does not change the trajectory.
 
     Raises:
       AssertionError: naming the broken promise.
@@ -103,15 +112,20 @@ def check_system(system: Any, *, key: int = 0, steps: int = 3) -> None:
         return jax.vmap(lambda key: _observed(system, key, steps))(keys)
 
     together = run(leaves, keys)
+    kept = together.pop("stopped states stay as they are")
+    assert np.all(kept), f"{_name(system)}.step changes a state that {_name(system)}.stopped calls stopped; wrap it in Until"
     for name, value in together.items():
         assert value.shape[2:] == (), f"observable '{name}' of {_name(system)} must be a scalar; got {value.shape[2:]}"
         assert np.all(np.isfinite(value)), f"observable '{name}' of {_name(system)} is not finite: {value}"
-    chex.assert_trees_all_equal(together, run(leaves, keys))
+    again = run(leaves, keys)
+    again.pop("stopped states stay as they are")
+    chex.assert_trees_all_equal(together, again)
     run([leaf * 1.01 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves], keys)
     assert len(traces) == 1, f"{_name(system)} was traced again for another value of a traced field"
 
     alone = jax.jit(lambda key: _observed(system, key, steps))
     each = jax.tree.map(lambda *rows: jnp.stack(rows), *(alone(k) for k in keys))
+    each.pop("stopped states stay as they are")
     chex.assert_trees_all_close(together, each, rtol=2e-4, atol=1e-5)
     unseen = jax.jit(lambda key: _observed(system, key, steps, only_last=True))(keys[0])
     chex.assert_trees_all_close(unseen, jax.tree.map(lambda x: x[0, -1], each), rtol=2e-4, atol=1e-5)
@@ -126,12 +140,17 @@ def _observed(system, key, steps, only_last=False):
     def step(state, t):
         new = system.step(jax.random.fold_in(key_step, t), state, data)
         chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
-        return new, (None if only_last else system.observe(new, data))
+        over = has_stopped(system, state, data)
+        assert over.shape == () and over.dtype == bool, f"{_name(system)}.stopped must return one bool; got {over}"
+        same = [jnp.all(a == b) for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(new))]
+        kept = ~over | (jnp.all(jnp.array(same)) & has_stopped(system, new, data))
+        return new, (None if only_last else system.observe(new, data) | {"stopped states stay as they are": kept})
 
     last, rows = jax.lax.scan(step, start, jnp.arange(steps))
     if only_last:
         return system.observe(last, data)
-    return jax.tree.map(
+    kept = {"stopped states stay as they are": rows.pop("stopped states stay as they are")}
+    return kept | jax.tree.map(
         lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), system.observe(start, data), rows
     )
 

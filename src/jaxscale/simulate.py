@@ -65,6 +65,8 @@ def check_times(times: Any) -> np.ndarray:
     steps = np.atleast_1d(np.asarray(times))
     if steps.ndim != 1 or steps.size == 0:
         raise ValueError(f"times must be a non-empty list of step numbers; got shape {steps.shape}. Try js.log_times(1000).")
+    if steps.dtype.kind not in "iuf":
+        raise ValueError(f"times must be step numbers; got {times!r}. Try js.log_times(1000).")
     if not np.all(steps == np.round(steps)):
         raise ValueError(f"times must be whole step numbers; got {steps[steps != np.round(steps)][0]}.")
     steps = steps.astype(np.int64)

@@ -34,6 +34,8 @@ class Descent:
 
     def check(self):
         """A positive rate; a warning past the stability limit of plain descent, where the model knows it."""
+        if not callable(self.rule):
+            raise TypeError("Descent.rule must be a function of the rate, e.g. optax.adam and not optax.adam(0.1).")
         if not self.learning_rate > 0:
             raise ValueError(f"Descent.learning_rate must be positive; got {self.learning_rate}.")
         if self.rule is optax.sgd and hasattr(self.model, "stability_limit"):

@@ -42,6 +42,10 @@ class Until:
 
     def check(self):
         """A positive stride."""
+        if not callable(self.when):
+            raise TypeError(
+                f"Until.when must be a function (system, state, data) -> bool, e.g. below('loss', 1e-6); got {self.when!r}."
+            )
         if self.every < 1:
             raise ValueError(f"Until.every must be at least 1 step; got {self.every}.")
 
@@ -61,7 +65,7 @@ class Until:
     def init(self, key: jax.Array, data: Any) -> Frozen:
         """Not stopped, unless the rule already holds at the start."""
         inner = self.system.init(key, data)
-        return Frozen(inner, jnp.asarray(self.when(self.system, inner, data)), jnp.array(0, jnp.int32))
+        return Frozen(inner, self._over(inner, data), jnp.array(0, jnp.int32))
 
     def step(self, key: jax.Array, state: Frozen, data: Any) -> Frozen:
         """`every` inner steps, or nothing once stopped."""
@@ -73,15 +77,18 @@ class Until:
             )
         inner = jax.tree.map(lambda old, new: jnp.where(state.stopped, old, new), state.inner, new)
         steps = state.steps + jnp.where(state.stopped, 0, self.every).astype(jnp.int32)
-        return Frozen(inner, state.stopped | self.when(self.system, inner, data), steps)
+        return Frozen(inner, state.stopped | self._over(inner, data), steps)
+
+    def _over(self, inner, data):
+        return jnp.asarray(self.when(self.system, inner, data)) | has_stopped(self.system, inner, data)
 
     def stopped(self, state: Frozen, data: Any) -> jax.Array:
         """Whether the run is over: by this rule or the wrapped system's own."""
-        return state.stopped | has_stopped(self.system, state.inner, data)
+        return state.stopped
 
     def observe(self, state: Frozen, data: Any) -> dict[str, jax.Array]:
         """What the wrapped system observes, `stopped` and `steps`."""
-        return {"steps": state.steps, **self.system.observe(state.inner, data), "stopped": self.stopped(state, data)}
+        return {"steps": state.steps, **self.system.observe(state.inner, data), "stopped": state.stopped}
 
 
 @dataclasses.dataclass(frozen=True)

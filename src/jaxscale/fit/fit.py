@@ -110,6 +110,9 @@ def fit(
     Raises:
       FitError: fewer usable points than parameters, a single x, or values a logarithm cannot take.
     """
+    law = getattr(law, "LAW", law)  # the module of a law will do
+    if not isinstance(law, Law):
+        raise TypeError(f"law must be a Law, e.g. jaxscale.fit.laws.power.LAW; got {type(law).__name__}.")
     points, values, label = _curve(data, x, over)
     best, replicas = resample(values, resamples if values.shape[1] > 1 else 0, statistic=statistic, root=root)
     use = np.isfinite(best)
@@ -140,7 +143,8 @@ def fit(
         space=space,
         huber=huber,
     )
-    return _report(law, points, best, error, weight, solution, len(windows), space, label)
+    dropped = () if use.all() else (f"{int((~use).sum())} of {len(use)} {x} have no finite value and are left out",)
+    return _report(law, points, best, error, solution, len(windows), space, label, dropped)
 
 
 def _curve(data, x, over):
@@ -149,7 +153,8 @@ def _curve(data, x, over):
         raise FitError(f"x='{x}' is no dimension of the data; choose from {list(data.dims)}.")
     extra = [d for d in data.dims if d not in (x, over)]
     if extra:
-        raise FitError(f"the data still have dimension(s) {extra}; select one value of each, e.g. .sel({extra[0]}=...).")
+        typo = "" if over in data.dims else f"; over='{over}' is not one of them"
+        raise FitError(f"the data still have dimension(s) {extra}{typo}; select one value of each, e.g. .sel({extra[0]}=...).")
     array = data.transpose(x, over) if over in data.dims else data.expand_dims({over: 1}).transpose(x, over)
     array = array.sortby(x)
     return np.asarray(array[x].values, np.float64), np.asarray(array.values, np.float64), str(data.name or "")
@@ -161,7 +166,7 @@ def _windows(points: int, params: int) -> np.ndarray:
     return np.array([[i >= drop for i in range(points)] for drop in drops if points - drop >= params + 1], np.float64)
 
 
-def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, space: str, label: str) -> Fit:
+def _report(law: Law, x, y, error, solution: Solution, windows: int, space: str, label: str, dropped) -> Fit:
     names = list(law.params)
     main, replicas = solution.values[0], solution.values[windows:]
     if not np.all(np.isfinite(main)):
@@ -180,13 +185,13 @@ def _report(law: Law, x, y, error, weight, solution: Solution, windows: int, spa
     goodness = {"r2": float(1 - residual / total) if total > 0 else float("nan"), "reached": float(solution.reached[0])}
     if np.any(error > 0):
         goodness["chi2_dof"] = float(solution.objective[0] / freedom)
-    status, reasons = _judge(law, estimates, goodness)
+    status, reasons = _judge(law, estimates, goodness, list(dropped))
     return Fit(law, estimates, status, reasons, goodness, x, y, error, replicas, label)
 
 
-def _judge(law, estimates, goodness):
-    """Never a success on a bad fit."""
-    failed, weak = [], []
+def _judge(law, estimates, goodness, weak):
+    """Never a success on a bad fit; `weak` holds the reasons known already."""
+    failed = []
     if np.isnan(goodness["r2"]):
         failed.append("y does not vary, so there is nothing to explain")
     elif not goodness["r2"] > 0.5:

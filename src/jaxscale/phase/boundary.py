@@ -77,13 +77,13 @@ def boundary(
     found = _first_passage(x, replicas.reshape(resamples, *shape, len(x)), level, scale)
     crossed = np.mean(np.isfinite(found), axis=0)
     settled = crossed >= 0.9
-    safe = np.where(np.isfinite(found), found, np.where(np.isfinite(position), position, 0.0))
-    low, high = np.where(settled, np.percentile(safe, [2.5, 97.5], axis=0), np.nan)
+    found = np.where(settled, found, 0.0)  # NaN replicas are left out below; a column of nothing else would only warn
+    low, high = np.where(settled, np.nanpercentile(found, [2.5, 97.5], axis=0), np.nan)
     variables = {
         "position": position,
         "low": low,
         "high": high,
-        "error": np.where(settled, safe.std(axis=0, ddof=1), np.nan),
+        "error": np.where(settled, np.nanstd(found, axis=0, ddof=1), np.nan),
         "crossed": crossed,
     }
     attrs = {"along": along, "level": level, "observable": str(data.name or "")}

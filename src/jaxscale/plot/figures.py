@@ -91,7 +91,7 @@ def curves(
     for i, (value, part) in enumerate(parts):
         shade = COLOURS[(colour + i) % len(COLOURS)]
         mean = part.mean(over) if over in part.dims else part
-        error = part.std(over) / np.sqrt(part.sizes[over]) if over in part.dims else None
+        error = part.std(over, ddof=1) / np.sqrt(part.count(over)) if over in part.dims else None
         axes.errorbar(
             mean[x], mean, None if error is None else error, fmt="o", ms=3.5, lw=1, color=shade,
             label=None if value is None else f"{hue} = {_number(value)}",

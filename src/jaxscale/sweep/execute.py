@@ -86,10 +86,12 @@ def run_cohort(
         diverged = live & (bad >= 0)
         records.diverged_at[diverged] = bad[diverged]
         ended = live & (stopped | diverged) if reclaim else diverged
-        for column in np.flatnonzero(times >= cut):  # a lane that ends keeps its last values for all later records
-            rows = live if times[column] == cut else ended
-            for name, values in seen.items():
-                observed[name][rows, column] = values[rows]
+        column = int(np.searchsorted(times, cut))
+        for name, values in seen.items():
+            if times[column] == cut:
+                observed[name][live, column] = values[live]
+            if ended.any():  # a lane that ends keeps its last values for all later records
+                observed[name][ended, column:] = values[ended][:, None]
         finished += int((ended & ~diverged).sum())
         live &= ~ended
         now = cut
@@ -112,12 +114,12 @@ def _next_cut(now: int, times: np.ndarray, may_stop: bool, seconds_per_step: flo
 
 
 def _blank_diverged(records: Records, times: np.ndarray) -> None:
-    """From the first bad step on, floating observables are NaN."""
+    """From the first bad step on, observables are NaN; whole numbers, which have none, are -1 and flags are False."""
     bad = records.diverged_at[:, None]
     gone = (bad >= 0) & (times[None, :] >= bad)
     for name, values in records.observed.items():
-        if np.issubdtype(values.dtype, np.floating):
-            records.observed[name] = np.where(gone, np.nan, values).astype(values.dtype)
+        floats, flags = np.issubdtype(values.dtype, np.floating), values.dtype == bool
+        records.observed[name] = np.where(gone, np.nan if floats else not flags and -1, values).astype(values.dtype)
 
 
 class _Seats:

@@ -114,13 +114,24 @@ def check_grid(grid: Grid, experiment: Callable[..., Any]) -> None:
         for point in itertools.product(*(values.tolist() for values in grid.axes.values())):
             coords = dict(zip(grid.axes, point))
             try:
-                check(experiment(**coords, **static))
+                system = experiment(**coords, **static)
+                _check_system(system)
+                check(system)
             except Exception as error:
                 error.add_note(f"(while building the grid point {coords | static})")
                 raise
 
 
+def _check_system(system):
+    missing = [name for name in ("sample", "init", "step", "observe") if not hasattr(system, name)]
+    if missing:
+        hint = " It looks like a model: wrap it, e.g. js.Descent(model, learning_rate=0.1)." if hasattr(system, "loss") else ""
+        raise TypeError(f"the experiment must return a system; it returned {type(system).__name__}, without {missing}.{hint}")
+
+
 def _check_names(grid, experiment):
+    if not callable(experiment):
+        raise TypeError(f"the experiment must be a function of the axes returning a system; got {type(experiment).__name__}.")
     axes = [*grid.axes, *grid.static]
     parameters = inspect.signature(experiment).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

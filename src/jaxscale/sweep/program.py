@@ -41,12 +41,12 @@ class Program:
 
     def begin_data(self, lane: Lane) -> Any:
         """The frozen disorder of one lane (of one group when it is shared)."""
-        return self.build(lane).sample(_keys(self.root, lane.words, lane.seeds[:1])[0])
+        return jax.tree.map(jnp.asarray, self.build(lane).sample(_keys(self.root, lane.words, lane.seeds[:1])[0]))
 
     def begin(self, lane: Lane, data: Any) -> tuple[jax.Array, Any]:
         """Step key and state of one lane."""
         _, key_init, key_step = _keys(self.root, lane.words, lane.seeds)
-        return jax.random.key_data(key_step), self.build(lane).init(key_init, data)
+        return jax.random.key_data(key_step), jax.tree.map(jnp.asarray, self.build(lane).init(key_init, data))
 
     def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any) -> tuple[Any, jax.Array]:
         """One lane from step span[0] to span[1], and the first step whose state is not finite, -1 if all are.
@@ -84,8 +84,14 @@ class Program:
             _, state = self.begin(lane, data)
             return data, state, self.look(lane, state, data)[0]
 
-        with jax.default_matmul_precision(self.precision):
-            data, state, observed = jax.eval_shape(trace, self.lane)
+        try:
+            with jax.default_matmul_precision(self.precision):
+                data, state, observed = jax.eval_shape(trace, self.lane)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+            raise TypeError(
+                f"a traced value was used where Python needs a plain number (a shape, int(), if, math or numpy); the traced "
+                f"axes are {list(self.dtypes)}. Put such an axis in static=, or compute with jax.numpy."
+            ) from error
         taken = {*self.dtypes, *self.static, *RESERVED}
         for name, value in observed.items():
             if name in taken:
