@@ -18,7 +18,7 @@ from jaxscale.sweep.execute import run_cohort
 from jaxscale.sweep.plan import Request
 from jaxscale.sweep.program import lane_key
 
-P, D, B, SEEDS, STEPS, TEMPERATURE = 512, 32, 16, 64, 1000, 0.5
+P, D, B, SEEDS, STEPS, TEMPERATURE = 512, 32, 16, 64, 500, 0.5
 MODEL = Perceptron(d=D, alpha=P / D, alpha_max=P / D, chi=1.0)
 
 

@@ -72,7 +72,8 @@ def run_cohort(
     live = np.ones(len(lanes), bool)
     finished = 0
     now, seconds_per_step = 0, 0.0
-    cut = int(times[0])
+    may_stop = executable.program.can_stop and reclaim
+    cut = 0 if may_stop else int(times[0])  # a first record far away is no reason to keep stopped lanes until then
     while True:
         blocks = seats.blocks(live)
         clock = time.perf_counter()
@@ -98,7 +99,7 @@ def run_cohort(
         tell(Progress(now, int(live.sum()), finished, int((records.diverged_at >= 0).sum()), records.lane_steps))
         if now == times[-1] or not live.any():
             break
-        cut = _next_cut(now, times, executable.program.can_stop and reclaim, seconds_per_step)
+        cut = _next_cut(now, times, may_stop, seconds_per_step)
     _blank_diverged(records, times)
     records.seconds = time.perf_counter() - began
     return records
