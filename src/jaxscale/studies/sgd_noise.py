@@ -59,7 +59,7 @@ def plateau(size, *, chi):
     """The third corner: full-batch descent at a temperature far below T_c, on the data of the other two."""
     points = size * SMALLEST[chi]
     descent = Descent(model=perceptron(points, SIZES[-1] * SMALLEST[chi], chi), learning_rate=COLD[chi] * points)
-    return Until(descent, when=fitted, every=4)
+    return Until(system=descent, when=fitted, every=4)
 
 
 def chain(points):
