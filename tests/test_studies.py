@@ -8,7 +8,7 @@ import pytest
 
 from jaxscale.discover import discover
 from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, run_study
-from jaxscale.sweep.plan import Request
+from jaxscale.sweep.request import Request
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 

@@ -19,9 +19,9 @@ from jaxscale.protocol import check_model, check_system  # noqa: E402
 from jaxscale.record import record, static  # noqa: E402
 from jaxscale.simulate import log_times, simulate  # noqa: E402
 from jaxscale.study import run_study  # noqa: E402
+from jaxscale.sweep.files import StoreError  # noqa: E402
 from jaxscale.sweep.plan import plan  # noqa: E402
 from jaxscale.sweep.run import load, sweep  # noqa: E402
-from jaxscale.sweep.store import StoreError  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [

@@ -5,12 +5,14 @@ per value. This is the only class decorator of jaxscale; models, rules of motion
 """
 
 import dataclasses
+import functools
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
 
 T = TypeVar("T")
+PLAIN = frozenset({int, float, str, bool, type(None)})
 Scalar = float | jax.Array  # a traced field: a plain number on the host, a () array inside a program
 
 
@@ -37,9 +39,10 @@ def record(cls: type[T]) -> type[T]:
             raise TypeError(
                 f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}."
             )
-        build(self, **dict(zip((f.name for f in fields), first)), **values)
+        build(self, **({fields[0].name: first[0]} if first else {}), **values)
         for name in fixed:
-            object.__setattr__(self, name, _plain(cls, name, getattr(self, name)))
+            if type(value := getattr(self, name)) not in PLAIN:  # the usual case, and a sweep builds every grid point
+                object.__setattr__(self, name, _plain(cls, name, value))
 
     def flatten_with_keys(self):
         children = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in leaves)
@@ -79,11 +82,18 @@ def _plain(cls: type, name: str, value: Any) -> Any:
 
 def check(tree: Any) -> None:
     """Run `check()` of every record inside `tree`, outermost first. Values must be plain numbers, so call it on the host."""
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        if hasattr(tree, "check"):
-            tree.check()
-        for field in dataclasses.fields(tree):
-            check(getattr(tree, field.name))
+    if (names := _field_names(type(tree))) is None:
+        return
+    if hasattr(tree, "check"):
+        tree.check()
+    for name in names:
+        if type(value := getattr(tree, name)) not in PLAIN:
+            check(value)
+
+
+@functools.cache
+def _field_names(cls):
+    return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 def replace(tree: T, **values: Any) -> T:

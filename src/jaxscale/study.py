@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxscale.sweep.files import write_atomic
 from jaxscale.sweep.plan import Plan, plan
 from jaxscale.sweep.run import sweep
-from jaxscale.sweep.store import write_atomic
 
 MET, NOT_MET, NOT_TESTED = "met", "not met", "not tested at this scale"
 

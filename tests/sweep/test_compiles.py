@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import plan
+from jaxscale.sweep import request as compiled_in
 from jaxscale.sweep.executable import Executable
 
 TRACED = []
@@ -59,7 +59,7 @@ def run(experiment=walk, **changes):
 def compiled(monkeypatch):
     """Names of the programs compiled from here on, nothing being there yet."""
     names, build = [], Executable._compile
-    monkeypatch.setattr(plan, "_COMPILED", {})
+    monkeypatch.setattr(compiled_in, "_COMPILED", {})
     monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
     return names
 
@@ -87,7 +87,7 @@ def test_traces_do_not_grow_with_the_grid(compiled):
     counts = []
     for cells in (1, 50):
         TRACED.clear()
-        plan._COMPILED.clear()
+        compiled_in._COMPILED.clear()
         run(grid={"rate": np.linspace(0.1, 0.2, cells)})
         counts.append(len(TRACED))
     assert counts[0] == counts[1] > 0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import plan
+from jaxscale.sweep import request as compiled_in
 from jaxscale.sweep.executable import Executable
-from jaxscale.sweep.store import StoreError
+from jaxscale.sweep.files import StoreError
 
 
 def uniform(key):
@@ -104,7 +104,7 @@ def test_a_narrower_request_is_a_load(tmp_path):
 def test_a_finished_sweep_is_a_load(tmp_path, monkeypatch, compiled):
     first = run(store=tmp_path)
     compiled.clear()
-    monkeypatch.setattr(plan, "_COMPILED", {})
+    monkeypatch.setattr(compiled_in, "_COMPILED", {})
     again = run(store=tmp_path)
     assert again.attrs["runs_computed"] == 0 and compiled == []
     assert again.equals(first) and js.load(tmp_path).equals(first)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import plan
+from jaxscale.sweep import request as compiled_in
 
 
 def uniform(key):
@@ -71,7 +71,7 @@ def test_every_draw_is_another(base):
     ids=["value", "name", "another axis", "root", "static axis"],
 )
 def test_enters_the_key(base, grid, changes):
-    plan._COMPILED.clear()  # only for the other name: see test_compiles.test_renamed_axis
+    compiled_in._COMPILED.clear()  # only for the other name: see test_compiles.test_renamed_axis
     assert not same(base, draws(grid, **changes))
 
 

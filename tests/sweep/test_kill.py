@@ -18,7 +18,7 @@ import sys
 
 import jax
 import jaxscale as js
-from jaxscale.sweep import run
+from jaxscale.sweep import work as run
 
 run.PIECE_SECONDS, run.FIRST_BLOCKS = 0.01, 4
 

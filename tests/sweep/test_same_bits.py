@@ -7,7 +7,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.plan import Request
+from jaxscale.sweep.request import Request
 from jaxscale.sweep.program import lane_key
 
 pytestmark = pytest.mark.smoke

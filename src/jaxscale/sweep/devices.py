@@ -1,7 +1,9 @@
 """The machine: which devices there are, and how many bytes and how wide a block they can take."""
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,45 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@contextlib.contextmanager
+def keep_every_program() -> Iterator[None]:
+    """Put even quickly compiled programs into the compilation cache, so that a second process compiles nothing."""
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    if os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS") is None:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the host ran out of memory."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, jax.errors.JaxRuntimeError) and ("RESOURCE_EXHAUSTED" in text or "Out of memory" in text)
+    )
+
+
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_devices(devices: Any) -> tuple[Any, ...]:
+    """The devices asked for, or all of this process.
+
+    Raises:
+      TypeError, ValueError: not devices, or devices of several kinds.
+    """
+    found = (
+        tuple(jax.local_devices()) if devices is None else tuple(devices) if isinstance(devices, list | tuple) else (devices,)
+    )
+    if not found or not all(isinstance(d, jax.Device) for d in found):
+        raise TypeError(f"devices must be JAX devices, e.g. jax.devices()[:1]; got {devices!r}.")
+    if len(kinds := {d.device_kind for d in found}) > 1:
+        raise ValueError(f"devices must be of one kind, since bits depend on it; got {sorted(kinds)}.")
+    return found
 
 
 def note_idle_cores(devices: list[Any]) -> None:

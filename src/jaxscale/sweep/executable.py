@@ -6,6 +6,7 @@ the number of blocks is data too. All lanes of a block are at the same step: loo
 """
 
 import dataclasses
+import time
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxscale.sweep.devices import keep_every_program
 from jaxscale.sweep.program import Lane, Program
 
 AXIS = "lanes"
@@ -55,6 +57,8 @@ class Executable:
     width: int
     blocks: int  # capacity per device
     groups: int  # groups of shared disorder per device; unused when every lane has its own
+    redraw: bool = False  # draw the disorder again in every segment instead of keeping it
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"trace": 0.0, "compile": 0.0}, compare=False)
 
     @property
     def rows(self) -> int:
@@ -90,7 +94,7 @@ class Executable:
     def _start(self, lanes, groups, blocks):
         data_shape, state_shape, _ = self.program.shapes
         keys = jnp.zeros((self.rows, 2), jnp.uint32)
-        state, data = _empty(state_shape, self.rows), _empty(data_shape, self.data_rows)
+        state, data = _empty(state_shape, self.rows), () if self.redraw else _empty(data_shape, self.data_rows)
         if self.program.shared:
             data = jax.lax.map(self.program.begin_data, groups)
 
@@ -101,8 +105,8 @@ class Executable:
             if self.program.shared:
                 new = _take(data, blocks.group[b])
             else:
-                new = jax.vmap(self.program.begin_data)(lane)
-                data = _put(data, target, new)
+                new = self._draw(lane)
+                data = data if self.redraw else _put(data, target, new)
             key, new_state = jax.vmap(self.program.begin, in_axes=(0, self._data_axis))(lane, new)
             return _put(keys, target, key), _put(state, target, new_state), data
 
@@ -116,7 +120,8 @@ class Executable:
         def block(b, carry):
             state, report = carry
             rows, target = self._slots(blocks, b)
-            lane, data = _take(cohort.lanes, rows), _take(cohort.data, blocks.group[b] if self.program.shared else rows)
+            lane = _take(cohort.lanes, rows)
+            data = self._draw(lane) if self.redraw else _take(cohort.data, blocks.group[b] if self.program.shared else rows)
             new, bad = run(lane, cohort.keys[rows], _take(state, rows), data, (t0, t1))
             observed, stopped = look(lane, new, data)
             ran = jnp.ones(self.width, bool)
@@ -127,6 +132,10 @@ class Executable:
         report = Report(observed, off, jnp.full(self.rows, -1, jnp.int32), off)
         state, report = jax.lax.fori_loop(0, blocks.used[0], block, (cohort.state, report))
         return cohort._replace(state=state), report
+
+    def _draw(self, lane):
+        """A block's disorder, fenced off from its surroundings, which would otherwise round it differently here and there."""
+        return jax.lax.optimization_barrier(jax.vmap(self.program.begin_data)(jax.lax.optimization_barrier(lane)))
 
     def _slots(self, blocks, b):
         """Rows to read, and rows to write: the tail writes nowhere."""
@@ -141,9 +150,14 @@ class Executable:
         specs = jax.tree.map(lambda s: PartitionSpec(AXIS) if s.ndim else PartitionSpec(), shapes)
         local = jax.shard_map(function, mesh=self.sharding.mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
         shardings = jax.tree.map(lambda s: NamedSharding(self.sharding.mesh, s), specs)
-        with jax.default_matmul_precision(self.program.precision):
-            jitted = jax.jit(local, in_shardings=shardings, donate_argnums=donate)
-            return jitted.lower(*shapes).compile(_compiler_options(self.devices))
+        began = time.perf_counter()
+        with jax.default_matmul_precision(self.program.precision), keep_every_program():
+            lowered = jax.jit(local, in_shardings=shardings, donate_argnums=donate).lower(*shapes)
+            traced = time.perf_counter()
+            compiled = lowered.compile(_compiler_options(self.devices))
+        self.seconds["trace"] += traced - began
+        self.seconds["compile"] += time.perf_counter() - traced
+        return compiled
 
     def _many(self, tree, rows):
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct((rows * len(self.devices), *s.shape), s.dtype), tree)
@@ -160,7 +174,8 @@ class Executable:
     def _cohort(self):
         data, state, _ = self.program.shapes
         keys = self._many(jax.ShapeDtypeStruct((2,), jnp.uint32), self.rows)
-        return Cohort(self._lanes, keys, self._many(state, self.rows), self._many(data, self.data_rows))
+        kept = () if self.redraw else self._many(data, self.data_rows)
+        return Cohort(self._lanes, keys, self._many(state, self.rows), kept)
 
     @property
     def _blocks(self):

@@ -58,13 +58,31 @@ class Grid:
         """Whether runs that differ in their init seed only share their data."""
         return "init" in self.seeds
 
+    @property
+    def cells(self) -> int:
+        """Grid points in one bucket."""
+        return int(np.prod([len(v) for v in self.axes.values()], dtype=np.int64))
+
+    @property
+    def seeds_per_cell(self) -> int:
+        """Runs at one grid point."""
+        return int(np.prod(list(self.seeds.values()), dtype=np.int64))
+
+    def cell_ids(self, static: Mapping[str, Any]) -> np.ndarray:
+        """(cells,) uint64, hash of the coordinates of every grid point of a bucket, in order."""
+        whole = np.full(self.cells, _static_hash(static, frozenset()), np.uint64)
+        places = np.unravel_index(np.arange(self.cells), [len(v) for v in self.axes.values()]) if self.axes else ()
+        for (name, values), place in zip(self.axes.items(), places):
+            whole += _hashes(name, values)[place]
+        return whole
+
     def buckets(self) -> list[dict[str, Any]]:
         """Every static point: one compiled program each."""
         return [dict(zip(self.static, point)) for point in itertools.product(*self.static.values())]
 
-    def lanes(self, static: Mapping[str, Any]) -> Lanes:
-        """The lanes of one bucket, cell by cell."""
-        index = np.arange(self.lanes_per_bucket, dtype=np.int64)
+    def lanes(self, static: Mapping[str, Any], index: Any = None) -> Lanes:
+        """The lanes of one bucket, cell by cell: those with flat positions `index`, or all."""
+        index = np.arange(self.lanes_per_bucket, dtype=np.int64) if index is None else np.asarray(index, np.int64)
         places = dict(zip([*self.axes, *self.seeds], np.unravel_index(index, self.shape)))
         keyed = np.full(len(index), _static_hash(static, self.share), np.uint64)
         whole = np.full(len(index), _static_hash(static, frozenset()), np.uint64)

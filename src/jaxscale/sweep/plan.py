@@ -2,87 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
+from jaxscale.sweep.probe import seconds_per_lane_step
+from jaxscale.sweep.request import Request
+from jaxscale.sweep.work import settings
 
-from jaxscale.simulate import check_times
-from jaxscale.sweep import devices as machine
-from jaxscale.sweep.executable import Executable
-from jaxscale.sweep.execute import room_needed, run_cohort
-from jaxscale.sweep.grid import Grid, Lanes, Seeds, check_grid, make_grid
-from jaxscale.sweep.program import Program, tree_bytes
-
-_COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """A checked sweep: everything that `sweep` and `plan` need to know."""
-
-    experiment: Callable[..., Any]
-    grid: Grid
-    times: np.ndarray
-    root: int
-    precision: str
-    devices: tuple[Any, ...]
-    width: int | None
-    memory: int  # bytes per device
-
-    @classmethod
-    def make(
-        cls,
-        experiment: Callable[..., Any],
-        *,
-        grid: Mapping[str, Any] | None = None,
-        static: Mapping[str, Any] | None = None,
-        seeds: Seeds = 1,
-        times: Any,
-        share: str | Sequence[str] = (),
-        root: int = 0,
-        width: int | None = None,
-        devices: Sequence[Any] | None = None,
-        memory: int | None = None,
-        precision: str = "highest",
-    ) -> "Request":
-        """Check everything on the host; see `jaxscale.sweep` for the arguments."""
-        asked = make_grid(grid, static, seeds, share)
-        steps = check_times(times)
-        if width is not None and (not isinstance(width, int | np.integer) or width < 2):
-            raise ValueError(
-                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1); got {width}."
-            )
-        check_grid(asked, experiment)
-        used = tuple(devices) if devices is not None else tuple(jax.local_devices())
-        machine.note_idle_cores(list(used))
-        room = memory if memory is not None else machine.memory_bytes(list(used))
-        return cls(experiment, asked, steps, int(root), precision, used, width, room)
-
-    def program(self, static: Mapping[str, Any]) -> Program:
-        """The program of one static point."""
-        dtypes = {name: values.dtype for name, values in self.grid.axes.items()}
-        return Program(self.experiment, static, dtypes, self.grid.shared_disorder, self.root, self.precision)
-
-    def block_width(self, program: Program) -> int:
-        """The user's width, or the one that suits the program and the machine."""
-        return self.width or machine.block_width(program.operand_bytes, self.devices[0].platform)
-
-    def executable(self, program: Program, width: int, lanes: Lanes) -> Executable:
-        """Compiled code with room for `lanes`, or for as many as the memory holds. Reused when it is there."""
-        blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
-        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
-        own = state + 2 * observed + 4 * len(self.times) * len(program.shapes[2]) + 64  # records wait on the host
-        share = (groups / blocks if program.shared else width) * data
-        free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
-        fitting = max(int(free // (width * own + share)), 1)
-        # rounded up, so that a few more seeds next time find the program compiled
-        blocks, groups = min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting)
-        key = (program.fingerprint, self.root, self.precision, self.devices, width, blocks, groups)
-        if key not in _COMPILED:
-            _COMPILED[key] = Executable(program, self.devices, width, blocks, groups)
-        return _COMPILED[key]
+RUNNING = ("store", "progress", "reclaim", "part", "executor", "listeners", "profile")  # arguments that planning has no use for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +19,11 @@ class BucketPlan:
     static: dict[str, Any]
     lanes: int
     width: int
+    why: str  # the width is this
     lanes_at_once: int
     lane_bytes: int
     temporary_bytes: int
+    trace_seconds: float
     compile_seconds: float
     seconds: float  # upper limit: as if no lane stopped early
 
@@ -123,14 +52,15 @@ class Plan:
         return sum(b.seconds for b in self.buckets)
 
     def __str__(self) -> str:
+        traced, compiled = sum(b.trace_seconds for b in self.buckets), sum(b.compile_seconds for b in self.buckets)
         head = (
             f"{self.lanes:,} runs of up to {self.steps:,} steps in {len(self.buckets)} bucket(s) on {self.devices}\n"
-            f"{self.compiles} compiles, {sum(b.compile_seconds for b in self.buckets):.1f} s; "
+            f"{self.compiles} compiles: {traced:.1f} s of tracing, {compiled:.1f} s of compiling; "
             f"then at most {_duration(self.seconds)} if no run stops early"
         )
         rows = [
-            f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width}, {b.lanes_at_once:,} runs at once, "
-            f"{_size(b.lane_bytes)} a run, {_size(b.temporary_bytes)} scratch, at most {_duration(b.seconds)}"
+            f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.why}), {b.lanes_at_once:,} runs at once, "
+            f"{size(b.lane_bytes)} a run, {size(b.temporary_bytes)} scratch, at most {_duration(b.seconds)}"
             for b in self.buckets
         ]
         return "\n".join([head, *rows])
@@ -139,59 +69,38 @@ class Plan:
 def plan(experiment: Callable[..., Any], **arguments: Any) -> Plan:
     """Compile every bucket of a sweep, time a few steps of one block, and say what the whole will take.
 
+    For hardware that is not there, see `jaxscale.sweep.topology.plan_topology`.
+
     Args:
       experiment: as for `jaxscale.sweep`.
-      **arguments: as for `jaxscale.sweep`; `store` and `progress` are ignored.
+      **arguments: as for `jaxscale.sweep`; what only concerns running is ignored.
     """
-    request = Request.make(experiment, **{k: v for k, v in arguments.items() if k not in ("store", "progress", "reclaim")})
-    found = []
-    for static in request.grid.buckets():
-        program = request.program(static)
-        width = request.block_width(program)
-        executable = request.executable(program, width, request.grid.lanes(static))
-        began = time.perf_counter()
-        _ = executable.start, executable.advance
-        compiled = time.perf_counter() - began
-        lanes = request.grid.lanes_per_bucket
-        found.append(
-            BucketPlan(
-                static,
-                lanes,
-                width,
-                min(executable.rows * len(request.devices), lanes),
-                program.lane_bytes,
-                executable.temporary_bytes,
-                compiled,
-                _probe(request, executable, static, lanes),
-            )  # fmt: skip
-        )
-    first = request.devices[0]
-    return Plan(tuple(found), f"{len(request.devices)} x {first.device_kind}", int(request.times[-1]))
+    stored = arguments.get("store") is not None
+    request = Request.make(experiment, **{k: v for k, v in arguments.items() if k not in RUNNING})
+    found = [_plan_bucket(request, static, stored) for static in request.grid.buckets()]
+    return Plan(tuple(found), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]))
 
 
-def _probe(request: Request, executable: Executable, static: Mapping[str, Any], lanes: int) -> float:
-    """Seconds for all lanes to the last step, from a few steps of one block per device, nothing reclaimed."""
-    last = int(request.times[-1])
-    some = request.grid.lanes(static).take(np.arange(min(lanes, executable.width * len(request.devices))))
-    steps, seconds = min(8, last), 0.0
-    while steps:
-        once, twice = (
-            min(run_cohort(executable, some, np.array([n]), reclaim=False).seconds for _ in range(2))
-            for n in (steps, 2 * steps)
-        )
-        seconds = max(twice - once, 1e-9) / steps  # the difference leaves out what a cohort costs whatever its length
-        if twice > 0.1 or steps == last:
-            break
-        steps = min(8 * steps, last)
-    blocks = -(-lanes // (executable.width * len(request.devices)))
-    return seconds * last * blocks
+def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> BucketPlan:
+    program = request.program(static)
+    fixed = settings(request, program, stored=stored)
+    executable = request.executable(program, fixed["width"], request.grid.lanes(static))
+    before = dict(executable.seconds)
+    clock = time.perf_counter()
+    _ = executable.start, executable.advance
+    spent = {name: seconds - before[name] for name, seconds in executable.seconds.items()}
+    traced = time.perf_counter() - clock - spent["compile"]
+    lanes, slots = request.grid.lanes_per_bucket, fixed["width"] * len(request.devices)
+    return BucketPlan(
+        static=static, lanes=lanes, width=fixed["width"], why=fixed["probe"]["why"],
+        lanes_at_once=min(executable.rows * len(request.devices), lanes), lane_bytes=program.lane_bytes,
+        temporary_bytes=executable.temporary_bytes, trace_seconds=traced, compile_seconds=spent["compile"],
+        seconds=seconds_per_lane_step(request, executable) * int(request.times[-1]) * -(-lanes // slots) * slots,
+    )  # fmt: skip
 
 
-def _power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
-
-
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes, to read."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

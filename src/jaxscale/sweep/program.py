@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxscale.protocol import definitions, has_stopped
+from jaxscale.sweep.cost import largest_operand, tree_bytes
 from jaxscale.sweep.grid import RESERVED, Lanes
 
 
@@ -144,7 +145,7 @@ class Program:
         data, state, _ = self.shapes
         key = jax.ShapeDtypeStruct((2,), jnp.uint32)
         span = (jax.ShapeDtypeStruct((), jnp.int32),) * 2
-        return _largest_operand(jax.make_jaxpr(self.run)(self.lane, key, state, data, span).jaxpr)
+        return largest_operand(jax.make_jaxpr(self.run)(self.lane, key, state, data, span).jaxpr)
 
     @property
     def lane_bytes(self) -> int:
@@ -184,23 +185,3 @@ def _constants(jaxpr):
             for part in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(part, "eqns") or hasattr(part, "jaxpr"):
                     yield from _constants(part)
-
-
-def _largest_operand(jaxpr):
-    """Bytes of the largest input or output of any operation, loops and branches entered, rows picked out of an array apart."""
-    largest = 0
-    for equation in jaxpr.eqns:
-        inner = [getattr(p, "jaxpr", p) for v in equation.params.values() for p in (v if isinstance(v, tuple | list) else (v,))]
-        inner = [p for p in inner if hasattr(p, "eqns")]
-        if inner:
-            largest = max(largest, *(_largest_operand(p) for p in inner))
-            continue
-        picks = equation.primitive.name in ("gather", "dynamic_slice")
-        values = equation.outvars if picks else [*equation.invars, *equation.outvars]
-        largest = max([largest, *(tree_bytes(v.aval) for v in values if hasattr(v.aval, "shape"))])
-    return largest
-
-
-def tree_bytes(tree: Any) -> int:
-    """Bytes of all leaves."""
-    return sum(int(np.prod(s.shape, dtype=np.int64)) * s.dtype.itemsize for s in jax.tree.leaves(tree))

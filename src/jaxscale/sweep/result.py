@@ -1,50 +1,71 @@
-"""From lanes to a labelled result: one `xarray.Dataset`, seeds never averaged."""
+"""From lanes to a labelled result: one `xarray.Dataset`, seeds never averaged unless moments were asked for."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
+from jaxscale.sweep import moments
+from jaxscale.sweep.devices import memory_bytes
+from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.grid import Grid
-from jaxscale.sweep.store import Piece
+from jaxscale.sweep.store import Piece, Pieces
 
 if TYPE_CHECKING:
     import xarray
 
-DIVERGED = ("first step whose state was not finite; -1 if all were", "steps")
+EXPLAINED = {
+    "diverged_at": ("first step whose state was not finite; -1 if all were", "steps"),
+    "runs": ("runs behind the moments", "1"),
+    "diverged": ("runs whose state was not finite by then, left out of the moments", "1"),
+    "censored": ("runs that had neither stopped nor diverged by then", "1"),
+}
 
 
 def assemble(
-    grid: Grid,
-    times: np.ndarray,
-    pieces: Mapping[str, list[Piece]],
-    units: Mapping[str, tuple[str, str]],
-    provenance: Mapping[str, Any],
+    grid: Grid, times: np.ndarray, pieces: Pieces, units: Mapping[str, tuple[str, str]], provenance: Mapping[str, Any]
 ) -> "xarray.Dataset":
-    """Put finished lanes where they belong.
+    """Put finished runs where they belong.
 
     Returns:
-      dims (*static, *grid, seed or data and init, time); lanes that are not there are NaN. `diverged_at` has no time axis.
+      dims (*static, *grid, seed or data and init, time), or, of moments, (*static, *grid, time, statistic); runs that are
+      not there are NaN. `diverged_at` has no time axis.
+
+    Raises:
+      StoreError: the result would not fit the memory of this machine.
     """
     import xarray  # half a second, so only when there is a result
 
-    columns = [_bucket_columns(grid, static, pieces.get(bucket_name(static), []), len(times)) for static in grid.buckets()]
-    dims = (*grid.static, *grid.axes, *grid.seeds, "time")
-    shape = (*(len(v) for v in grid.static.values()), *grid.shape)
+    _check_size(grid, times, pieces)
+    reduced = any("cell" in piece for found in pieces.values() for piece in found) or bool(provenance.get("reduce"))
+    columns = [
+        (_moments if reduced else _lanes)(grid, static, pieces.get(bucket_name(static), []), times) for static in grid.buckets()
+    ]
+    cell_dims = (*grid.static, *grid.axes, *(() if reduced else grid.seeds))
+    shape = tuple(len(v) for v in (*grid.static.values(), *grid.axes.values())) + (
+        () if reduced else tuple(grid.seeds.values())
+    )
     variables = {}
     for name in dict.fromkeys(name for bucket in columns for name in bucket):
-        like = next(bucket[name] for bucket in columns if name in bucket)
-        parts = [bucket.get(name, np.full(like.shape, np.nan)) for bucket in columns]
+        dims, like = next(bucket[name] for bucket in columns if name in bucket)
+        parts = [bucket[name][1] if name in bucket else np.full(like.shape, np.nan) for bucket in columns]
         values = np.stack(parts).reshape(*shape, *like.shape[1:])
-        definition, unit = units.get(name, DIVERGED if name == "diverged_at" else ("", ""))
+        definition, unit = units.get(name.removesuffix("_quantile"), EXPLAINED.get(name, ("", "")))
         attrs = {"long_name": definition, "units": unit} if definition else {}
-        variables[name] = (dims[: values.ndim], values, attrs)
+        variables[name] = ((*cell_dims, *dims), values, attrs)
     coords: dict[str, Any] = {name: list(values) for name, values in grid.static.items()}
-    coords |= {**grid.axes, **{name: np.arange(n) for name, n in grid.seeds.items()}}
+    coords |= dict(grid.axes)
     coords["time"] = ("time", times, {"long_name": "recorded step", "units": "steps"})
+    if reduced:
+        coords |= {"statistic": list(moments.STATISTICS), "quantile": list(moments.QUANTILES)}
+    else:
+        coords |= {name: np.arange(n) for name, n in grid.seeds.items()}
+    used = {dim for dims, _, _ in variables.values() for dim in dims} | {*cell_dims, "time"}
     facts: dict[str, Any] = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in provenance.items()}
-    return xarray.Dataset(variables, coords, facts)
+    return xarray.Dataset(variables, {k: v for k, v in coords.items() if k in used}, facts)
 
 
 def bucket_name(static: Mapping[str, Any]) -> str:
@@ -52,15 +73,31 @@ def bucket_name(static: Mapping[str, Any]) -> str:
     return json.dumps(dict(sorted(static.items())))
 
 
-def _bucket_columns(grid, static, pieces, n_times):
-    """{name: (lanes, times) or (lanes,)} of one bucket."""
+def _check_size(grid, times, pieces):
+    names = max((len(piece) for found in pieces.values() for piece in found), default=1)
+    wanted = 4 * names * len(times) * math.prod(len(v) for v in grid.static.values()) * grid.lanes_per_bucket
+    free = 2 * memory_bytes(jax.local_devices(backend="cpu")[:1])
+    if wanted > free and not any("cell" in piece for found in pieces.values() for piece in found):
+        raise StoreError(
+            f"the result would take {wanted / 1e9:.3g} GB and {free / 1e9:.3g} GB are free: {grid.lanes_per_bucket:,} runs x "
+            f"{len(times)} times a bucket. Record fewer times, ask for fewer seeds, or reduce=True."
+        )
+
+
+def _moments(grid, static, pieces, times):
+    column = moments.columns(grid, static, pieces, len(times))
+    return moments.variables(column)
+
+
+def _lanes(grid, static, pieces: list[Piece], times) -> "dict[str, tuple[tuple[str, ...], np.ndarray]]":
+    """{name: (dims after the run, values)} of one bucket."""
     ids = grid.lanes(static).ids
     order = np.argsort(ids)
     columns: dict[str, np.ndarray] = {}
     filled = np.zeros(len(ids), bool)
     for piece in pieces:
         place = np.minimum(np.searchsorted(ids[order], piece["ids"]), len(ids) - 1)
-        asked = ids[order][place] == piece["ids"]  # a store may hold lanes of a wider grid
+        asked = ids[order][place] == piece["ids"]  # a store may hold runs of a wider grid
         rows = order[place[asked]]
         filled[rows] = True
         for name, values in (piece.observed | {"diverged_at": piece["diverged_at"]}).items():
@@ -70,4 +107,5 @@ def _bucket_columns(grid, static, pieces, n_times):
     if not filled.all():  # whole numbers and flags have no NaN: they become floats where something is missing
         for name, values in columns.items():
             columns[name] = np.where(filled.reshape(-1, *[1] * (values.ndim - 1)), values, np.float32(np.nan))
-    return columns
+    del times
+    return {name: (("time",) * (values.ndim - 1), values) for name, values in columns.items()}

@@ -1,27 +1,23 @@
-"""`sweep`: every run of a grid, planned, sharded, reclaimed, stored, resumed."""
+"""`sweep`: every run of a grid, planned, sharded, reclaimed, stored, resumed, on one machine or many."""
 
-import inspect
+import contextlib
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
-import numpy as np
-
-from jaxscale.sweep.execute import Progress, room_needed, run_cohort
-from jaxscale.sweep.grid import Grid, Lanes, Seeds
-from jaxscale.sweep.plan import Request
-from jaxscale.sweep.result import assemble, bucket_name
-from jaxscale.sweep.store import Piece, Store, StoreError
+from jaxscale.sweep import pod
+from jaxscale.sweep.events import Bar, Listener, Listeners, profiled
+from jaxscale.sweep.grid import Seeds
+from jaxscale.sweep.manifest import read_grid, read_times, write_grid
+from jaxscale.sweep.request import Request
+from jaxscale.sweep.result import assemble
+from jaxscale.sweep.store import Pieces, Store, StoreError
+from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket, settle
+from jaxscale.sweep.workers import Workers
 
 if TYPE_CHECKING:
     import xarray
-
-PIECE_SECONDS = 20.0  # with a store, aim at pieces of this length: it is what a kill can cost
-FIRST_BLOCKS = 16  # blocks per device of the first piece, whose speed is not known yet
 
 
 def sweep(
@@ -34,17 +30,22 @@ def sweep(
     store: str | os.PathLike | None = None,
     share: str | Sequence[str] = (),
     root: int = 0,
-    width: int | None = None,
+    width: int | str | None = None,
     devices: Sequence[Any] | None = None,
     memory: int | None = None,
     precision: str = "highest",
     reclaim: bool = True,
+    reduce: bool | str = False,
+    part: tuple[int, int] | None = None,
+    executor: Any = None,
+    listeners: Iterable[Listener] = (),
+    profile: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> "xarray.Dataset":
     """Run an experiment at every grid point for many seeds, and label the results.
 
     A run depends on its own coordinates, its seed, `root` and the block width, and on nothing else: not on the other
-    cells, their order, the number of devices, or interruptions. At a fixed width that holds bit for bit.
+    cells, their order, the number of devices or processes, or interruptions. At a fixed width that holds bit for bit.
 
     Args:
       experiment: function of the axis names giving a system; an ordinary function, so `learning_rate=2 / d` is fine.
@@ -53,58 +54,80 @@ def sweep(
       seeds: runs per grid point, or {"data": a, "init": b} to cross a draws of the disorder with b of everything else;
         the disorder is then held once for the b runs that share it.
       times: (n,) increasing steps at which to observe; see `jaxscale.log_times`.
-      store: folder to keep finished runs in. Running again resumes; a finished sweep is a load; a wider grid or more
-        seeds run only what is new.
+      store: folder to keep finished runs in. Running again resumes, also in the middle of a run; a finished sweep is a
+        load; a wider grid or more seeds run only what is new.
       share: axes left out of the random key, for common random numbers along them.
       root: seed of everything.
-      width: lanes per block, at least 2; chosen from the program and the machine if None, kept on resume.
+      width: lanes per block, at least 2; "measure" to time several; None for the rule of thumb, or, with a store, for
+        a measurement where the run is long enough to pay for it. Kept on resume.
       devices: devices to shard lanes over; all local ones if None.
       memory: bytes per device; measured if None.
       precision: `jax.default_matmul_precision` inside the runs.
       reclaim: drop stopped lanes between segments.
+      reduce: keep moments over seeds (mean, std, skewness, kurtosis, Binder, smallest, largest, counts of diverged and
+        censored runs) instead of every run; "quantiles" keeps a sketch of the distribution too.
+      part: (i, n) to compute the i-th of n parts, counted from 0, into a store that the other parts write too.
+      executor: whatever has `submit(function, *arguments)` giving futures: `concurrent.futures`, a Dask client, submitit.
+        Workers write their runs into `store`, a folder that all of them see.
+      listeners: functions of every `jaxscale.sweep.events.Event`, e.g. `JsonLines(path)` or `OnCells(function)`.
+      profile: folder for a trace to open in Perfetto.
       progress: show a bar on anything over two seconds.
 
     Returns:
       Dataset with dims (*static, *grid, "seed" or "data", "init", "time"), one variable per observable, `diverged_at`
-      without the time axis, provenance in attrs. A diverged run is NaN from its first bad step on.
+      without the time axis, provenance in attrs. A diverged run is NaN from its first bad step on. With `reduce`, dims
+      (*static, *grid, "time", "statistic").
 
     Raises:
       ValueError, TypeError: bad arguments, before anything compiles.
       StoreError: the store belongs to another sweep, or cannot be written.
+      MemoryError: not even two runs fit.
     """
-    request = Request.make(
-        experiment, grid=grid, static=static, seeds=seeds, times=times, share=share, root=root, width=width,
-        devices=devices, memory=memory, precision=precision,
+    arguments = dict(
+        grid=grid, static=static, seeds=seeds, times=times, share=share, root=root, width=width, memory=memory,
+        precision=precision, reduce=reduce,
     )  # fmt: skip
+    _check_places(store, part, executor)
+    request = Request.make(experiment, **arguments, devices=devices)
+    workers = Workers(executor, experiment, arguments, store) if executor is not None else None
+    with profiled(profile):
+        return _run(request, store, part or pod.part(), workers, Listeners(listeners), reclaim, progress)
+
+
+def _run(request, store, part, workers, tell, reclaim, progress):
     began = time.perf_counter()
-    contract = _contract(request)
-    totals: dict[str, Any] = {"compile_seconds": 0.0, "lane_steps": 0, "slot_steps": 0, "runs_computed": 0, "width": {}}
-    units: dict[str, tuple[str, str]] = {}
-    with _Memory() if store is None else _Disk(store, contract, _request(request)) as keeper:
-        pieces = keeper.pieces()
-        work = []
-        for point in request.grid.buckets():
-            program = request.program(point)
-            settings = keeper.settle(
-                bucket_name(point), {"program": program.fingerprint, "width": request.block_width(program)}
-            )
-            if width not in (None, settings["width"]):
-                raise StoreError(
-                    f"this store's bucket {bucket_name(point)} has width {settings['width']}; got width={width}. Leave it out."
-                )
-            totals["width"][bucket_name(point)] = settings["width"]
-            units.update(program.units)
-            work.append((program, settings["width"], _pending(request.grid.lanes(point), pieces.get(bucket_name(point), []))))
-        total = sum(len(lanes) for _, _, lanes in work)
-        with _Bar(total, progress and total > 0) as bar:
-            for program, fixed, lanes in work:
-                if len(lanes):
-                    made = _run_bucket(request, program, fixed, lanes, keeper, bar, totals, reclaim)
-                    pieces.setdefault(bucket_name(program.static), []).extend(made)
-        units = keeper.keep_units(units)
-    totals["useful_share"] = totals.pop("lane_steps") / max(totals.pop("slot_steps"), 1)
-    provenance = contract | totals | {"wall_seconds": time.perf_counter() - began, "created": time.strftime("%FT%T%z")}
-    return assemble(request.grid, request.times, pieces, units, provenance)
+    contract = request.contract | (workers.platform() if workers else request.platform)
+    totals = Totals()
+    opened = (
+        Store.open(store, contract, write_grid(request.grid), part) if store is not None else contextlib.nullcontext(_Memory())
+    )
+    with opened as keeper:
+        pieces: Pieces = keeper.pieces(mend=part is None)
+        buckets = [
+            workers.settle(request, point, keeper) if workers else settle(request, request.program(point), keeper, tell)
+            for point in request.grid.buckets()
+        ]
+        _check_widths(request.width, buckets)
+        work = [(bucket, bucket.pending(pieces.get(bucket.name, []), part)) for bucket in buckets]
+        total = sum(len(index) for _, index in work)
+        tell("planned", runs=request.grid.lanes_per_bucket * len(buckets), pending=total, buckets=len(buckets))
+        saved = keeper.saved_cohorts() if total else []
+        with tell.also(Bar(total, progress and total > 0)):
+            for bucket, index in work:
+                if workers:
+                    workers.run(bucket, index, tell, keeper)
+                elif len(index):
+                    _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved)
+        units = keeper.keep_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
+        if workers or (part and store is not None):
+            pieces = keeper.pieces()
+        tell("done", runs=total, seconds=round(time.perf_counter() - began, 3))
+    if pod.part():
+        pieces = pod.gather(pieces, store)
+        pod.check_complete(sum(len(bucket.pending(pieces.get(bucket.name, []))) for bucket in buckets), store)
+    widths = {bucket.name: bucket.width for bucket in buckets}
+    provenance = contract | _account(totals) | {"width": widths, "wall_seconds": time.perf_counter() - began}
+    return assemble(request.grid, request.times, pieces, units, provenance | {"created": time.strftime("%FT%T%z")})
 
 
 def load(store: str | os.PathLike) -> "xarray.Dataset":
@@ -114,80 +137,48 @@ def load(store: str | os.PathLike) -> "xarray.Dataset":
       StoreError: `store` is no store.
     """
     found = Store.read(store)
-    asked = found.manifest["request"]
-    axes = {name: np.asarray(a["values"], a["dtype"]) for name, a in asked["grid"].items()}
-    grid = Grid(axes, {k: tuple(v) for k, v in asked["static"].items()}, asked["seeds"], frozenset(asked["share"]))
-    units = {name: (d, u) for name, (d, u) in asked.get("units", {}).items()}
-    return assemble(grid, np.asarray(found.manifest["contract"]["times"]), found.pieces(), units, found.manifest["contract"])
+    units = {name: (d, u) for name, (d, u) in found.manifest["request"].get("units", {}).items()}
+    widths = {name: settings["width"] for name, settings in found.manifest["buckets"].items()}
+    provenance = found.manifest["contract"] | {"width": widths}
+    return assemble(read_grid(found.manifest), read_times(found.manifest), found.pieces(), units, provenance)
 
 
-def _run_bucket(request, program, width, lanes, keeper, bar, totals, reclaim):
-    """All pending lanes of one bucket, cohort by cohort. Returns their pieces."""
-    executable = request.executable(program, width, lanes)
-    clock = time.perf_counter()
-    _ = executable.start, executable.advance
-    totals["compile_seconds"] += time.perf_counter() - clock
-    most = executable.rows * len(request.devices)
-    size = min(most, FIRST_BLOCKS * width * len(request.devices)) if keeper.on_disk else most
-    made, at = [], 0
-    while at < len(lanes):
-        cohort = lanes.take(slice(at, at + size))
-        while not _fits(executable, cohort):  # groups that share disorder may leave their last block half empty
-            cohort = cohort.take(slice(0, -(-len(cohort) // 2)))
-        records = run_cohort(executable, cohort, request.times, tell=bar.tell(len(cohort), request.times[-1]), reclaim=reclaim)
-        arrays = {f"observed/{name}": values for name, values in records.observed.items()}
-        piece = Piece(ids=cohort.ids, diverged_at=records.diverged_at, **arrays)
-        keeper.write(bucket_name(program.static), piece)
-        made.append(piece)
-        bar.commit(len(cohort))
-        totals["lane_steps"] += records.lane_steps
-        totals["slot_steps"] += records.slot_steps
-        totals["runs_computed"] += len(cohort)
-        at += len(cohort)
-        if keeper.on_disk:  # the next piece should take about PIECE_SECONDS
-            rate = len(cohort) / max(records.seconds, 1e-3)
-            size = int(min(max(rate * PIECE_SECONDS, size), most, 8 * size))
-    return made
+def _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved):
+    """Run a bucket; if not one block fits, begin it anew with blocks of half the width."""
+    while True:
+        try:
+            made = run_bucket(bucket, index, keeper, tell, totals, reclaim=reclaim, first=saved)
+        except TooWide as error:
+            if bucket.width <= 2 or bucket.settings.get("probe", {}).get("why") == "given":
+                raise MemoryError(str(error)) from error
+            tell("out of memory", bucket=bucket.name, width=bucket.width, now=bucket.width // 2)
+            bucket = Bucket(bucket.request, bucket.program, keeper.narrow(bucket.name, bucket.width // 2))
+            pieces[bucket.name] = []
+            index = bucket.pending([])
+        else:
+            pieces.setdefault(bucket.name, []).extend(made)
+            return
 
 
-def _fits(executable, lanes):
-    blocks, groups = room_needed(lanes, len(executable.devices), executable.width, executable.program.shared)
-    return blocks <= executable.blocks and (groups <= executable.groups or not executable.program.shared)
+def _account(totals: Totals) -> dict[str, Any]:
+    share = totals.lane_steps / max(totals.slot_steps, 1)
+    names = ("trace_seconds", "compile_seconds", "first_run_seconds", "run_seconds", "compiles", "runs_computed")
+    return {name: getattr(totals, name) for name in names} | {"useful_share": share}
 
 
-def _pending(lanes: Lanes, pieces: list[Piece]) -> Lanes:
-    done = np.concatenate([piece["ids"] for piece in pieces]) if pieces else np.zeros(0, np.uint64)
-    return lanes.take(~np.isin(lanes.ids, done))
+def _check_places(store, part, executor):
+    if part is not None and (len(part) != 2 or not 0 <= part[0] < part[1]):
+        raise ValueError(f"part must be (i, n) with 0 <= i < n; got {part}.")
+    if (part is not None or executor is not None) and store is None:
+        raise ValueError("parts and workers meet in a store: pass store=, a folder that all of them see.")
+    if part is not None and executor is not None:
+        raise ValueError("pass part= or executor=, not both: an executor cuts the sweep itself.")
 
 
-def _contract(request: Request) -> dict[str, Any]:
-    """What must agree for two runs to be mixed in one result."""
-    experiment = request.experiment
-    try:
-        source = inspect.getsource(experiment)
-    except (OSError, TypeError):
-        source = ""  # typed into a console; the program's fingerprint still guards it
-    device = request.devices[0]
-    return {
-        "experiment": f"{experiment.__module__}.{experiment.__qualname__}",
-        "source": sha256(source.encode()).hexdigest()[:16],
-        "axes": {name: str(values.dtype) for name, values in sorted(request.grid.axes.items())},
-        "static": sorted(request.grid.static),
-        "seeds": sorted(request.grid.seeds),
-        "share": sorted(request.grid.share),
-        "times": request.times.tolist(),
-        "root": request.root,
-        "precision": request.precision,
-        "x64": bool(jax.config.jax_enable_x64),
-        "platform": f"{device.platform}: {device.device_kind}",
-        "jax": jax.__version__,
-    }
-
-
-def _request(request: Request) -> dict[str, Any]:
-    axes = {name: {"values": v.tolist(), "dtype": str(v.dtype)} for name, v in request.grid.axes.items()}
-    static = {name: list(values) for name, values in request.grid.static.items()}
-    return {"grid": axes, "static": static, "seeds": request.grid.seeds, "share": sorted(request.grid.share)}
+def _check_widths(width, buckets):
+    for bucket in buckets:
+        if isinstance(width, int) and width != bucket.width:
+            raise StoreError(f"this store's bucket {bucket.name} has width {bucket.width}; got width={width}. Leave it out.")
 
 
 class _Memory:
@@ -195,17 +186,15 @@ class _Memory:
 
     on_disk = False
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *failure):
-        pass
-
-    def pieces(self):
+    def pieces(self, mend=False):
         return {}
 
-    def settle(self, bucket, settings):
-        return settings
+    def settle(self, bucket, program, make):
+        settings = {"program": program, **make()}
+        return settings | {"width": pod.agree(settings["width"])}
+
+    def narrow(self, bucket, width):
+        return {"width": width}
 
     def keep_units(self, units):
         return units
@@ -213,56 +202,8 @@ class _Memory:
     def write(self, bucket, piece):
         pass
 
+    def checkpoint_path(self, bucket, ids):
+        return None
 
-class _Disk:
-    """Keeps every piece in a store, held by this process until the sweep ends."""
-
-    on_disk = True
-
-    def __init__(self, path, contract, request):
-        self.opening = Store.create(path, contract, request)
-
-    def __enter__(self):
-        store = self.opening.__enter__()
-        self.settle, self.write, self.keep_units = store.settle, store.write, store.keep_units
-        self.pieces = lambda: store.pieces(mend=True)
-        return self
-
-    def __exit__(self, *failure):
-        return self.opening.__exit__(*failure)
-
-
-class _Bar:
-    """Progress from the host loop: runs done, live, diverged, lane-steps per second, time left."""
-
-    def __init__(self, total: int, show: bool):
-        from tqdm.auto import tqdm
-
-        quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules  # a log file wants a line now and then
-        self.bar = tqdm(total=total, unit="run", disable=not show, delay=2, smoothing=0.1, mininterval=15 if quiet else 0.2,
-                        bar_format="{l_bar}{bar}| {n:.0f}/{total} runs [{elapsed}<{remaining}{postfix}]")  # fmt: skip
-        self.base, self.steps, self.began = 0, 0, time.perf_counter()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *failure):
-        self.bar.close()
-
-    def tell(self, lanes: int, last: int) -> Callable[[Progress], None]:
-        """A listener for one cohort. A live lane counts for the share of its steps that are done."""
-        before = self.steps
-
-        def hear(p: Progress) -> None:
-            self.steps = before + p.lane_steps
-            done = self.base + lanes - p.live + p.live * p.step / max(last, 1)
-            rate = self.steps / max(time.perf_counter() - self.began, 1e-9)
-            self.bar.set_postfix_str(f"live {p.live}, diverged {p.diverged}, {rate:.3g} lane-steps/s", refresh=False)
-            self.bar.update(max(done - self.bar.n, 0))
-
-        return hear
-
-    def commit(self, lanes: int) -> None:
-        """A cohort is finished and stored."""
-        self.base += lanes
-        self.bar.update(max(self.base - self.bar.n, 0))
+    def saved_cohorts(self):
+        return []

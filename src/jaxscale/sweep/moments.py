@@ -1,0 +1,142 @@
+"""Moments over seeds on the host: putting parts together, and the labelled result."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxscale.sweep.files import StoreError
+from jaxscale.sweep.grid import Grid
+
+if TYPE_CHECKING:
+    pass
+
+SUMS = 7  # count, mean, M2, M3, M4 (sums of powers of deviations from the mean), smallest, largest
+FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 8  # bins of the quantile sketch: 2^-24 .. 2^24 in eighths of an octave, both signs
+BINS = 2 * (OCTAVES * PARTS + 1) + 1
+STATISTICS = ("mean", "std", "skewness", "kurtosis", "binder", "min", "max")
+QUANTILES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
+
+
+def unscaled(parts: np.ndarray) -> np.ndarray:
+    """(..., 9) device sums, about a centre and in a unit, to (..., 7) sums about the mean."""
+    n, centre, unit, s1, s2, s3, s4, least, most = np.moveaxis(parts, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        m = s1 / np.maximum(n, 1)
+        m2 = s2 - n * m**2
+        m3 = s3 - 3 * m * s2 + 2 * n * m**3
+        m4 = s4 - 4 * m * s3 + 6 * m**2 * s2 - 3 * n * m**4
+        return np.stack([n, centre + unit * m, unit**2 * m2, unit**3 * m3, unit**4 * m4, least, most], axis=-1)
+
+
+def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sums of two disjoint sets of runs, (..., 7) each.
+
+    References:
+      Pebay, Sandia report SAND2008-6212 (2008), eqs. 2.1 and 3.1.
+    """
+    na, mean_a, a2, a3, a4, least_a, most_a = np.moveaxis(a, -1, 0)
+    nb, mean_b, b2, b3, b4, least_b, most_b = np.moveaxis(b, -1, 0)
+    n = na + nb
+    whole = np.maximum(n, 1)
+    with np.errstate(invalid="ignore"):
+        d = np.where((na > 0) & (nb > 0), mean_b - mean_a, 0)
+        mean = np.where(nb > 0, np.where(na > 0, mean_a + d * nb / whole, mean_b), mean_a)
+        m2 = a2 + b2 + d**2 * na * nb / whole
+        m3 = a3 + b3 + d**3 * na * nb * (na - nb) / whole**2 + 3 * d * (na * b2 - nb * a2) / whole
+        m4 = (
+            a4 + b4 + d**4 * na * nb * (na**2 - na * nb + nb**2) / whole**3
+            + 6 * d**2 * (na**2 * b2 + nb**2 * a2) / whole**2 + 4 * d * (na * b3 - nb * a3) / whole
+        )  # fmt: skip
+    return np.stack([n, mean, m2, m3, m4, np.minimum(least_a, least_b), np.maximum(most_a, most_b)], axis=-1)
+
+
+def statistics(sums: np.ndarray) -> np.ndarray:
+    """(..., 7) sums to (..., 7) `STATISTICS`: of the population; NaN without a run. Binder is 1 - <x^4> / 3 <x^2>^2."""
+    n, mean, m2, m3, m4, least, most = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        v, t, f = (np.where(n > 0, m / n, np.nan) for m in (m2, m3, m4))
+        mean = np.where(n > 0, mean, np.nan)
+        raw2, raw4 = v + mean**2, f + 4 * t * mean + 6 * v * mean**2 + mean**4
+        least, most = np.where(n > 0, least, np.nan), np.where(n > 0, most, np.nan)
+        return np.stack([mean, np.sqrt(np.maximum(v, 0)), t / v**1.5, f / v**2, 1 - raw4 / (3 * raw2**2), least, most], axis=-1)
+
+
+def edges() -> np.ndarray:
+    """(BINS + 1,) edges of the quantile sketch; the outermost bins and the one about zero are open or wide."""
+    steps = np.arange(OCTAVES * PARTS + 1)
+    up = 2.0 ** (FIRST_OCTAVE + steps // PARTS) * (1 + steps % PARTS / PARTS)
+    up = np.append(up, 2 * up[-1])
+    return np.concatenate([-up[::-1], up])
+
+
+def quantiles(bins: np.ndarray, sums: np.ndarray, levels: Any = QUANTILES) -> np.ndarray:
+    """(..., BINS) counts to (..., levels), linear inside a bin: within 6 % of the value between 2^-24 and 2^24."""
+    edge = edges()
+    total = bins.sum(-1, keepdims=True)
+    below = np.concatenate([np.zeros_like(total), bins.cumsum(-1)], axis=-1).astype(np.float64)
+    out = np.full((*bins.shape[:-1], len(levels)), np.nan)
+    for k, level in enumerate(levels):
+        want = level * total
+        place = np.clip((below <= want).sum(-1) - 1, 0, BINS - 1)
+        # past the last run the count stays flat: step back to the bin that holds it
+        place = np.where(np.take_along_axis(bins, place[..., None], -1)[..., 0] == 0, (below < want).sum(-1) - 1, place).clip(0)
+        held = np.take_along_axis(bins, place[..., None], -1)[..., 0]
+        start = np.take_along_axis(below, place[..., None], -1)[..., 0]
+        share = np.where(held > 0, (want[..., 0] - start) / np.maximum(held, 1), 0)
+        out[..., k] = edge[place] + share * (edge[place + 1] - edge[place])
+    return np.where(total > 0, np.clip(out, sums[..., 5:6], sums[..., 6:7]), np.nan)
+
+
+def covered(grid: Grid, static: Mapping[str, Any], pieces: list[Any], path: Any = "") -> np.ndarray:
+    """(lanes,) bool, runs of a bucket that pieces already hold.
+
+    Raises:
+      StoreError: a piece has seeds that are not asked for; moments cannot be taken apart.
+    """
+    done = np.zeros((grid.cells, grid.seeds_per_cell), bool)
+    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
+    for piece in pieces:
+        for cell, low, high in zip(piece["cell"].tolist(), piece["low"].tolist(), piece["high"].tolist()):
+            if cell not in where:
+                continue
+            if high > grid.seeds_per_cell:
+                raise StoreError(
+                    f"store='{path}' holds moments of {high} seeds, which cannot be taken apart; got seeds="
+                    f"{grid.seeds_per_cell}. Ask for at least {high}."
+                )
+            done[where[cell], low:high] = True
+    return done.reshape(-1)
+
+
+def columns(grid: Grid, static: Mapping[str, Any], pieces: list[Any], n_times: int) -> dict[str, np.ndarray]:
+    """Sums and counts of one bucket, every piece merged: {"moments/x": (cells, times, 7), ..., "runs": (cells, times)}."""
+    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
+    found: dict[str, np.ndarray] = {"runs": np.zeros((grid.cells, n_times), np.int64)}
+    for piece in sorted(pieces, key=lambda p: p["ids"].tobytes()):  # one order, whatever the files are called
+        at = np.array([where.get(cell, -1) for cell in piece["cell"].tolist()])
+        for entry in np.flatnonzero(at >= 0):
+            found["runs"][at[entry]] += piece["high"][entry] - piece["low"][entry]
+            for name, values in piece.items():
+                if name.startswith("moments/"):
+                    empty = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])
+                    into = found.setdefault(name, np.tile(empty, (grid.cells, n_times, 1)))
+                    into[at[entry]] = merge(into[at[entry]], values[entry])
+                elif name.startswith("sketch/") or name in ("diverged", "censored"):
+                    into = found.setdefault(name, np.zeros((grid.cells, *values.shape[1:]), np.int64))
+                    into[at[entry]] += values[entry]
+    return found
+
+
+def variables(column: Mapping[str, np.ndarray]) -> "dict[str, tuple[tuple[str, ...], np.ndarray]]":
+    """{name: (dims after the cell, values)} of the labelled result."""
+    out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, values in column.items():
+        kind, _, observable = name.partition("/")
+        if kind == "moments":
+            out[observable] = ("time", "statistic"), statistics(values)
+        elif kind == "sketch":
+            out[f"{observable}_quantile"] = ("time", "quantile"), quantiles(values, column[f"moments/{observable}"])
+        else:
+            out[name] = ("time",), values
+    return out

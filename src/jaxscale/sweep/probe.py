@@ -1,0 +1,126 @@
+"""Which block width is fastest, by running it. A width fixes bits, so it is chosen once per bucket and kept in the store."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxscale.sweep.cost import step_cost
+from jaxscale.sweep.devices import is_out_of_memory
+from jaxscale.sweep.executable import Executable
+from jaxscale.sweep.execute import run_cohort
+from jaxscale.sweep.program import Program
+from jaxscale.sweep.request import Request
+
+WORTH_SECONDS = 60.0  # a probe costs some compiles: only runs longer than this are probed unasked
+BASIC_RATE = 2e9  # flops a second and core of unremarkable code, to guess how long a run is before anything is compiled
+GAIN = 1.1  # another width than the rule of thumb's must be this much faster, so that noise does not decide
+TAIL = 12.0  # longest stopping time over mean, for a cohort of many runs: what the last block idles for
+WIDEST = 4096
+STEADY_SECONDS = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What was measured. Rates are lane-steps a second of full blocks on all devices."""
+
+    width: int
+    rates: dict[int, float]
+    why: str
+
+    def facts(self) -> dict[str, Any]:
+        """For a manifest; plain JSON."""
+        return {"width": self.width, "why": self.why, "rates": {str(w): float(f"{r:.4g}") for w, r in self.rates.items()}}
+
+
+def choose_width(request: Request, program: Program, *, stored: bool) -> Probe:
+    """The user's width; or the rule of thumb's; or the measured one, when asked for or when a stored run is long enough.
+
+    Without a store nothing remembers a measurement, and the next call might measure differently: there the rule of thumb
+    keeps two sweeps bit for bit comparable.
+    """
+    if isinstance(request.width, int | np.integer):
+        return Probe(int(request.width), {}, "given")
+    usual = request.block_width(program)
+    if request.width != "measure":
+        if not stored:
+            return Probe(usual, {}, "rule of thumb")
+        lane_steps = request.grid.lanes_per_bucket * int(request.times[-1])
+        guess = step_cost(program).flops * lane_steps / (BASIC_RATE * len(request.devices))
+        if request.devices[0].platform == "cpu" and guess < WORTH_SECONDS:
+            return Probe(usual, {}, f"rule of thumb: about {guess:.2g} s of work are not worth a probe")
+    rates = measure(request, program, usual)
+    width = pick(rates, usual, _at_once(request, program), len(request.devices), program.can_stop)
+    return Probe(width, rates, "measured")
+
+
+def pick(rates: dict[int, float], usual: int, at_once: int, devices: int, can_stop: bool) -> int:
+    """The width of the largest useful throughput: a cohort's last block idles, the more the wider it is.
+
+    Args:
+      rates: {width: lane-steps a second of full blocks}.
+      usual: kept unless another is `GAIN` times better.
+      at_once: lanes of a cohort, over which the last blocks are spread.
+      devices: how many blocks run side by side.
+      can_stop: whether lanes leave at different times.
+    """
+
+    def useful(width):
+        idle = TAIL * width * devices / (2 * at_once) if can_stop else 0.0
+        return rates[width] / (1 + idle)
+
+    best = max(rates, key=useful)
+    return best if usual not in rates or useful(best) > GAIN * useful(usual) else usual
+
+
+def measure(request: Request, program: Program, usual: int) -> dict[int, float]:
+    """Rates of the usual width and its neighbours, walking up and down by powers of two until it gets slower."""
+    rates: dict[int, float] = {}
+    for factor in (2.0, 0.5):
+        width, best = usual, 0.0
+        while 2 <= width <= min(WIDEST, _widest(request, program)):
+            if width not in rates:
+                try:
+                    rates[width] = rate(request, program, width)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    break
+            if rates[width] < 0.9 * best:
+                break
+            best = max(best, rates[width])
+            width = int(width * factor)
+    return rates or {usual: rate(request, program, usual)}
+
+
+def rate(request: Request, program: Program, width: int) -> float:
+    """Lane-steps a second of one full block per device."""
+    return 1 / seconds_per_lane_step(request, request.sized(program, width, 1))
+
+
+def seconds_per_lane_step(request: Request, executable: Executable) -> float:
+    """From two lengths of one block per device, whose difference leaves out what a cohort costs whatever its length."""
+    last, slots = int(request.times[-1]), executable.width * len(request.devices)
+    some = request.grid.lanes(executable.program.static, np.arange(min(request.grid.lanes_per_bucket, slots)))
+    if executable.program.shared:
+        some = some.take(slice(0, 1))  # a block holds one group; its empty slots cost the same
+    steps, seconds = min(8, last), 0.0
+    while steps:
+        once, twice = (
+            min(run_cohort(executable, some, np.array([n]), reclaim=False).seconds for _ in range(2))
+            for n in (steps, 2 * steps)
+        )
+        seconds = max(twice - once, 1e-9) / steps
+        if twice - once > STEADY_SECONDS or steps == last:
+            break
+        steps = min(8 * steps, last)
+    return max(seconds, 1e-12) / slots
+
+
+def _at_once(request, program):
+    executable = request.executable(program, request.block_width(program), request.grid.lanes(program.static))
+    return max(1, min(request.grid.lanes_per_bucket, executable.rows * len(request.devices)))
+
+
+def _widest(request, program):
+    return max(2, int(request.memory // max(6 * program.lane_bytes, 1)))

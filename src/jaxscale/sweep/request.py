@@ -1,0 +1,175 @@
+"""A checked sweep: everything that running and planning need to know."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxscale.simulate import check_times
+from jaxscale.sweep import devices as machine
+from jaxscale.sweep.cost import tree_bytes
+from jaxscale.sweep.events import LOG
+from jaxscale.sweep.executable import Executable
+from jaxscale.sweep.grid import Grid, Lanes, Seeds, check_grid, make_grid
+from jaxscale.sweep.program import Program
+from jaxscale.sweep.seats import room_needed
+
+_COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
+FEW_BLOCKS = 64  # with fewer blocks in flight per device, the last lanes of a cohort idle for a good part of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for, checked."""
+
+    experiment: Callable[..., Any]
+    grid: Grid
+    times: np.ndarray
+    root: int
+    precision: str
+    devices: tuple[Any, ...]
+    width: int | str | None
+    memory: int  # bytes per device
+    reduce: bool | str
+
+    @classmethod
+    def make(
+        cls,
+        experiment: Callable[..., Any],
+        *,
+        grid: Mapping[str, Any] | None = None,
+        static: Mapping[str, Any] | None = None,
+        seeds: Seeds = 1,
+        times: Any,
+        share: str | Sequence[str] = (),
+        root: int = 0,
+        width: int | str | None = None,
+        devices: Sequence[Any] | None = None,
+        memory: int | None = None,
+        precision: str = "highest",
+        reduce: bool | str = False,
+        checked: bool = False,
+    ) -> "Request":
+        """Check everything on the host; see `jaxscale.sweep` for the arguments. `checked` skips building every grid point."""
+        asked = make_grid(grid, static, seeds, share)
+        steps = check_times(times)
+        if width not in (None, "measure") and (not isinstance(width, int | np.integer) or width < 2):
+            raise ValueError(
+                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1), or 'measure'; got {width!r}."
+            )
+        if reduce not in (False, True, "quantiles"):
+            raise ValueError(f"reduce must be False, True or 'quantiles'; got {reduce!r}.")
+        if reduce and asked.shared_disorder:
+            raise ValueError("reduce= takes moments over one seed axis; got seeds={'data', 'init'}. Use a number of seeds.")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {list(PRECISIONS)}; got {precision!r}.")
+        if not checked:
+            check_grid(asked, experiment)
+        used = machine.check_devices(devices)
+        if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float | np.number) or memory <= 0):
+            raise ValueError(f"memory must be a positive number of bytes per device; got {memory!r}.")
+        machine.note_idle_cores(list(used))
+        room = int(memory) if memory is not None else machine.memory_bytes(list(used))
+        return cls(experiment, asked, steps, int(root), precision, used, width, room, reduce)
+
+    def program(self, static: Mapping[str, Any]) -> Program:
+        """The program of one static point."""
+        dtypes = {name: values.dtype for name, values in self.grid.axes.items()}
+        return Program(self.experiment, static, dtypes, self.grid.shared_disorder, self.root, self.precision)
+
+    def block_width(self, program: Program) -> int:
+        """The user's width, or the one that suits the program and the machine by rule of thumb."""
+        if isinstance(self.width, int | np.integer):
+            return int(self.width)
+        return machine.block_width(program.operand_bytes, self.devices[0].platform)
+
+    def executable(self, program: Program, width: int, lanes: Lanes, most: int | None = None) -> Executable:
+        """Compiled code with room for `lanes`, or for as many as the memory holds, or for `most` blocks. Reused if there."""
+        blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
+        keep, again = (self._fitting(program, width, groups / blocks, redraw) for redraw in (False, True))
+        redraw = program.can_stop and not program.shared and keep < min(blocks, FEW_BLOCKS) and again >= 4 * keep
+        fitting = min(again if redraw else keep, most or keep + again)
+        # rounded up, so that a few more seeds next time find the program compiled
+        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting), redraw)
+
+    def sized(self, program: Program, width: int, blocks: int, groups: int = 1, redraw: bool = False) -> Executable:
+        """Compiled code of these dimensions. Reused when it is there; a recompilation is logged with its cause."""
+        key = {
+            "bucket": str(program.static), "program": program.fingerprint, "root": self.root, "precision": self.precision,
+            "devices": self.devices, "width": width, "blocks": blocks, "groups": groups, "redraw": redraw,
+        }  # fmt: skip
+        entry = (_name(self.experiment), *key.values())
+        if entry not in _COMPILED:
+            _tell_cause(entry, list(key))
+            _COMPILED[entry] = Executable(program, self.devices, width, blocks, groups, redraw)
+        return _COMPILED[entry]
+
+    def forget(self, executable: Executable) -> None:
+        """Let go of compiled code that does not fit."""
+        for entry in [entry for entry, known in _COMPILED.items() if known is executable]:
+            del _COMPILED[entry]
+
+    def _fitting(self, program, width, groups_per_block, redraw):
+        """Blocks that fit on a device."""
+        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
+        own = state + 2 * observed + 64
+        if not self.reduce:
+            own += 4 * len(self.times) * len(program.shapes[2])  # records wait on the host
+        share = 0 if redraw else (groups_per_block if program.shared else width) * data
+        free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
+        return max(int(free // (width * own + share)), 1)
+
+    @cached_property
+    def contract(self) -> dict[str, Any]:
+        """What must agree for two runs to be mixed in one result. The platform is added by whoever runs them."""
+        try:
+            source = inspect.getsource(self.experiment)
+        except (OSError, TypeError):
+            source = ""  # typed into a console; the program's fingerprint still guards it
+        return {
+            "experiment": _name(self.experiment),
+            "source": sha256(source.encode()).hexdigest()[:16],
+            "axes": {name: str(values.dtype) for name, values in sorted(self.grid.axes.items())},
+            "static": sorted(self.grid.static),
+            "seeds": sorted(self.grid.seeds),
+            "share": sorted(self.grid.share),
+            "times": self.times.tolist(),
+            "root": self.root,
+            "precision": self.precision,
+            "reduce": self.reduce,
+        }
+
+    @property
+    def platform(self) -> dict[str, Any]:
+        """Where the runs are made, as far as their bits depend on it."""
+        device = self.devices[0]
+        return {
+            "x64": bool(jax.config.jax_enable_x64),
+            "platform": f"{device.platform}: {device.device_kind}",
+            "jax": jax.__version__,
+        }
+
+
+PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")
+
+
+def _name(experiment):
+    return f"{getattr(experiment, '__module__', '')}.{getattr(experiment, '__qualname__', type(experiment).__name__)}"
+
+
+def _tell_cause(entry, names):
+    """The retrace guard: what differs from the most similar program that is compiled already."""
+    same = [known for known in _COMPILED if known[:2] == entry[:2]]
+    if same:
+        nearest = max(same, key=lambda known: sum(a == b for a, b in zip(known, entry)))
+        causes = [f"{name} {a} -> {b}" for name, a, b in zip(names, nearest[1:], entry[1:]) if a != b]
+        LOG.info("recompiled: %s, because of %s", entry[0], "; ".join(causes))
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(n - 1, 0).bit_length()
