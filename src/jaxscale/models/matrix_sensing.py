@@ -42,6 +42,8 @@ class SymmetricSensing:
       random_basis: rotate the target at random. Needed for `Entries`, where the diagonal target would be invisible;
         the other operators do not see the difference. Static.
       spectrum: how many singular values of X X^T to record. 0 also leaves out the effective rank. Static.
+      columns: columns of X in use, at most k; the others are zero and stay so, since the gradient of a zero column is zero.
+        None uses all. Traced, so that one program serves many k.
 
     References:
       Xiong, Ding & Du, How over-parameterization slows down gradient descent in matrix sensing, ICLR 2024, arXiv:2310.01769.
@@ -56,6 +58,7 @@ class SymmetricSensing:
     operator: Any = Population()
     random_basis: bool = static(default=False)
     spectrum: int = static(default=0)
+    columns: int | None = None
 
     units = {
         "loss": ("squared norm of the measured residual", "squared matrix units"),
@@ -81,7 +84,7 @@ class SymmetricSensing:
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
         """X, (n, k)."""
-        return self.alpha * jax.random.normal(key, (self.n, self.k))
+        return _in_use(self, self.alpha * jax.random.normal(key, (self.n, self.k)))
 
     def loss(self, x: jax.Array, data: Data, key: jax.Array) -> jax.Array:
         """A quarter of the energy of the residual."""
@@ -112,6 +115,7 @@ class AsymmetricSensing:
       operator: how the matrix is seen. A symmetric operator is refused: it cannot see the antisymmetric part of F G^T.
       random_basis: rotate the target at random. Static.
       spectrum: how many singular values of F G^T to record. Static.
+      columns: columns of F and G in use, at most k; None uses all. Traced.
 
     References:
       Xiong, Ding & Du, ICLR 2024, arXiv:2310.01769.
@@ -128,6 +132,7 @@ class AsymmetricSensing:
     operator: Any = Population()
     random_basis: bool = static(default=False)
     spectrum: int = static(default=0)
+    columns: int | None = None
 
     units = SymmetricSensing.units | {
         "imbalance": ("Frobenius norm of F^T F - G^T G", "matrix units"),
@@ -161,7 +166,7 @@ class AsymmetricSensing:
         key_left, key_right = jax.random.split(key)
         left = self.alpha * jax.random.normal(key_left, (self.n1, self.k))
         right = self.ratio * self.alpha * jax.random.normal(key_right, (self.n2, self.k))
-        return Factors(left, right)
+        return Factors(_in_use(self, left), _in_use(self, right))
 
     def loss(self, params: Factors, data: Data, key: jax.Array) -> jax.Array:
         """Half the energy of the residual."""
@@ -187,6 +192,8 @@ def _check(model, sides):
         raise ValueError(f"{name}.rank must lie in 1..{min(sides)}, the side of the matrix; got {model.rank}.")
     if model.k < 1:
         raise ValueError(f"{name}.k must be at least 1 column; got {model.k}.")
+    if model.columns is not None and not 1 <= model.columns <= model.k:
+        raise ValueError(f"{name}.columns must lie in 1..k={model.k}; got {model.columns}. Raise k to go further.")
     if not model.condition >= 1:
         raise ValueError(f"{name}.condition must be at least 1; got {model.condition}. It is sigma_1 / sigma_r.")
     if not model.alpha > 0:
@@ -197,6 +204,11 @@ def _check(model, sides):
         raise ValueError(f"{name} with Entries needs random_basis=True: a diagonal target hides in the entries not seen.")
     if model.spectrum > model.k:
         raise ValueError(f"{name}.spectrum must not exceed k={model.k}; got {model.spectrum}.")
+
+
+def _in_use(model, factor):
+    """(n, k), zero in the columns that are not in use."""
+    return factor if model.columns is None else jnp.where(jnp.arange(model.k)[None, :] < model.columns, factor, 0)
 
 
 def _singular_values(model):

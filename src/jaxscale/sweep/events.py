@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 LOG = logging.getLogger("jaxscale")
+LEVELS = {"segment": logging.DEBUG, "out of memory": logging.WARNING, "checkpoint failed": logging.WARNING}
 
 
 class Event(NamedTuple):
     """Something happened.
 
     Names: "planned" (runs, pending), "settled" (bucket, width, probe), "compiled" (bucket, seconds), "segment" (step, live,
-    finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "checkpoint", "resumed",
-    "out of memory", "recompiled", "done".
+    finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "checkpoint", "checkpoint failed",
+    "resumed", "out of memory", "done".
     """
 
     name: str
@@ -56,7 +57,7 @@ class Listeners:
 
 def log(event: Event) -> None:
     """To the `jaxscale` logger: segments at DEBUG, trouble at WARNING, the rest at INFO."""
-    level = {"segment": logging.DEBUG, "out of memory": logging.WARNING}.get(event.name, logging.INFO)
+    level = LEVELS.get(event.name, logging.INFO)
     if LOG.isEnabledFor(level):
         facts = ", ".join(f"{name} {value}" for name, value in event.facts.items() if name != "cells")
         LOG.log(level, "%s: %s", event.name, facts)

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxscale.sweep.probe import seconds_per_lane_step
 from jaxscale.sweep.request import Request
+from jaxscale.sweep.sizes import settle_sizes
 from jaxscale.sweep.work import settings
 
 RUNNING = ("store", "progress", "reclaim", "part", "executor", "listeners", "profile")  # arguments that planning has no use for
@@ -56,11 +57,11 @@ class Plan:
         head = (
             f"{self.lanes:,} runs of up to {self.steps:,} steps in {len(self.buckets)} bucket(s) on {self.devices}\n"
             f"{self.compiles} compiles: {traced:.1f} s of tracing, {compiled:.1f} s of compiling; "
-            f"then at most {_duration(self.seconds)} if no run stops early"
+            f"then at most {duration(self.seconds)} if no run stops early"
         )
         rows = [
             f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.why}), {b.lanes_at_once:,} runs at once, "
-            f"{size(b.lane_bytes)} a run, {size(b.temporary_bytes)} scratch, at most {_duration(b.seconds)}"
+            f"{size(b.lane_bytes)} a run, {size(b.temporary_bytes)} scratch, at most {duration(b.seconds)}"
             for b in self.buckets
         ]
         return "\n".join([head, *rows])
@@ -76,6 +77,11 @@ def plan(experiment: Callable[..., Any], **arguments: Any) -> Plan:
       **arguments: as for `jaxscale.sweep`; what only concerns running is ignored.
     """
     stored = arguments.get("store") is not None
+    if sizes := arguments.pop("sizes", None):
+        way, given = arguments.pop("sizes_as", None), {k: v for k, v in arguments.items() if k not in RUNNING}
+        devices = given.pop("devices", None)
+        experiment, arguments, _ = settle_sizes(experiment, given, sizes, way, arguments.get("store"), devices)
+        arguments["devices"] = devices
     request = Request.make(experiment, **{k: v for k, v in arguments.items() if k not in RUNNING})
     found = [_plan_bucket(request, static, stored) for static in request.grid.buckets()]
     return Plan(tuple(found), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]))
@@ -108,7 +114,8 @@ def size(count: float) -> str:
     return f"{count:.3g} GB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, to read."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

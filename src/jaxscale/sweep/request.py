@@ -60,7 +60,8 @@ class Request:
         steps = check_times(times)
         if width not in (None, "measure") and (not isinstance(width, int | np.integer) or width < 2):
             raise ValueError(
-                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1), or 'measure'; got {width!r}."
+                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1), "
+                f"or 'measure'; got {width!r}."
             )
         if reduce not in (False, True, "quantiles"):
             raise ValueError(f"reduce must be False, True or 'quantiles'; got {reduce!r}.")
@@ -128,7 +129,7 @@ class Request:
     def contract(self) -> dict[str, Any]:
         """What must agree for two runs to be mixed in one result. The platform is added by whoever runs them."""
         try:
-            source = inspect.getsource(self.experiment)
+            source = inspect.getsource(getattr(self.experiment, "experiment", self.experiment))
         except (OSError, TypeError):
             source = ""  # typed into a console; the program's fingerprint still guards it
         return {

@@ -12,6 +12,7 @@ from jaxscale.sweep.grid import Seeds
 from jaxscale.sweep.manifest import read_grid, read_times, write_grid
 from jaxscale.sweep.request import Request
 from jaxscale.sweep.result import assemble
+from jaxscale.sweep.sizes import settle_sizes
 from jaxscale.sweep.store import Pieces, Store, StoreError
 from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket, settle
 from jaxscale.sweep.workers import Workers
@@ -25,6 +26,7 @@ def sweep(
     *,
     grid: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Any] | None = None,
     seeds: Seeds = 1,
     times: Any,
     store: str | os.PathLike | None = None,
@@ -36,6 +38,7 @@ def sweep(
     precision: str = "highest",
     reclaim: bool = True,
     reduce: bool | str = False,
+    sizes_as: str | None = None,
     part: tuple[int, int] | None = None,
     executor: Any = None,
     listeners: Iterable[Listener] = (),
@@ -51,6 +54,8 @@ def sweep(
       experiment: function of the axis names giving a system; an ordinary function, so `learning_rate=2 / d` is fine.
       grid: {axis: numbers}; traced, so values cost no compile. The product of all axes is run.
       static: {axis: values}; one compile per point of their product.
+      sizes: {axis: whole numbers}, shapes that one padded program can serve: the experiment takes `axis`, traced then, and
+        `axis_max`, a plain number.
       seeds: runs per grid point, or {"data": a, "init": b} to cross a draws of the disorder with b of everything else;
         the disorder is then held once for the b runs that share it.
       times: (n,) increasing steps at which to observe; see `jaxscale.log_times`.
@@ -66,6 +71,8 @@ def sweep(
       reclaim: drop stopped lanes between segments.
       reduce: keep moments over seeds (mean, std, skewness, kurtosis, Binder, smallest, largest, counts of diverged and
         censored runs) instead of every run; "quantiles" keeps a sketch of the distribution too.
+      sizes_as: "padded" (one program, masked) or "buckets" (a compile per size); the cheaper by estimate if None. Kept on
+        resume. The two draw different numbers.
       part: (i, n) to compute the i-th of n parts, counted from 0, into a store that the other parts write too.
       executor: whatever has `submit(function, *arguments)` giving futures: `concurrent.futures`, a Dask client, submitit.
         Workers write their runs into `store`, a folder that all of them see.
@@ -88,6 +95,8 @@ def sweep(
         precision=precision, reduce=reduce,
     )  # fmt: skip
     _check_places(store, part, executor)
+    if sizes:
+        experiment, arguments, _ = settle_sizes(experiment, arguments, sizes, sizes_as, store, devices)
     request = Request.make(experiment, **arguments, devices=devices)
     workers = Workers(executor, experiment, arguments, store) if executor is not None else None
     with profiled(profile):
@@ -125,8 +134,8 @@ def _run(request, store, part, workers, tell, reclaim, progress):
     if pod.part():
         pieces = pod.gather(pieces, store)
         pod.check_complete(sum(len(bucket.pending(pieces.get(bucket.name, []))) for bucket in buckets), store)
-    widths = {bucket.name: bucket.width for bucket in buckets}
-    provenance = contract | _account(totals) | {"width": widths, "wall_seconds": time.perf_counter() - began}
+    made_by = {"width": {b.name: b.width for b in buckets}, "program": {b.name: b.program.fingerprint for b in buckets}}
+    provenance = contract | made_by | _account(totals) | {"wall_seconds": time.perf_counter() - began}
     return assemble(request.grid, request.times, pieces, units, provenance | {"created": time.strftime("%FT%T%z")})
 
 
@@ -138,8 +147,8 @@ def load(store: str | os.PathLike) -> "xarray.Dataset":
     """
     found = Store.read(store)
     units = {name: (d, u) for name, (d, u) in found.manifest["request"].get("units", {}).items()}
-    widths = {name: settings["width"] for name, settings in found.manifest["buckets"].items()}
-    provenance = found.manifest["contract"] | {"width": widths}
+    made_by = {key: {name: b[key] for name, b in found.manifest["buckets"].items()} for key in ("width", "program")}
+    provenance = found.manifest["contract"] | made_by
     return assemble(read_grid(found.manifest), read_times(found.manifest), found.pieces(), units, provenance)
 
 

@@ -90,8 +90,9 @@ class Seats:
 
 def room_needed(lanes: Lanes, devices: int, width: int, shared: bool) -> tuple[int, int]:
     """Blocks and groups per device that hold `lanes`, as `Seats` deals them."""
-    device = np.arange(len(lanes)) % devices
-    group = shared_groups(lanes) if shared else np.zeros(len(lanes), np.int64)
+    if not shared:
+        return max(1, -(-len(lanes) // (devices * width))), 1
+    device, group = np.arange(len(lanes)) % devices, shared_groups(lanes)
     blocks = groups = 1
     for d in range(devices):
         sizes = np.unique(group[device == d], return_counts=True)[1]
