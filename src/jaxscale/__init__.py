@@ -19,6 +19,7 @@ from jaxscale.protocol import check_model, check_system  # noqa: E402
 from jaxscale.record import record, static  # noqa: E402
 from jaxscale.simulate import log_times, simulate  # noqa: E402
 from jaxscale.study import run_study  # noqa: E402
+from jaxscale.sweep.audit import check_reproducible, replay  # noqa: E402
 from jaxscale.sweep.files import StoreError  # noqa: E402
 from jaxscale.sweep.plan import plan  # noqa: E402
 from jaxscale.sweep.run import load, sweep  # noqa: E402
@@ -34,6 +35,7 @@ __all__ = [
     "below",
     "boundary",
     "check_model",
+    "check_reproducible",
     "check_system",
     "crossing",
     "fit",
@@ -43,6 +45,7 @@ __all__ = [
     "log_times",
     "plan",
     "record",
+    "replay",
     "run_study",
     "simulate",
     "static",

@@ -82,7 +82,7 @@ def _plain(cls: type, name: str, value: Any) -> Any:
 
 def check(tree: Any) -> None:
     """Run `check()` of every record inside `tree`, outermost first. Values must be plain numbers, so call it on the host."""
-    if (names := _field_names(type(tree))) is None:
+    if (names := _field_names(type(tree))) is None:  # type: ignore[arg-type]
         return
     if hasattr(tree, "check"):
         tree.check()
@@ -92,7 +92,7 @@ def check(tree: Any) -> None:
 
 
 @functools.cache
-def _field_names(cls):
+def _field_names(cls: Any) -> tuple[str, ...] | None:
     return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 

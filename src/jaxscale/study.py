@@ -140,7 +140,9 @@ class Report:
         return json.dumps({"study": self.study.name, "scale": self.scale, "claims": claims, "found": found}, indent=1)
 
 
-def run_study(study: Study, scale: str, *, out: str | Path | None = None, draw: bool = True, progress: bool = True) -> Report:
+def run_study(
+    study: Study, scale: str, *, out: str | Path | None = None, draw: bool = True, progress: bool = True, **how: Any
+) -> Report:
     """Simulate, measure, judge and draw.
 
     Args:
@@ -150,13 +152,11 @@ def run_study(study: Study, scale: str, *, out: str | Path | None = None, draw: 
         draws nothing.
       draw: write the figures; needs the `plot` extra.
       progress: show bars.
+      **how: further arguments of `jaxscale.sweep` on how to run: executor, listeners, profile, ...
     """
     began = time.perf_counter()
     folder = Path(out) if out is not None else None
-    runs = {}
-    for name, arguments in study.at(scale).items():
-        store = folder / f"{scale}-{name}" if folder else None
-        runs[name] = sweep(study.experiments[name], **arguments, store=store, progress=progress)
+    runs = run_sweeps(study, scale, out=out, progress=progress, **how)
     found = study.measure(runs)
     figures = []
     if folder and draw:
@@ -168,6 +168,22 @@ def run_study(study: Study, scale: str, *, out: str | Path | None = None, draw: 
     if folder:
         write_atomic(folder / f"{scale}-claims.json", report.json().encode())
     return report
+
+
+def run_sweeps(study: Study, scale: str, *, out: str | Path | None = None, **how: Any) -> dict[str, Any]:
+    """Simulate only: {experiment name: Dataset}.
+
+    Args:
+      study: what to run.
+      scale: as for `run_study`.
+      out: folder for stores; None for memory.
+      **how: further arguments of `jaxscale.sweep`, e.g. part=(i, n) to compute a part of every sweep.
+    """
+    stores = {name: Path(out) / f"{scale}-{name}" if out is not None else None for name in study.experiments}
+    return {
+        name: sweep(study.experiments[name], **arguments, store=stores[name], **how)
+        for name, arguments in study.at(scale).items()
+    }
 
 
 def _range(claim: Claim) -> str:

@@ -66,7 +66,7 @@ def verify(
         pieces = found.pieces()
     damaged = tuple(str(w.message) for w in caught if "left out" in str(w.message))
     record = Recorded.of(store)
-    grid, reduced = record.grid, record.contract.get("reduce")
+    grid, reduced = record.grid, record.contract.get("reduce", False)
     request = dataclasses.replace(record.request(experiment or _unknown, record.contract["times"]), reduce=reduced)
     buckets = [Bucket(request, request.program(point), {}) for point in grid.buckets()]
     pending = sum(len(bucket.pending(pieces.get(bucket.name, []))) for bucket in buckets)
@@ -127,7 +127,7 @@ def replay(
     settings = record.buckets[bucket_name(static)]
     bucket = Bucket(request, request.program(static), settings)
     _check_program(bucket, settings)
-    lanes = bucket.lanes([index])
+    lanes = bucket.lanes(np.array([index]))
     records = run_cohort(request.executable(bucket.program, bucket.width, lanes), lanes, request.times, reclaim=False)
     import xarray
 

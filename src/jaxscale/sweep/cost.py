@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import jax
@@ -25,8 +25,8 @@ class Cost:
 
     flops: float = 0.0
     bytes: float = 0.0  # read and written by operations that are not fused into others
-    products: Counter = dataclasses.field(default_factory=Counter)  # {(shapes, dtype, precision): times}
-    product_flops: Counter = dataclasses.field(default_factory=Counter)  # {(dtype, precision): flops}
+    products: Counter[Any] = dataclasses.field(default_factory=Counter)  # {(shapes, dtype, precision): times}
+    product_flops: dict[Any, float] = dataclasses.field(default_factory=lambda: defaultdict(float))  # by (dtype, precision)
     open_loops: int = 0  # loops whose trip count is not known before running: counted once
 
     def add(self, other: "Cost", times: float = 1) -> None:

@@ -1,5 +1,6 @@
 """More of a stored sweep: more seeds, more values along any axis, other people's stores. Only what is new is computed."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,7 @@ def merge(stores: Sequence[str | os.PathLike], into: str | os.PathLike) -> "xarr
         for path, other in zip(stores, found):
             target.keep_units({name: tuple(pair) for name, pair in other.manifest["request"].get("units", {}).items()})
             for name, settings in other.manifest["buckets"].items():
-                fixed = target.settle(name, settings["program"], lambda settings=settings: settings)
+                fixed = target.settle(name, settings["program"], functools.partial(dict, settings))
                 compare(path, {"width": fixed["width"]}, {"width": settings["width"]})
             for name, pieces in other.pieces().items():
                 for piece in pieces:

@@ -48,9 +48,11 @@ class Moments:
         shapes = {**executable.program.shapes[2], STOPPED: jax.ShapeDtypeStruct((), bool)}
         rows = executable.rows * len(executable.devices)
         self.last = jax.device_put({n: np.zeros(rows, s.dtype) for n, s in shapes.items()}, executable.sharding)
-        self.sums = {n: np.zeros((len(begins), len(times), SUMS)) for n in shapes if n != STOPPED}
-        self.bins = {n: np.zeros((len(begins), len(times), BINS), np.uint32) for n in self.sums} if sketch else {}
-        self.counts = np.zeros((2, len(begins), len(times)), np.int64)  # diverged, censored
+        room = (len(begins), len(times))
+        self.sums: dict[str, np.ndarray] = {n: np.zeros((*room, SUMS)) for n in shapes if n != STOPPED}
+        kept = self.sums if sketch else {}
+        self.bins: dict[str, np.ndarray] = {n: np.zeros((*room, BINS), np.uint32) for n in kept}
+        self.counts = np.zeros((2, *room), np.int64)  # diverged, censored
         self.sketch = sketch
 
     def see(self, report: Report, live: np.ndarray, ended: np.ndarray, cut: int, diverged_at: np.ndarray) -> None:

@@ -65,7 +65,7 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **arguments: An
     module, extra = COMPILER[CHIPS[name].platform]
     if importlib.util.find_spec(module) is None:
         raise ModuleNotFoundError(f"planning for {name} needs its compiler, {module}: pip install '{extra}'.")
-    job = {"experiment": reference(experiment), "topology": topology, "path": sys.path}
+    job: dict[str, Any] = {"experiment": reference(experiment), "topology": topology, "path": sys.path}
     job["arguments"] = {k: _plain(v) for k, v in arguments.items() if k not in (*RUNNING, "devices")}
     found: list[dict[str, Any]] = []
     while True:

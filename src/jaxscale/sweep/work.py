@@ -216,7 +216,7 @@ def _halve(bucket, executable, error, tell) -> int:
 
 def _cohorts_first(bucket, index, first, uncut):
     """(lanes, whether to run them at once): cohorts with a checkpoint as they were, before all other lanes."""
-    queue, ids = [], bucket.lanes(index).ids if first else None
+    queue, ids = [], bucket.lanes(index).ids
     for cohort in first:
         place = {lane: at for at, lane in enumerate(ids.tolist())}
         at = [place[lane] for lane in cohort.tolist() if lane in place]

@@ -156,7 +156,7 @@ def _checked(executor, experiment):
     if not hasattr(executor, "submit"):
         raise TypeError(f"executor must have submit(function, *arguments) giving futures; got {type(executor).__name__}.")
     if isinstance(executor, ProcessPoolExecutor):
-        if executor._mp_context.get_start_method() == "fork":  # type: ignore[attr-defined]
+        if (context := executor._mp_context) is not None and context.get_start_method() == "fork":
             raise ValueError(
                 "executor forks its processes, and JAX hangs after a fork. Use "
                 "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))."
