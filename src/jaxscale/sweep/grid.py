@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -72,9 +73,13 @@ class Grid:
         """(cells,) uint64, hash of the coordinates of every grid point of a bucket, in order."""
         whole = np.full(self.cells, _static_hash(static, frozenset()), np.uint64)
         places = np.unravel_index(np.arange(self.cells), [len(v) for v in self.axes.values()]) if self.axes else ()
-        for (name, values), place in zip(self.axes.items(), places):
-            whole += _hashes(name, values)[place]
+        for name, place in zip(self.axes, places):
+            whole += self._value_hashes[name][place]
         return whole
+
+    @cached_property
+    def _value_hashes(self) -> dict[str, np.ndarray]:
+        return {name: _hashes(name, values) for name, values in self.axes.items()}
 
     def buckets(self) -> list[dict[str, Any]]:
         """Every static point: one compiled program each."""
@@ -86,8 +91,8 @@ class Grid:
         places = dict(zip([*self.axes, *self.seeds], np.unravel_index(index, self.shape)))
         keyed = np.full(len(index), _static_hash(static, self.share), np.uint64)
         whole = np.full(len(index), _static_hash(static, frozenset()), np.uint64)
-        for name, values in self.axes.items():
-            hashes = _hashes(name, values)[places[name]]
+        for name in self.axes:
+            hashes = self._value_hashes[name][places[name]]
             whole += hashes
             if name not in self.share:
                 keyed += hashes
