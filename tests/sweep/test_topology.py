@@ -1,0 +1,155 @@
+"""Hardware that is not there: lowering for every platform, and the chips' own compilers where they are installed."""
+
+import importlib.util
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.discover import discover
+from jaxscale.sweep import chips
+from jaxscale.sweep.cost import step_cost
+from jaxscale.sweep.executable import Executable
+from jaxscale.sweep.request import Request
+from jaxscale.sweep.topology import plan_topology, reference
+
+STUDIES = discover("jaxscale.studies", "STUDY")
+SWEEPS = [(study, name) for study in STUDIES.values() for name in study.experiments]
+no_tpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU's compiler, libtpu, is not installed")
+no_gpu = pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda12_plugin") is None, reason="the GPU's compiler, jax_cuda12_plugin, is not installed"
+)
+
+
+def bucket(study, name, scale="accelerator"):
+    """The request and the first program of one sweep of a study."""
+    request = Request.make(study.experiments[name], **study.at(scale)[name], devices=jax.devices()[:1], checked=True)
+    return request, request.program(request.grid.buckets()[0])
+
+
+@pytest.mark.parametrize("study, name", SWEEPS, ids=lambda x: getattr(x, "name", x))
+def test_every_study_lowers_for_every_platform(study, name):
+    from jax import export
+
+    _, program = bucket(study, name)
+    data, state, _ = program.shapes
+
+    def step(lane, key, state, data):
+        return program.run(lane, key, state, data, (jnp.int32(0), jnp.int32(2)))
+
+    wide = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct((4, *s.shape), s.dtype), (program.lane, jax.ShapeDtypeStruct((2,), jnp.uint32), state, data)
+    )
+    with jax.default_matmul_precision("highest"):
+        exported = export.export(jax.jit(jax.vmap(step)), platforms=("cpu", "cuda", "tpu"))(*wide)
+    text = exported.mlir_module()
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert not any(f"stablehlo.{name}" in text for name in ("all_reduce", "all_gather", "all_to_all", "collective_permute"))
+
+
+@js.record
+class Products:
+    """A scan of ten products inside a step."""
+
+    gain: float
+
+    def sample(self, key):
+        return jax.random.normal(key, (6, 6))
+
+    def init(self, key, data):
+        return jnp.ones(6)
+
+    def step(self, key, state, data):
+        return jax.lax.scan(lambda x, _: (self.gain * (data @ x), None), state, length=10)[0]
+
+    def observe(self, state, data):
+        return {"first": state[0]}
+
+
+def products(gain):
+    return Products(gain=gain)
+
+
+def test_loop_bodies_count_as_often_as_they_run():
+    request = Request.make(products, grid={"gain": [0.1]}, times=[0, 1], devices=jax.devices()[:1])
+    cost = step_cost(request.program({}))
+    assert cost.product_flops["float32", "highest"] == 10 * 2 * 6 * 6
+    assert cost.products == {("[6, 6] x [6]", "float32", "highest"): 10} and cost.open_loops == 0
+    assert 720 <= cost.flops <= 720 + 200
+
+
+@pytest.mark.parametrize("text, found", [("v5e:16x16", ("v5e", (16, 16))), ("A100:8", ("A100", (8,))), ("v6e", ("v6e", (1, 1)))])
+def test_names_of_topologies(text, found):
+    assert chips.parse(text) == found
+
+
+@pytest.mark.parametrize("text", ["v9:2x2", "v5e:0x2", "v5e:axb", "", "v5e:99999x99999"])
+def test_bad_topologies(text):
+    with pytest.raises(ValueError, match="topology"):
+        chips.parse(text)
+
+
+def test_float32_products_cost_passes():
+    chip = chips.CHIPS["v5e"]
+    assert chip.rate("bfloat16", "highest") == chip.rate("float32", "default") == 6 * chip.rate("float32", "highest")
+
+
+def test_an_experiment_that_cannot_be_imported():
+    with pytest.raises(TypeError, match="top of an importable module"):
+        reference(lambda gain: None)
+
+
+def test_a_compiler_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"libtpu: pip install 'jaxscale\[tpu\]'"):
+        plan_topology(STUDIES["sgd_noise"].experiments["chain"], "v5e", times=[0, 1])
+
+
+def test_a_compiler_that_dies_is_a_failed_check(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    dead = plan_topology(STUDIES["sgd_noise"].experiments["chain"], "v5e", grid={"points": [8]}, times=[0, 1])
+    assert not dead.fits and "ended with 1" in str(dead) and "FAILED" in str(dead)
+
+
+@no_tpu
+@pytest.mark.slow
+@pytest.mark.parametrize("study, name", SWEEPS, ids=lambda x: getattr(x, "name", x))
+def test_accelerator_scale_fits_one_v5e(study, name):
+    arguments = dict(study.at("accelerator")[name])
+    arguments["static"] = {axis: values[:1] for axis, values in arguments.get("static", {}).items()}  # the first bucket: time
+    plan = plan_topology(study.experiments[name], "v5e:1x1", **arguments)
+    assert plan.fits, plan
+    (found,) = plan.buckets
+    assert found["bytes_per_chip"] < chips.CHIPS["v5e"].memory and found["lanes_per_chip"] >= 256
+    assert not found["bfloat16"] and all(precision == "highest" for _, _, precision, _ in found["products"])
+
+
+@no_tpu
+@pytest.mark.slow
+def test_a_pod_exchanges_nothing_and_too_much_is_refused():
+    study = STUDIES["sgd_noise"]
+    whole = plan_topology(study.experiments["chain"], "v6e:4x4", **study.at("accelerator")["chain"])
+    assert whole.fits and whole.buckets[0]["collectives"] == {} and "16 x v6e" in str(whole)
+
+
+@no_gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["A100", "H100", "T4"])
+def test_gpu(topology):
+    study = STUDIES["overparameterised_sensing"]
+    arguments = dict(study.at("accelerator")["sensing"])
+    arguments["static"] = {axis: values[:1] for axis, values in arguments.get("static", {}).items()}
+    plan = plan_topology(study.experiments["sensing"], topology, **arguments)
+    assert plan.fits and plan.buckets[0]["bytes_per_chip"] > 0, plan
+
+
+def test_one_device_holds_what_it_says():
+    request, program = bucket(STUDIES["sgd_noise"], "chain", "smoke")
+    executable = Executable(program, request.devices, 4, 2, 1)
+    memory = executable.advance.memory_analysis()
+    assert memory.argument_size_in_bytes >= 8 * (program.lane_bytes + 8)  # state, data and keys of 8 rows
+    assert np.isfinite(executable.temporary_bytes)
