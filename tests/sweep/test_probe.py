@@ -1,0 +1,139 @@
+"""The width: measured on the real step, chosen on useful throughput, kept."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.sweep import probe
+from jaxscale.sweep.probe import choose_width, pick
+from jaxscale.sweep.request import SHARED_WIDTH, Request
+
+
+@js.record
+class Decay:
+    rate: float
+
+    def sample(self, key):
+        return jax.random.normal(key, (4, 4))
+
+    def init(self, key, data):
+        return jnp.ones(4)
+
+    def step(self, key, state, data):
+        return self.rate * (data @ state)
+
+    def observe(self, state, data):
+        return {"first": state[0]}
+
+
+def decay(rate):
+    return Decay(rate=rate)
+
+
+COMMON = dict(grid={"rate": [0.1, 0.2]}, seeds=4, times=[0, 50], devices=jax.devices()[:1])
+
+
+def test_measured_on_request_and_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "STEADY_SECONDS", 1e-4)
+    monkeypatch.setattr(probe, "WIDEST", 32)
+    first = js.sweep(decay, **COMMON, width="measure", store=tmp_path, progress=False)
+    settings = json.loads((tmp_path / "manifest.json").read_text())["buckets"]["{}"]
+    assert settings["probe"]["why"] == "measured" and len(settings["probe"]["rates"]) >= 2 and settings["lane_bytes"] == 80
+    assert str(settings["width"]) in settings["probe"]["rates"]
+    monkeypatch.setattr(probe, "measure", None)  # a resume must not measure again
+    again = js.sweep(decay, **(COMMON | {"seeds": 5}), width="measure", store=tmp_path, progress=False)
+    assert again.attrs["width"] == first.attrs["width"] and again.isel(seed=slice(4)).equals(first)
+
+
+def test_only_long_stored_runs_are_measured_unasked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(probe, "measure", lambda *a: asked.append(1) or {16: 1.0})
+    short, long = (Request.make(decay, **(COMMON | {"times": [0, t]})) for t in (50, 10**9))
+    assert choose_width(short, short.program({}), stored=True).why.startswith("rule of thumb")
+    assert choose_width(long, long.program({}), stored=False).why == "rule of thumb"
+    assert not asked
+    assert choose_width(long, long.program({}), stored=True).why == "measured" and asked
+
+
+@pytest.mark.parametrize(
+    "rates, at_once, can_stop, width",
+    [
+        ({16: 1.0, 32: 1.05, 64: 1.02}, 1000, False, 16),  # within the noise: the usual width stays
+        ({16: 1.0, 32: 1.5, 64: 3.0}, 10**6, True, 64),
+        ({16: 1.0, 256: 1.3}, 1000, True, 16),  # the last wide block would idle for longer than it saves
+        ({16: 1.0, 256: 1.3}, 1000, False, 256),
+    ],
+)
+def test_the_width_of_the_largest_useful_rate(rates, at_once, can_stop, width):
+    assert pick(rates, 16, at_once, 1, can_stop) == width
+
+
+def test_shared_disorder_makes_products_wide():
+    own, shared = (Request.make(decay, **(COMMON | {"seeds": s})) for s in (4, {"data": 2, "init": 2}))
+    assert shared.block_width(shared.program({})) == SHARED_WIDTH > own.block_width(own.program({}))
+
+
+def test_a_probe_stops_where_memory_does(monkeypatch):
+    def rate(request, program, width):
+        if width > 16:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return float(width)
+
+    monkeypatch.setattr(probe, "rate", rate)
+    request = Request.make(decay, **COMMON)
+    assert set(probe.measure(request, request.program({}), 8)) == {4, 8, 16}
+
+
+CHILD = """
+import jax
+from jax._src import monitoring
+seen = []
+monitoring.register_event_listener(lambda name, **kw: seen.append(name))
+import jaxscale as js
+from jaxscale.models.perceptron import Perceptron
+
+def experiment(temperature):
+    return js.Sgd(Perceptron(d=4, alpha=2.0), temperature=temperature)
+
+def run():
+    runs = js.sweep(experiment, grid={"temperature": [0.1, 0.2]}, seeds=4, times=[0, 5], progress=False)
+    print(seen.count("/jax/compilation_cache/cache_misses"), seen.count("/jax/compilation_cache/cache_hits"), float(runs.norm.sum()))
+
+run()
+"""
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "JAX_NUM_CPU_DEVICES": "1"}
+    environment.pop("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", None)
+    found = []
+    for _ in range(2):
+        ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True, timeout=120)
+        misses, hits, total = ran.stdout.split()
+        found.append((int(misses), int(hits), total))
+    assert found[0][0] >= 2 and found[0][1] == 0
+    assert found[1][0] == 0 and found[1][1] >= 2 and found[1][2] == found[0][2]
+
+
+def test_planning_and_resuming_many_cells_stays_cheap(tmp_path):
+    """Counts, not seconds: nothing on the host is done per pair of cells or per lane beyond arrays."""
+    values = np.linspace(0.1, 0.2, 500)
+    calls = []
+
+    def counted(rate):
+        calls.append(1)
+        return decay(rate)
+
+    js.sweep(counted, grid={"rate": values}, times=[0, 1], store=tmp_path, width=16, progress=False)
+    calls.clear()
+    again = js.sweep(counted, grid={"rate": values}, times=[0, 1], store=tmp_path, width=16, progress=False)
+    assert again.attrs["runs_computed"] == 0 and len(calls) < 500 + 20
