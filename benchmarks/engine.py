@@ -1,7 +1,7 @@
 """The sweep engine against the obvious ways: stopping times with a heavy tail, widths, shared disorder, many lanes, many cells.
 
-    python benchmarks/engine.py            all of it, a few minutes
-    python benchmarks/engine.py tail       one part: tail, width, sharing, lanes, devices, cells, resume, reduce
+python benchmarks/engine.py            all of it, a few minutes
+python benchmarks/engine.py tail       one part: tail, width, sharing, lanes, devices, cells, resume, reduce
 """
 
 import json
@@ -41,7 +41,9 @@ class Tail:
 
     def sample(self, key):
         key_time, key_map = jax.random.split(key)
-        return self.median * jnp.exp(SPREAD * jax.random.normal(key_time)), jax.random.normal(key_map, (self.d, self.d)) / self.d**0.5
+        return self.median * jnp.exp(SPREAD * jax.random.normal(key_time)), jax.random.normal(
+            key_map, (self.d, self.d)
+        ) / self.d**0.5
 
     def init(self, key, data):
         return jax.random.normal(key, (self.d,)), jnp.int32(0)
@@ -75,7 +77,9 @@ def heavy_tail():
         key_data, key_init, _ = jax.random.split(key, 3)
         data = system.sample(key_data)
         start = system.init(key_init, data)
-        state = jax.lax.while_loop(lambda s: (s[1] < last) & ~system.stopped(s, data), lambda s: system.step(key, s, data), start)
+        state = jax.lax.while_loop(
+            lambda s: (s[1] < last) & ~system.stopped(s, data), lambda s: system.step(key, s, data), start
+        )
         return system.observe(state, data)["steps"]
 
     lanes = Request.make(tail, **{k: v for k, v in arguments.items() if k != "progress"}).grid.lanes({})
@@ -98,7 +102,9 @@ def heavy_tail():
     loop.work = 500 / LANES
     batches = [keys[i : i + 256] for i in range(0, LANES, 256)]
     steps = ours()
-    shares = {f"batches of {w}": steps.mean() / np.mean([steps[i : i + w].max() for i in range(0, LANES, w)]) for w in (256, 1024)}
+    shares = {
+        f"batches of {w}": steps.mean() / np.mean([steps[i : i + w].max() for i in range(0, LANES, w)]) for w in (256, 1024)
+    }
     say(part="useful share", jaxscale=found["runs"].attrs["useful_share"], width=str(found["runs"].attrs["width"]),
         one_go=float(steps.mean() / steps.max()), **{k: float(v) for k, v in shares.items()})  # fmt: skip
     race(
@@ -121,7 +127,10 @@ def request(experiment, **arguments):
 
 def widths():
     """The measured width against fixed ones, in useful lane-steps a second."""
-    for name, asked in (("sensing", request(sensing, seeds=512)), ("heavy tail", request(tail, grid={"median": [MEDIAN]}, seeds=LANES))):
+    for name, asked in (
+        ("sensing", request(sensing, seeds=512)),
+        ("heavy tail", request(tail, grid={"median": [MEDIAN]}, seeds=LANES)),
+    ):
         program = asked.program({})
         usual = asked.block_width(program)
         rates = measure(asked, program, usual)
@@ -154,7 +163,14 @@ def lanes():
         seconds = runs.attrs["run_seconds"]  # compiling apart
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         base = base or peak
-        say(part="lanes", lanes=count, seconds=seconds, microseconds_a_lane=1e6 * seconds / count, peak_MB=peak, over_first_MB=peak - base)
+        say(
+            part="lanes",
+            lanes=count,
+            seconds=seconds,
+            microseconds_a_lane=1e6 * seconds / count,
+            peak_MB=peak,
+            over_first_MB=peak - base,
+        )
 
 
 def devices():

@@ -15,8 +15,8 @@ from jaxscale.data.batch import draw_rows
 from jaxscale.dynamics.events import PerceptronEvents
 from jaxscale.models.perceptron import Perceptron
 from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.request import Request
 from jaxscale.sweep.program import lane_key
+from jaxscale.sweep.request import Request
 
 P, D, B, SEEDS, STEPS, TEMPERATURE = 512, 32, 16, 64, 500, 0.5
 MODEL = Perceptron(d=D, alpha=P / D, alpha_max=P / D, chi=1.0)

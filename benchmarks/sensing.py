@@ -12,8 +12,8 @@ import jaxscale as js
 from jaxscale.models.matrix_sensing import SymmetricSensing
 from jaxscale.models.operators import Gaussian
 from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.request import Request
 from jaxscale.sweep.program import lane_key
+from jaxscale.sweep.request import Request
 
 N, K, M, SEEDS, STEPS, ETA = 30, 10, 300, 64, 300, 0.1
 

@@ -88,7 +88,7 @@ print("the same bits:", farmed.equals(runs))
 
 # %%
 finished = []
-more = top_up(experiment, f"{folder}/here", seeds=2 * sweep["seeds"], listeners=[OnCells(lambda cells: finished.append(cells))])
+more = top_up(experiment, f"{folder}/here", seeds=2 * sweep["seeds"], listeners=[OnCells(finished.append)])
 print(more.attrs["runs_computed"], "new runs;", "old ones unchanged:", more.isel(seed=slice(sweep["seeds"])).equals(runs))
 print(verify(f"{folder}/here", experiment))
 

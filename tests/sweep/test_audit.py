@@ -108,7 +108,9 @@ def test_replay_at_chosen_steps(finished):
     assert again["first"].shape == (2,) and again.attrs["diverged_at"] == -1
 
 
-@pytest.mark.parametrize("changes, match", [({"rate": 0.5}, "must be one of"), ({"seed": 6}, "0 to 5"), ({"d": 9}, "must be one of")])
+@pytest.mark.parametrize(
+    "changes, match", [({"rate": 0.5}, "must be one of"), ({"seed": 6}, "0 to 5"), ({"d": 9}, "must be one of")]
+)
 def test_replay_of_a_cell_that_is_not_there(finished, changes, match):
     with pytest.raises(ValueError, match=match):
         js.replay(maps, finished[1], {"rate": 0.01, "d": 2, "seed": 0} | changes)

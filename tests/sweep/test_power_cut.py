@@ -258,7 +258,7 @@ def test_the_log_is_the_whole_truth(tmp_path, monkeypatch):
 
 
 def test_a_new_store(tmp_path, monkeypatch):
-    assert cut_everywhere(tmp_path, None, run, monkeypatch, resume_every=25) > 100
+    assert cut_everywhere(tmp_path, None, run, monkeypatch, resume_every=40) > 100
 
 
 def test_between_checkpoints(tmp_path, monkeypatch):
@@ -275,7 +275,7 @@ def test_between_checkpoints(tmp_path, monkeypatch):
 def test_an_old_store_widened(tmp_path, monkeypatch):
     run(tmp_path / "old")
     wider = lambda store, **more: run(store, seeds=6, **more)  # noqa: E731
-    assert cut_everywhere(tmp_path, tmp_path / "old", wider, monkeypatch, resume_every=25, kept=12) > 50
+    assert cut_everywhere(tmp_path, tmp_path / "old", wider, monkeypatch, resume_every=40, kept=12) > 50
 
 
 def test_a_damaged_piece_mended(tmp_path, mending, monkeypatch):
@@ -284,7 +284,7 @@ def test_a_damaged_piece_mended(tmp_path, mending, monkeypatch):
     first.write_bytes(first.read_bytes()[:-9])
     with np.load(second) as piece:
         kept = len(piece["ids"])
-    assert cut_everywhere(tmp_path, tmp_path / "old", run, monkeypatch, resume_every=25, kept=kept) > 50
+    assert cut_everywhere(tmp_path, tmp_path / "old", run, monkeypatch, resume_every=40, kept=kept) > 50
 
 
 class Cramped:

@@ -104,7 +104,7 @@ def experiment(temperature):
 
 def run():
     runs = js.sweep(experiment, grid={"temperature": [0.1, 0.2]}, seeds=4, times=[0, 5], progress=False)
-    print(seen.count("/jax/compilation_cache/cache_misses"), seen.count("/jax/compilation_cache/cache_hits"), float(runs.norm.sum()))
+    print(*(seen.count(f"/jax/compilation_cache/cache_{kind}") for kind in ("misses", "hits")), float(runs.norm.sum()))
 
 run()
 """

@@ -53,7 +53,6 @@ class Fates:
             "huge": 1e30 * (x - 0.5),
             "tiny": 1e-30 * x,
             "whole": (1000 * x).astype(jnp.int32) - 500,
-            "flag": x > 0.6,
             "wild": jnp.where(x > 0.8, jnp.inf, x),
         }  # fmt: skip
 
@@ -157,7 +156,7 @@ def test_the_runs_stop_and_diverge_and_go_on(rows):
 
 def test_values_of_every_size_and_type():
     rows, found = run(many), run(many, reduce=True)
-    assert_moments(found, rows, ("x", "over", "offset", "huge", "tiny", "whole", "flag"))
+    assert_moments(found, rows, ("x", "over", "offset", "huge", "tiny", "whole"))
     assert found.statistic.values.tolist() == ["mean", "std", "skewness", "kurtosis", "binder", "min", "max"]
     assert all(found[name].dims == ("rate", "time") for name in ("runs", "diverged", "censored"))
     assert np.array_equal(found.time, TIMES) and np.array_equal(found.rate, np.float32(RATES))
@@ -179,8 +178,10 @@ def test_without_reclaiming(rows):
     assert_moments(run(**NARROW, reclaim=False), rows)
 
 
-def test_devices(rows, devices):
-    assert_moments(run(**NARROW, devices=devices), rows)
+def test_devices(rows, finished, devices):
+    found = run(**NARROW, devices=devices)
+    assert_moments(found, rows)
+    np.testing.assert_allclose(found.x_quantile, finished[1].x_quantile, rtol=1e-12)
     rare = dict(grid={"rate": RATES[:1]}, seeds=2)  # two of the devices have no run at all
     assert_moments(run(**NARROW, **rare, devices=devices), run(**rare, memory=1))
 
@@ -196,7 +197,8 @@ def test_all_runs_end_before_the_first_record():
     assert np.all(rows["over"].isel(time=0) | (rows.diverged_at >= 0))
     found = run(**late, reduce="quantiles")
     assert_moments(found, rows)
-    assert np.all(found.censored == 0) and found.x.isel(time=0).equals(found.x.isel(time=1))
+    assert np.all(found.censored == 0)
+    assert np.array_equal(found.x_quantile.isel(time=0), found.x_quantile.isel(time=1))
 
 
 def test_load(finished):
@@ -341,25 +343,21 @@ def test_storage_does_not_grow_with_the_runs(tmp_path):
     size = {}
     for seeds in (100, 2000):
         found = js.sweep(
-            lambda sign: Still(sign=sign), static={"sign": [1, -1]}, seeds=seeds, times=[0, 1], width=2048, devices=ONE,
+            lambda sign: Still(sign=sign), static={"sign": [-1]}, seeds=seeds, times=[0, 1], width=2048, devices=ONE,
             reduce="quantiles", store=tmp_path / str(seeds), progress=False,
         )  # fmt: skip
         assert found.value.dims == ("sign", "time", "statistic") and found.value_quantile.dims == ("sign", "time", "quantile")
         assert found.runs.dims == ("sign", "time") and np.all(found.runs == seeds)
-        assert np.all(found.value.sel(statistic="max", sign=-1) < 0) and np.all(found.value.sel(statistic="min", sign=1) > 0)
-        assert len(pieces(tmp_path / str(seeds))) == 2
+        assert np.all(found.value.sel(statistic="max") < 0) and len(pieces(tmp_path / str(seeds))) == 1
         size[seeds] = sum(file.stat().st_size for file in (tmp_path / str(seeds)).rglob("*.*"))
     assert size[2000] < size[100] + 20  # digits of the number of seeds in the manifest
 
 
 LAWS = {
-    "uniform": lambda u: u,
     "about_zero": lambda u: u - 0.5,
-    "negative": lambda u: -100 * (1 + u),
-    "small": lambda u: 1e-5 * (1 + u),
+    "negative": lambda u: -1e-5 * (1 + u),
     "heavy": lambda u: u**-2.0,
     "few": lambda u: jnp.where(u > 0.99, 1.124, 1.0),
-    "exponential": lambda u: -jnp.log(u),
     "lognormal": lambda u: jnp.exp(2 * jax.scipy.special.ndtri(u)),
     "hardly_normal": lambda u: jnp.where(u < 0.5, 0.0, 2e-38),
 }
@@ -398,6 +396,22 @@ def test_many_runs_at_once(laws, law):
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3 * want[1])
 
 
+@js.record
+class Coin(Still):
+    """As far from its mean as it ever gets, always."""
+
+    def observe(self, state, data):
+        return {"value": state > 0.5}
+
+
+@pytest.mark.slow
+def test_millions_of_runs_at_once():
+    asked = dict(seeds=3_000_000, times=[1], width=4096, devices=ONE, progress=False)
+    want = moments(js.sweep(Coin, **asked).value.values.ravel())
+    got = js.sweep(Coin, **asked, reduce=True).value.values.ravel()
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+
+
 def sums(values):
     """Count, mean and the sums of powers of deviations from it, smallest, largest; what `merge` merges."""
     if not len(values):
@@ -410,7 +424,7 @@ PARTS = st.lists(st.lists(st.floats(-1, 1, width=32), max_size=12), min_size=1, 
 
 
 @hypothesis.given(PARTS, st.sampled_from([0.0, 1.0, 1e6, -1e3]), st.sampled_from([1e-30, 1.0, 1e30]))
-@hypothesis.settings(max_examples=200, deadline=None, database=None)
+@hypothesis.settings(max_examples=100, deadline=None, database=None)
 def test_merge(parts, offset, scale):
     parts = [scale * (offset + np.array(part, np.float64)) for part in parts]
     whole = np.concatenate(parts)

@@ -7,8 +7,8 @@ import pytest
 
 import jaxscale as js
 from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.request import Request
 from jaxscale.sweep.program import lane_key
+from jaxscale.sweep.request import Request
 
 pytestmark = pytest.mark.smoke
 

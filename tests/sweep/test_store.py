@@ -210,9 +210,9 @@ def test_opening_a_piece_executes_nothing(store, tmp_path):
     piece = first_piece(store)
     piece.write_bytes(buffer.getvalue())
     piece.with_suffix(".done").write_text(sha256(buffer.getvalue()).hexdigest())
-    with pytest.warns(UserWarning, match="an array of object.* its runs are left out"):
+    with pytest.warns(UserWarning, match="an array with the header.* its runs are left out"):
         assert js.load(store).position.isnull().any()
-    with pytest.warns(UserWarning, match="an array of object.* its runs are computed again"):
+    with pytest.warns(UserWarning, match="an array with the header.* its runs are computed again"):
         assert not run(store).position.isnull().any()
     assert not (tmp_path / "bang").exists()
 

@@ -41,7 +41,8 @@ def test_every_study_lowers_for_every_platform(study, name):
         return program.run(lane, key, state, data, (jnp.int32(0), jnp.int32(2)))
 
     wide = jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct((4, *s.shape), s.dtype), (program.lane, jax.ShapeDtypeStruct((2,), jnp.uint32), state, data)
+        lambda s: jax.ShapeDtypeStruct((4, *s.shape), s.dtype),
+        (program.lane, jax.ShapeDtypeStruct((2,), jnp.uint32), state, data),
     )
     with jax.default_matmul_precision("highest"):
         exported = export.export(jax.jit(jax.vmap(step)), platforms=("cpu", "cuda", "tpu"))(*wide)
@@ -81,7 +82,9 @@ def test_loop_bodies_count_as_often_as_they_run():
     assert 720 <= cost.flops <= 720 + 200
 
 
-@pytest.mark.parametrize("text, found", [("v5e:16x16", ("v5e", (16, 16))), ("A100:8", ("A100", (8,))), ("v6e", ("v6e", (1, 1)))])
+@pytest.mark.parametrize(
+    "text, found", [("v5e:16x16", ("v5e", (16, 16))), ("A100:8", ("A100", (8,))), ("v6e", ("v6e", (1, 1)))]
+)
 def test_names_of_topologies(text, found):
     assert chips.parse(text) == found
 

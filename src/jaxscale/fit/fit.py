@@ -25,16 +25,17 @@ class Estimate:
     window: float  # half the range over windows that drop the smallest x; NaN where there is one window only
     low: float  # 2.5 % and 97.5 % of the seed bootstrap
     high: float
+    over: str = "seeds"  # or "runs": what was resampled
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
         if np.isnan(self.seeds):
-            return f"{self.value:.4g} (one seed: no error known)"
+            return f"{self.value:.4g} (no {self.over} resampled: no error known)"
         digits = max(0, min(10, 1 - int(np.floor(np.log10(self.seeds))))) if self.seeds > 0 else 4
         window = "" if np.isnan(self.window) else f" ± {self.window:.{digits}f} (window)"
-        return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} (seeds){window}"
+        return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} ({self.over}){window}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +63,11 @@ class Fit:
         return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
 
     def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The law at `x` and its 95 % band over the bootstrap: three arrays like x."""
+        """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap: three (n,) arrays."""
         x = np.asarray(x, np.float64)
-        middle = np.asarray(self.law.shape(x, **{name: e.value for name, e in self.estimates.items()}))
-        curves = [self.law.shape(x, **dict(zip(self.law.params, row))) for row in self.replicas]
+        columns = (x,) if len(self.law.inputs) == 1 else tuple(x)
+        middle = np.asarray(self.law.shape(*columns, **{name: self.estimates[name].value for name in self.law.params}))
+        curves = [self.law.shape(*columns, **dict(zip(self.law.params, row))) for row in self.replicas]
         low, high = np.percentile(np.array(curves), [2.5, 97.5], axis=0) if len(curves) else (middle, middle)
         return middle, low, high
 

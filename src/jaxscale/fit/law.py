@@ -34,12 +34,15 @@ class Law:
 
     Attributes:
       name: as in the file name.
-      shape: shape(x, **params) -> y, elementwise in x, written with jax.numpy.
+      shape: shape(*inputs, **params) -> y, elementwise in the inputs, written with jax.numpy.
       params: {name: Param}.
       linear: parameters in which `shape` is linear (and vanishing when all are 0): they are solved exactly at each start.
       formula: LaTeX.
       source: paper.
       exponent: the parameter people quote.
+      inputs: what it is a function of, in the order of `shape`.
+      floor: the parameter that is the limit at infinite scale, if there is one.
+      derived: {name: function of the parameters}, quantities to report with intervals.
     """
 
     name: str
@@ -49,6 +52,9 @@ class Law:
     formula: str
     source: str
     exponent: str = "exponent"
+    inputs: tuple[str, ...] = ("x",)
+    floor: str = ""
+    derived: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for name, param in self.params.items():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.sweep.files import load_arrays, write_atomic
+from jaxscale.sweep.files import StoreError, load_arrays, write_atomic
 from jaxscale.sweep.records import Records
 
 COUNTS = ("lane_steps", "slot_steps", "segments")
@@ -94,7 +94,13 @@ def read(path: Path) -> dict[str, np.ndarray] | None:
     except OSError:
         return None
     digest, content = content[:64], content[64:]
-    return load_arrays(content) if sha256(content).hexdigest().encode() == digest else None
+    if sha256(content).hexdigest().encode() != digest:
+        return None
+    try:
+        arrays = load_arrays(content)
+    except StoreError:
+        return None
+    return arrays if {"program", "ids", "times", "live", "diverged_at", "counts", "step", "finished"} <= set(arrays) else None
 
 
 def _as_bytes(leaf):

@@ -57,7 +57,6 @@ class Executable:
     width: int
     blocks: int  # capacity per device
     groups: int  # groups of shared disorder per device; unused when every lane has its own
-    redraw: bool = False  # draw the disorder again in every segment instead of keeping it
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"trace": 0.0, "compile": 0.0}, compare=False)
 
     @property
@@ -94,7 +93,7 @@ class Executable:
     def _start(self, lanes, groups, blocks):
         data_shape, state_shape, _ = self.program.shapes
         keys = jnp.zeros((self.rows, 2), jnp.uint32)
-        state, data = _empty(state_shape, self.rows), () if self.redraw else _empty(data_shape, self.data_rows)
+        state, data = _empty(state_shape, self.rows), _empty(data_shape, self.data_rows)
         if self.program.shared:
             data = jax.lax.map(self.program.begin_data, groups)
 
@@ -105,8 +104,8 @@ class Executable:
             if self.program.shared:
                 new = _take(data, blocks.group[b])
             else:
-                new = self._draw(lane)
-                data = data if self.redraw else _put(data, target, new)
+                new = jax.vmap(self.program.begin_data)(lane)
+                data = _put(data, target, new)
             key, new_state = jax.vmap(self.program.begin, in_axes=(0, self._data_axis))(lane, new)
             return _put(keys, target, key), _put(state, target, new_state), data
 
@@ -121,7 +120,7 @@ class Executable:
             state, report = carry
             rows, target = self._slots(blocks, b)
             lane = _take(cohort.lanes, rows)
-            data = self._draw(lane) if self.redraw else _take(cohort.data, blocks.group[b] if self.program.shared else rows)
+            data = _take(cohort.data, blocks.group[b] if self.program.shared else rows)
             new, bad = run(lane, cohort.keys[rows], _take(state, rows), data, (t0, t1))
             observed, stopped = look(lane, new, data)
             ran = jnp.ones(self.width, bool)
@@ -132,10 +131,6 @@ class Executable:
         report = Report(observed, off, jnp.full(self.rows, -1, jnp.int32), off)
         state, report = jax.lax.fori_loop(0, blocks.used[0], block, (cohort.state, report))
         return cohort._replace(state=state), report
-
-    def _draw(self, lane):
-        """A block's disorder, fenced off from its surroundings, which would otherwise round it differently here and there."""
-        return jax.lax.optimization_barrier(jax.vmap(self.program.begin_data)(jax.lax.optimization_barrier(lane)))
 
     def _slots(self, blocks, b):
         """Rows to read, and rows to write: the tail writes nowhere."""
@@ -174,8 +169,7 @@ class Executable:
     def _cohort(self):
         data, state, _ = self.program.shapes
         keys = self._many(jax.ShapeDtypeStruct((2,), jnp.uint32), self.rows)
-        kept = () if self.redraw else self._many(data, self.data_rows)
-        return Cohort(self._lanes, keys, self._many(state, self.rows), kept)
+        return Cohort(self._lanes, keys, self._many(state, self.rows), self._many(data, self.data_rows))
 
     @property
     def _blocks(self):

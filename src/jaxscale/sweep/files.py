@@ -5,6 +5,8 @@ import errno
 import io
 import math
 import os
+import re
+import stat
 import time
 import warnings
 import zipfile
@@ -17,6 +19,13 @@ try:
     import fcntl
 except ModuleNotFoundError:  # not a POSIX system: no locks
     fcntl = None  # type: ignore[assignment]
+
+
+MOST_HEADER = 1024  # bytes before an array: 118 as numpy writes it
+HEADER = re.compile(
+    rb"\{'descr': '[<>|=][biufU][1-9]\d{0,8}', 'fortran_order': (True|False), "
+    rb"'shape': \(((\d{1,18}, ?)*(\d{1,18})?)\), \}\s*"
+)
 
 
 class StoreError(ValueError):
@@ -38,15 +47,51 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself must survive a power cut
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)  # the rename itself must survive a power cut
     except OSError:
         with contextlib.suppress(OSError):  # what is left over is swept up when the store is next opened
             temporary.unlink(missing_ok=True)
         raise
+
+
+def read_file(path: Path, most: int, what: str = "file") -> bytes:
+    """The bytes of a plain file.
+
+    Raises:
+      OSError: it is not there, or cannot be read just now.
+      StoreError: it is a pipe, a device, a folder, or larger than `most` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"'{path}' is no plain file")
+    if status.st_size > most:
+        raise StoreError(f"'{path}' has {status.st_size} bytes, which no jaxscale {what} has")
+    return path.read_bytes()
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Errors of the file system inside become a message that names the store.
+
+    Raises:
+      StoreError: disk full, no permission, gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"store='{path}' cannot be written or read: {error.strerror or error}. Finished runs are kept; make room and run "
+            "the same sweep again, or choose a folder you may write to."
+        ) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was renamed in a folder survive a power cut."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def load_arrays(content: bytes) -> dict[str, np.ndarray]:
@@ -55,23 +100,27 @@ def load_arrays(content: bytes) -> dict[str, np.ndarray]:
     Raises:
       StoreError: it is not what `numpy.savez` writes: objects, compressed members, shapes that do not fit their bytes.
     """
-    found = {}
+    found, left = {}, len(content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as members:
             for member in members.infolist():
-                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
+                left -= member.file_size  # members that overlap, or unpack to more than there is
+                if member.compress_type != zipfile.ZIP_STORED or left < 0:
                     raise ValueError(f"member '{member.filename}' is compressed, or larger than the file")
                 found[member.filename.removesuffix(".npy")] = _array(members.read(member))
-    except (ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a stranger's bytes can break the readers of zip files and headers in any way
         raise StoreError(f"not a file of plain arrays: {error}") from error
     return found
 
 
 def _array(data: bytes) -> np.ndarray:
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(stream)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not an array as numpy writes plain ones")
+    size = int.from_bytes(data[8:10], "little")
+    if not HEADER.fullmatch(data[10 : 10 + min(size, MOST_HEADER)]):  # before numpy parses it: no objects, no records
+        raise ValueError(f"an array with the header {data[10:110]!r}")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     size = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or any(n < 0 for n in shape) or size != len(data) - stream.tell():
         raise ValueError(f"an array of {dtype} and shape {shape} in {len(data)} bytes")
@@ -92,11 +141,11 @@ def held(path: Path, name: str = "lock", *, shared: bool = False, wait: bool = F
     Raises:
       StoreError: another process, or another sweep of this one, is writing.
     """
-    with open(path / name, "a+") as lock:
+    with open(path / name, "ab", buffering=0) as lock:
         if _locked(lock, path, shared, wait):
-            _sign(lock, not shared)
+            _sign(lock, not shared)  # a shared holder blots out the name of an exclusive one that died
         else:
-            owners = "; ".join(sorted(filter(None, (file.read_text() for file in path.glob("lock*"))))) or "another process"
+            owners = "; ".join(sorted(filter(None, map(_owner, path.glob("lock*"))))) or "another process"
             raise StoreError(f"store='{path}' is being written by {owners}. Wait for it, or use another folder.")
         try:
             yield
@@ -118,12 +167,28 @@ def _locked(lock, path, shared, wait) -> bool:
     return True
 
 
+def is_held(file: Path) -> bool:
+    """Whether some process holds a lock file."""
+    if fcntl is None:
+        return False
+    with contextlib.suppress(OSError), open(file) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _owner(file):
+    """Who holds a lock file; nobody if its last holder died."""
+    return file.read_text(errors="replace") if is_held(file) else ""
+
+
 def _sign(lock, alone) -> None:
-    if alone:
+    with contextlib.suppress(OSError):  # the lock holds without the name
         lock.truncate(0)
-        with contextlib.suppress(OSError):  # the lock holds without the name
-            lock.write(f"process {os.getpid()} on {_host()} since {time.strftime('%F %T')}")
-            lock.flush()
+        if alone:
+            lock.write(f"process {os.getpid()} on {_host()} since {time.strftime('%F %T')}".encode())
 
 
 def _host():

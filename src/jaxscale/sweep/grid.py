@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -13,7 +14,7 @@ import numpy as np
 from jaxscale.record import check
 
 Seeds = int | Mapping[str, int]
-RESERVED = ("seed", "data", "init", "time", "diverged_at")  # names of every result
+RESERVED = frozenset({"seed", "data", "init", "time", "diverged_at"})  # names of every result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Grid:
     @property
     def lanes_per_bucket(self) -> int:
         """Runs in one bucket."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def shared_disorder(self) -> bool:
@@ -62,12 +63,12 @@ class Grid:
     @property
     def cells(self) -> int:
         """Grid points in one bucket."""
-        return int(np.prod([len(v) for v in self.axes.values()], dtype=np.int64))
+        return math.prod(len(v) for v in self.axes.values())
 
     @property
     def seeds_per_cell(self) -> int:
         """Runs at one grid point."""
-        return int(np.prod(list(self.seeds.values()), dtype=np.int64))
+        return math.prod(self.seeds.values())
 
     def cell_ids(self, static: Mapping[str, Any]) -> np.ndarray:
         """(cells,) uint64, hash of the coordinates of every grid point of a bucket, in order."""

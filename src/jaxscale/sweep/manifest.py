@@ -1,6 +1,7 @@
 """The manifest of a store: what its runs are. Read as text from a stranger: checked whole before anything is made of it."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from jaxscale.simulate import check_times
-from jaxscale.sweep.files import StoreError
+from jaxscale.sweep.files import StoreError, read_file
 from jaxscale.sweep.grid import Grid, make_grid
 
 FORMAT = 2
 MOST_BYTES = 256 * 2**20  # of a manifest
+MOST_AXES, MOST_BUCKETS, MOST_RUNS = 24, 10**5, 10**12
 DTYPES = ("int32", "float32", "bool")
 
 
@@ -25,11 +27,11 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     """
     file = path / "manifest.json"
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise StoreError(f"'{file}' has {file.stat().st_size} bytes, which no jaxscale manifest has. Use a new folder.")
-        manifest = json.loads(file.read_bytes())
+        manifest = json.loads(read_file(file, MOST_BYTES, "manifest"))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreError(f"'{file}' cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, StoreError):
             raise
@@ -63,7 +65,13 @@ def read_grid(manifest: Mapping[str, Any]) -> Grid:
             raise ValueError(f"axis '{name}' has type {axis['dtype']!r}")
         axes[name] = np.array(_plain(axis["values"], int | float), axis["dtype"])
     static = {name: _plain(values, int | float | str | None) for name, values in asked["static"].items()}
-    return make_grid(axes, static, asked["seeds"], _plain(asked["share"], str))
+    for name in (*axes, *static):
+        name.encode()  # a ValueError where it is no text
+    grid = make_grid(axes, static, asked["seeds"], _plain(asked["share"], str))
+    buckets = math.prod(len(v) for v in static.values())
+    if len(axes) + len(static) > MOST_AXES or buckets > MOST_BUCKETS or buckets * grid.lanes_per_bucket > MOST_RUNS:
+        raise ValueError(f"{len(axes) + len(static)} axes, {buckets} buckets of {grid.lanes_per_bucket} runs are no sweep")
+    return grid
 
 
 def read_times(manifest: Mapping[str, Any]) -> np.ndarray:

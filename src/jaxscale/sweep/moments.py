@@ -11,22 +11,31 @@ from jaxscale.sweep.grid import Grid
 if TYPE_CHECKING:
     pass
 
+MOMENT_NAMES = frozenset({"statistic", "quantile", "runs", "diverged", "censored"})  # parts of every result
 SUMS = 7  # count, mean, M2, M3, M4 (sums of powers of deviations from the mean), smallest, largest
-FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 8  # bins of the quantile sketch: 2^-24 .. 2^24 in eighths of an octave, both signs
+FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 16  # bins of the quantile sketch: 2^-24 .. 2^24, sixteen an octave, both signs
 BINS = 2 * (OCTAVES * PARTS + 1) + 1
 STATISTICS = ("mean", "std", "skewness", "kurtosis", "binder", "min", "max")
 QUANTILES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
 
 
-def unscaled(parts: np.ndarray) -> np.ndarray:
-    """(..., 9) device sums, about a centre and in a unit, to (..., 7) sums about the mean."""
-    n, centre, unit, s1, s2, s3, s4, least, most = np.moveaxis(parts, -1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
+    """Device sums to (..., 7) sums about the mean.
+
+    Args:
+      facts: (..., 6), count, centre, unit, smallest, largest, how many are not finite.
+      limbs: (..., 4, 3) whole numbers, sums of the first four powers of (x - centre) / unit as digits of 10 bits.
+    """
+    n, centre, unit, least, most, wild = np.moveaxis(facts.astype(np.float64), -1, 0)
+    s1, s2, s3, s4 = np.moveaxis(limbs.astype(np.float64) @ 2.0 ** -np.array([10.0, 20.0, 30.0]), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         m = s1 / np.maximum(n, 1)
         m2 = s2 - n * m**2
         m3 = s3 - 3 * m * s2 + 2 * n * m**3
         m4 = s4 - 4 * m * s3 + 6 * m**2 * s2 - 3 * n * m**4
-        return np.stack([n, centre + unit * m, unit**2 * m2, unit**3 * m3, unit**4 * m4, least, most], axis=-1)
+        sane = np.where(wild > 0, np.nan, 1.0)  # an observable that is not finite has no mean
+        sums = [centre + unit * m, unit**2 * m2, unit**3 * m3, unit**4 * m4]
+        return np.stack([n, *(sane * s for s in sums), least, most], axis=-1)
 
 
 def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -71,60 +80,68 @@ def edges() -> np.ndarray:
 
 
 def quantiles(bins: np.ndarray, sums: np.ndarray, levels: Any = QUANTILES) -> np.ndarray:
-    """(..., BINS) counts to (..., levels), linear inside a bin: within 6 % of the value between 2^-24 and 2^24."""
+    """(..., BINS) counts to (..., levels): the middle of the bin that holds the level, within 4 % between 2^-24 and 2^24."""
     edge = edges()
-    total = bins.sum(-1, keepdims=True)
-    below = np.concatenate([np.zeros_like(total), bins.cumsum(-1)], axis=-1).astype(np.float64)
-    out = np.full((*bins.shape[:-1], len(levels)), np.nan)
-    for k, level in enumerate(levels):
-        want = level * total
-        place = np.clip((below <= want).sum(-1) - 1, 0, BINS - 1)
-        # past the last run the count stays flat: step back to the bin that holds it
-        place = np.where(np.take_along_axis(bins, place[..., None], -1)[..., 0] == 0, (below < want).sum(-1) - 1, place).clip(0)
-        held = np.take_along_axis(bins, place[..., None], -1)[..., 0]
-        start = np.take_along_axis(below, place[..., None], -1)[..., 0]
-        share = np.where(held > 0, (want[..., 0] - start) / np.maximum(held, 1), 0)
-        out[..., k] = edge[place] + share * (edge[place + 1] - edge[place])
+    middle = (edge[1:] + edge[:-1]) / 2
+    below = bins.cumsum(-1)
+    total = below[..., -1:]
+    places = [(below < np.maximum(level * total, 0.5)).sum(-1).clip(max=BINS - 1) for level in levels]
+    out = np.stack([middle[place] for place in places], axis=-1)
     return np.where(total > 0, np.clip(out, sums[..., 5:6], sums[..., 6:7]), np.nan)
 
 
-def covered(grid: Grid, static: Mapping[str, Any], pieces: list[Any], path: Any = "") -> np.ndarray:
+def entries(grid: Grid, static: Mapping[str, Any], pieces: list[Any]) -> list[tuple[int, Any, int]]:
+    """(cell number, piece, row) of what counts: no seed twice. Of pieces that overlap the longest ones are taken, in an order
+    that does not depend on the files.
+    """
+    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
+    found = []
+    for piece in pieces:
+        for row, (cell, low, high) in enumerate(zip(piece["cell"].tolist(), piece["low"].tolist(), piece["high"].tolist())):
+            if cell in where:
+                found.append((low - high, where[cell], low, piece, row))
+    taken: dict[int, list[tuple[int, int]]] = {}
+    out = []
+    for length, cell, low, piece, row in sorted(found, key=lambda f: f[:3]):
+        high = low - length
+        if all(high <= a or low >= b for a, b in taken.setdefault(cell, [])):
+            taken[cell].append((low, high))
+            out.append((cell, piece, row))
+    return out
+
+
+def covered(grid: Grid, static: Mapping[str, Any], pieces: list[Any], path: Any = None) -> np.ndarray:
     """(lanes,) bool, runs of a bucket that pieces already hold.
 
     Raises:
       StoreError: a piece has seeds that are not asked for; moments cannot be taken apart.
     """
     done = np.zeros((grid.cells, grid.seeds_per_cell), bool)
-    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
-    for piece in pieces:
-        for cell, low, high in zip(piece["cell"].tolist(), piece["low"].tolist(), piece["high"].tolist()):
-            if cell not in where:
-                continue
-            if high > grid.seeds_per_cell:
-                raise StoreError(
-                    f"store='{path}' holds moments of {high} seeds, which cannot be taken apart; got seeds="
-                    f"{grid.seeds_per_cell}. Ask for at least {high}."
-                )
-            done[where[cell], low:high] = True
+    chosen = entries(grid, static, pieces)
+    most = max((int(piece["high"][row]) for _, piece, row in chosen), default=0)
+    if most > grid.seeds_per_cell:
+        raise StoreError(
+            f"store='{path}' holds moments of {most} seeds, which cannot be taken apart; got seeds={grid.seeds_per_cell}. "
+            f"Ask for at least {most}."
+        )
+    for cell, piece, row in chosen:
+        done[cell, piece["low"][row] : piece["high"][row]] = True
     return done.reshape(-1)
 
 
 def columns(grid: Grid, static: Mapping[str, Any], pieces: list[Any], n_times: int) -> dict[str, np.ndarray]:
     """Sums and counts of one bucket, every piece merged: {"moments/x": (cells, times, 7), ..., "runs": (cells, times)}."""
-    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
     found: dict[str, np.ndarray] = {"runs": np.zeros((grid.cells, n_times), np.int64)}
-    for piece in sorted(pieces, key=lambda p: p["ids"].tobytes()):  # one order, whatever the files are called
-        at = np.array([where.get(cell, -1) for cell in piece["cell"].tolist()])
-        for entry in np.flatnonzero(at >= 0):
-            found["runs"][at[entry]] += piece["high"][entry] - piece["low"][entry]
-            for name, values in piece.items():
-                if name.startswith("moments/"):
-                    empty = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])
-                    into = found.setdefault(name, np.tile(empty, (grid.cells, n_times, 1)))
-                    into[at[entry]] = merge(into[at[entry]], values[entry])
-                elif name.startswith("sketch/") or name in ("diverged", "censored"):
-                    into = found.setdefault(name, np.zeros((grid.cells, *values.shape[1:]), np.int64))
-                    into[at[entry]] += values[entry]
+    for cell, piece, row in entries(grid, static, pieces):
+        found["runs"][cell] += piece["high"][row] - piece["low"][row]
+        for name, values in piece.items():
+            if name.startswith("moments/"):
+                empty = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])
+                into = found.setdefault(name, np.tile(empty, (grid.cells, n_times, 1)))
+                into[cell] = merge(into[cell], values[row])
+            elif name.startswith("sketch/") or name in ("diverged", "censored"):
+                into = found.setdefault(name, np.zeros((grid.cells, *values.shape[1:]), np.int64))
+                into[cell] += values[row]
     return found
 
 

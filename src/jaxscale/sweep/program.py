@@ -35,6 +35,7 @@ class Program:
     shared: bool  # disorder shared within a group
     root: int
     precision: str
+    reserved: frozenset[str] = RESERVED  # names that no observable may have
 
     def build(self, lane: Lane) -> Any:
         """The system of one lane."""
@@ -93,7 +94,7 @@ class Program:
                 f"a traced value was used where Python needs a plain number (a shape, int(), if, math or numpy); the traced "
                 f"axes are {list(self.dtypes)}. Put such an axis in static=, or compute with jax.numpy."
             ) from error
-        taken = {*self.dtypes, *self.static, *RESERVED}
+        taken = {*self.dtypes, *self.static, *self.reserved}
         for name, value in observed.items():
             if name in taken:
                 raise ValueError(f"observable '{name}' has the name of an axis of the result; rename one of them.")

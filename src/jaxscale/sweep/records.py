@@ -35,13 +35,18 @@ class Records:
         return {name.removeprefix(PREFIX): v for name, v in self.arrays.items() if name.startswith(PREFIX)}
 
 
+def kept_as(dtype: Any) -> np.dtype:
+    """The type an observable is kept in: files know no bfloat16."""
+    return np.dtype(np.float32) if np.dtype(dtype).kind == "V" or np.dtype(dtype) == np.float16 else np.dtype(dtype)
+
+
 class Rows:
     """Keeps (n, times) of every observable."""
 
     def __init__(self, executable: Executable, lanes: Lanes, times: np.ndarray, seats: Seats):
         shapes = executable.program.shapes[2]
         self.times, self.slot, self.ids = times, seats.slot, lanes.ids
-        self.observed = {name: np.zeros((len(lanes), len(times)), shape.dtype) for name, shape in shapes.items()}
+        self.observed = {name: np.zeros((len(lanes), len(times)), kept_as(s.dtype)) for name, s in shapes.items()}
 
     def see(self, report: Report, live: np.ndarray, ended: np.ndarray, cut: int, diverged_at: np.ndarray) -> None:
         """Record the live lanes if `cut` is a recorded step; a lane that ends keeps its last values for all later records."""

@@ -15,14 +15,14 @@ from jaxscale.sweep import devices as machine
 from jaxscale.sweep.cost import step_cost, tree_bytes
 from jaxscale.sweep.events import LOG
 from jaxscale.sweep.executable import Executable
-from jaxscale.sweep.grid import Grid, Lanes, Seeds, check_grid, make_grid
+from jaxscale.sweep.grid import RESERVED, Grid, Lanes, Seeds, check_grid, make_grid
+from jaxscale.sweep.moments import MOMENT_NAMES
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.seats import room_needed
 
 _COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
 SHARED_WIDTH = 64
 MOST_BLOCKS = 1024  # in flight per device: the last ones idle for under a hundredth of it, and memory stays flat in lanes
-FEW_BLOCKS = 64  # with fewer blocks in flight per device, the last lanes of a cohort idle for a good part of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +69,10 @@ class Request:
             raise ValueError(f"reduce must be False, True or 'quantiles'; got {reduce!r}.")
         if reduce and asked.shared_disorder:
             raise ValueError("reduce= takes moments over one seed axis; got seeds={'data', 'init'}. Use a number of seeds.")
+        if reduce and (taken := sorted(MOMENT_NAMES & {*asked.axes, *asked.static})):
+            raise ValueError(
+                f"'{taken[0]}' is part of every result with reduce= and cannot name an axis; rename the parameter."
+            )
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {list(PRECISIONS)}; got {precision!r}.")
         if not checked:
@@ -83,7 +87,8 @@ class Request:
     def program(self, static: Mapping[str, Any]) -> Program:
         """The program of one static point."""
         dtypes = {name: values.dtype for name, values in self.grid.axes.items()}
-        return Program(self.experiment, static, dtypes, self.grid.shared_disorder, self.root, self.precision)
+        reserved = RESERVED | MOMENT_NAMES if self.reduce else RESERVED
+        return Program(self.experiment, static, dtypes, self.grid.shared_disorder, self.root, self.precision, reserved)
 
     def block_width(self, program: Program) -> int:
         """The user's width, or the one that suits the program and the machine by rule of thumb."""
@@ -99,22 +104,25 @@ class Request:
     def executable(self, program: Program, width: int, lanes: Lanes, most: int | None = None) -> Executable:
         """Compiled code with room for `lanes`, or for as many as the memory holds, or for `most` blocks. Reused if there."""
         blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
-        keep, again = (self._fitting(program, width, groups / blocks, redraw) for redraw in (False, True))
-        redraw = program.can_stop and not program.shared and keep < min(blocks, FEW_BLOCKS) and again >= 4 * keep
-        fitting = min(again if redraw else keep, most or MOST_BLOCKS)
+        fitting = min(self._fitting(program, width, groups / blocks), most or MOST_BLOCKS)
         # rounded up, so that a few more seeds next time find the program compiled
-        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting), redraw)
+        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting))
 
-    def sized(self, program: Program, width: int, blocks: int, groups: int = 1, redraw: bool = False) -> Executable:
+    def sized(self, program: Program, width: int, blocks: int, groups: int = 1) -> Executable:
         """Compiled code of these dimensions. Reused when it is there; a recompilation is logged with its cause."""
         key = {
             "bucket": str(program.static), "program": program.fingerprint, "root": self.root, "precision": self.precision,
-            "devices": self.devices, "width": width, "blocks": blocks, "groups": groups, "redraw": redraw,
+            "devices": self.devices, "width": width, "blocks": blocks, "groups": groups,
         }  # fmt: skip
+        if len(self.devices) > 1 and any(0 in leaf.shape for leaf in jax.tree.leaves(program.shapes[:2])):
+            raise ValueError(
+                "the state or the data hold an array without elements, which JAX does not shard; leave it out, or use one "
+                "device."
+            )
         entry = (_name(self.experiment), *key.values())
         if entry not in _COMPILED:
             _tell_cause(entry, list(key))
-            _COMPILED[entry] = Executable(program, self.devices, width, blocks, groups, redraw)
+            _COMPILED[entry] = Executable(program, self.devices, width, blocks, groups)
         return _COMPILED[entry]
 
     def forget(self, executable: Executable) -> None:
@@ -122,13 +130,13 @@ class Request:
         for entry in [entry for entry, known in _COMPILED.items() if known is executable]:
             del _COMPILED[entry]
 
-    def _fitting(self, program, width, groups_per_block, redraw):
+    def _fitting(self, program, width, groups_per_block):
         """Blocks that fit on a device."""
         data, state, observed = (tree_bytes(shape) for shape in program.shapes)
         own = state + 2 * observed + 64
         if not self.reduce:
             own += 4 * len(self.times) * len(program.shapes[2])  # records wait on the host
-        share = 0 if redraw else (groups_per_block if program.shared else width) * data
+        share = (groups_per_block if program.shared else width) * data
         free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
         return max(int(free // (width * own + share)), 1)
 

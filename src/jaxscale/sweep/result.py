@@ -74,10 +74,13 @@ def bucket_name(static: Mapping[str, Any]) -> str:
 
 
 def _check_size(grid, times, pieces):
-    names = max((len(piece) for found in pieces.values() for piece in found), default=1)
-    wanted = 4 * names * len(times) * math.prod(len(v) for v in grid.static.values()) * grid.lanes_per_bucket
+    found = [piece for some in pieces.values() for piece in some]
+    one = max((sum(v.nbytes for v in piece.values()) / max(len(piece["ids"]), 1) for piece in found), default=8)
+    reduced = any("cell" in piece for piece in found)
+    rows = math.prod(len(v) for v in grid.static.values()) * (grid.cells if reduced else grid.lanes_per_bucket)
+    wanted = 3 * (one + 40) * rows  # by bucket, together, and what labels a run
     free = 2 * memory_bytes(jax.local_devices(backend="cpu")[:1])
-    if wanted > free and not any("cell" in piece for found in pieces.values() for piece in found):
+    if wanted > free:
         raise StoreError(
             f"the result would take {wanted / 1e9:.3g} GB and {free / 1e9:.3g} GB are free: {grid.lanes_per_bucket:,} runs x "
             f"{len(times)} times a bucket. Record fewer times, ask for fewer seeds, or reduce=True."

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jaxscale.sweep import pod
 from jaxscale.sweep.events import Bar, Listener, Listeners, profiled
 from jaxscale.sweep.grid import Seeds
@@ -94,17 +96,19 @@ def sweep(
         grid=grid, static=static, seeds=seeds, times=times, share=share, root=root, width=width, memory=memory,
         precision=precision, reduce=reduce,
     )  # fmt: skip
-    _check_places(store, part, executor)
+    _check_places(store, part, executor, devices)
     if sizes:
         experiment, arguments, _ = settle_sizes(experiment, arguments, sizes, sizes_as, store, devices)
     request = Request.make(experiment, **arguments, devices=devices)
-    workers = Workers(executor, experiment, arguments, store) if executor is not None else None
+    workers = Workers(executor, experiment, arguments, store, reclaim) if executor is not None else None
     with profiled(profile):
         return _run(request, store, part or pod.part(), workers, Listeners(listeners), reclaim, progress)
 
 
 def _run(request, store, part, workers, tell, reclaim, progress):
     began = time.perf_counter()
+    if pod.part():
+        pod.agree(0)  # meet now: processes that first meet after an hour of work find the others gone
     contract = request.contract | (workers.platform() if workers else request.platform)
     totals = Totals()
     opened = (
@@ -117,16 +121,18 @@ def _run(request, store, part, workers, tell, reclaim, progress):
             for point in request.grid.buckets()
         ]
         _check_widths(request.width, buckets)
-        work = [(bucket, bucket.pending(pieces.get(bucket.name, []), part)) for bucket in buckets]
+        work = [(bucket, bucket.pending(pieces.get(bucket.name, []), part, keeper.path)) for bucket in buckets]
         total = sum(len(index) for _, index in work)
         tell("planned", runs=request.grid.lanes_per_bucket * len(buckets), pending=total, buckets=len(buckets))
         saved = keeper.saved_cohorts() if total else []
         with tell.also(Bar(total, progress and total > 0)):
-            for bucket, index in work:
+            for at, (bucket, index) in enumerate(work):
                 if workers:
-                    workers.run(bucket, index, tell, keeper)
+                    buckets[at] = workers.run(bucket, index, tell, keeper, totals)
                 elif len(index):
-                    _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved)
+                    buckets[at] = _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved, part)
+        if part is None:
+            keeper.drop_checkpoints(lambda: np.concatenate([request.grid.lanes(p).ids for p in request.grid.buckets()]))
         units = keeper.keep_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
         if workers or (part and store is not None):
             pieces = keeper.pieces()
@@ -149,16 +155,21 @@ def load(store: str | os.PathLike) -> "xarray.Dataset":
     units = {name: (d, u) for name, (d, u) in found.manifest["request"].get("units", {}).items()}
     made_by = {key: {name: b[key] for name, b in found.manifest["buckets"].items()} for key in ("width", "program")}
     provenance = found.manifest["contract"] | made_by
-    return assemble(read_grid(found.manifest), read_times(found.manifest), found.pieces(), units, provenance)
+    try:
+        return assemble(read_grid(found.manifest), read_times(found.manifest), found.pieces(), units, provenance)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"'{store}' holds pieces that do not fit its manifest ({error}). It was altered.") from error
 
 
-def _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved):
-    """Run a bucket; if not one block fits, begin it anew with blocks of half the width."""
+def _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved, part):
+    """Run a bucket; if not one block fits, begin it anew with blocks of half the width. The bucket as it ended."""
     while True:
         try:
             made = run_bucket(bucket, index, keeper, tell, totals, reclaim=reclaim, first=saved)
         except TooWide as error:
-            if bucket.width <= 2 or bucket.settings.get("probe", {}).get("why") == "given":
+            if not bucket.may_narrow or part is not None:  # the other parts run at this width
                 raise MemoryError(str(error)) from error
             tell("out of memory", bucket=bucket.name, width=bucket.width, now=bucket.width // 2)
             bucket = Bucket(bucket.request, bucket.program, keeper.narrow(bucket.name, bucket.width // 2))
@@ -166,7 +177,7 @@ def _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved):
             index = bucket.pending([])
         else:
             pieces.setdefault(bucket.name, []).extend(made)
-            return
+            return bucket
 
 
 def _account(totals: Totals) -> dict[str, Any]:
@@ -175,9 +186,17 @@ def _account(totals: Totals) -> dict[str, Any]:
     return {name: getattr(totals, name) for name in names} | {"useful_share": share}
 
 
-def _check_places(store, part, executor):
-    if part is not None and (len(part) != 2 or not 0 <= part[0] < part[1]):
-        raise ValueError(f"part must be (i, n) with 0 <= i < n; got {part}.")
+def _check_places(store, part, executor, devices):
+    if part is not None:
+        pair = isinstance(part, tuple | list) and len(part) == 2
+        if (
+            not pair
+            or not all(isinstance(p, int | np.integer) and not isinstance(p, bool) for p in part)
+            or not 0 <= part[0] < part[1]
+        ):
+            raise ValueError(f"part must be (i, n), whole numbers with 0 <= i < n; got {part!r}.")
+    if executor is not None and devices is not None:
+        raise ValueError("pass devices= or executor=, not both: workers use the devices they have.")
     if (part is not None or executor is not None) and store is None:
         raise ValueError("parts and workers meet in a store: pass store=, a folder that all of them see.")
     if part is not None and executor is not None:
@@ -192,6 +211,8 @@ def _check_widths(width, buckets):
 
 class _Memory:
     """Keeps nothing; results live in the returned Dataset."""
+
+    path = None
 
     on_disk = False
 
@@ -216,3 +237,6 @@ class _Memory:
 
     def saved_cohorts(self):
         return []
+
+    def drop_checkpoints(self, done):
+        pass

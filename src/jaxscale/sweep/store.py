@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -22,11 +23,15 @@ from typing import Any
 import numpy as np
 
 from jaxscale.sweep import checkpoint
-from jaxscale.sweep.files import StoreError, held, load_arrays, write_atomic
+from jaxscale.sweep.files import StoreError, held, is_held, load_arrays, read_file, sync_folder, told, write_atomic
+from jaxscale.sweep.grid import RESERVED
 from jaxscale.sweep.manifest import FORMAT, compare, read_manifest
+from jaxscale.sweep.moments import BINS, MOMENT_NAMES, SUMS
 from jaxscale.sweep.records import PREFIX
 
 Pieces = dict[str, list["Piece"]]
+MOST_PIECE = 8 * 2**30  # bytes
+HALF_WRITTEN = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
 
 
 class Piece(dict):
@@ -67,22 +72,17 @@ class Store:
           StoreError: the path cannot be written, another process holds it, it holds something else, or its contract differs.
         """
         path = Path(path)
-        try:
-            for folder in ("pieces", "checkpoints"):
-                (path / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to."
-            ) from error
         with contextlib.ExitStack() as locks:
-            locks.enter_context(held(path, shared=part is not None))
-            if part is not None:
-                locks.enter_context(held(path, f"lock.{part[0]}-of-{part[1]}"))
-            store = cls(path, {})
-            with store.changing():
-                store._begin(json.loads(json.dumps(contract)), dict(request))
-            if part is None:
-                store._sweep_up()
+            with told(path):
+                _make_folders(path)
+                locks.enter_context(held(path, shared=part is not None))
+                if part is not None:
+                    locks.enter_context(held(path, _part_lock(path, part, request)))
+                store = cls(path, {})
+                with store.changing():
+                    store._begin(json.loads(json.dumps(contract)), dict(request))
+                if part is None:
+                    store._sweep_up()
             yield store
 
     def _begin(self, contract, request):
@@ -98,7 +98,7 @@ class Store:
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The manifest, read afresh, written back if it was changed; other processes wait meanwhile."""
-        with held(self.path, "manifest.lock", wait=True):
+        with told(self.path), held(self.path, "manifest.lock", wait=True):
             self.manifest = read_manifest(self.path) or {}
             before = json.dumps(self.manifest)
             yield self.manifest
@@ -136,10 +136,13 @@ class Store:
 
     def narrow(self, bucket: str, width: int) -> dict[str, Any]:
         """Begin a bucket anew at a smaller width: its pieces are set aside, since all runs of a bucket have one width."""
-        for name in [name for name, piece in self._whole(mend=False) if str(piece["bucket"]) == bucket]:
+        wide = [name for name, piece in self._whole(mend=False) if str(piece["bucket"]) == bucket]
+        with told(self.path):
             for kind in (".done", ".npz"):
-                file = self.path / "pieces" / f"{name}{kind}"
-                file.rename(file.with_name(f"{file.name}.wider"))
+                for name in wide:
+                    file = self.path / "pieces" / f"{name}{kind}"
+                    file.rename(file.with_name(f"{file.name}.wider"))
+                sync_folder(self.path / "pieces")  # before the new width is: a power cut must not bring them back under it
         with self.changing() as manifest:
             fixed = manifest["buckets"][bucket]
             fixed["narrowed"] = [*fixed.get("narrowed", []), fixed["width"]]
@@ -156,14 +159,9 @@ class Store:
         buffer = io.BytesIO()
         np.savez(buffer, bucket=np.array(bucket), **arrays)  # type: ignore[arg-type]
         content = buffer.getvalue()
-        try:
+        with told(self.path):
             write_atomic(self.path / "pieces" / f"{name}.npz", content)
             write_atomic(self.path / "pieces" / f"{name}.done", sha256(content).hexdigest().encode())
-        except OSError as error:
-            raise StoreError(
-                f"store='{self.path}' could not take {len(content)} bytes: {error.strerror}. Finished runs are kept; make room "
-                "and run the same sweep again."
-            ) from error
 
     def has(self, bucket: str, ids: np.ndarray) -> bool:
         """Whether a piece of exactly these runs is there, and whole."""
@@ -201,21 +199,20 @@ class Store:
         return found
 
     def _whole(self, mend):
+        names = forbidden(self.manifest)
         for mark in sorted((self.path / "pieces").glob("*.done")):
             file = mark.with_suffix(".npz")
             try:
-                content = file.read_bytes() if file.exists() else b""
-                if sha256(content).hexdigest() != mark.read_text():
+                content = read_file(file, MOST_PIECE) if file.exists() else b""
+                if sha256(content).hexdigest().encode() != read_file(mark, MOST_PIECE):
                     raise StoreError("it does not match its checksum (truncated or altered)")
                 piece = Piece(load_arrays(content))
-                check_piece(piece)
-            except (StoreError, OSError, UnicodeDecodeError) as error:
-                fate = (
-                    f"it is set aside as {file.name}.damaged and its runs are computed again"
-                    if mend
-                    else "its runs are left out"
-                )
-                warnings.warn(f"{file}: {error}; {fate}.", stacklevel=4)
+                check_piece(piece, self.manifest["contract"], names)
+            except OSError as error:  # too many open files, a network that is away: no reason to throw a piece away
+                raise StoreError(f"'{file}' cannot be read: {error.strerror}. Try again.") from error
+            except StoreError as error:
+                fate = f"set aside as {file.name}.damaged and its runs are computed again" if mend else "its runs are left out"
+                warnings.warn(f"{file}: {error}; {'it is ' if mend else ''}{fate}.", stacklevel=4)
                 if mend:
                     mark.unlink()
                     if file.exists():
@@ -224,13 +221,49 @@ class Store:
             yield mark.stem, piece
 
     def _sweep_up(self):
-        """Remove what was half-written when a process died, and checkpoints of cohorts that are finished."""
+        """Remove what was half-written when a process died."""
         for folder in ("", "pieces", "checkpoints"):
             for left_over in (self.path / folder).glob(".*"):
-                left_over.unlink()
-        for saved in (self.path / "checkpoints").iterdir():
-            if (self.path / "pieces" / f"{saved.name}.done").exists():
-                saved.unlink()
+                if HALF_WRITTEN.fullmatch(left_over.name) and left_over.is_file():
+                    left_over.unlink()
+
+    def drop_checkpoints(self, done: Callable[[], np.ndarray]) -> None:
+        """Remove checkpoints of runs that are finished by now, and what is no checkpoint."""
+        files = [file for file in (self.path / "checkpoints").glob("[!.]*") if file.is_file()]
+        ids = done() if files else np.zeros(0, np.uint64)
+        for file in files:
+            saved = checkpoint.read(file)
+            if saved is None or np.isin(saved["ids"], ids).any():
+                file.unlink()
+
+
+def _make_folders(path):
+    """The store's folders, and their names safe from a power cut."""
+    new = [folder for folder in ("pieces", "checkpoints") if not (path / folder).is_dir()]
+    try:
+        for folder in new:
+            (path / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to.") from error
+    for parent in [path, *path.resolve().parents[:3]] if new else []:
+        with contextlib.suppress(PermissionError):
+            sync_folder(parent)
+
+
+def _part_lock(path, part, request) -> str:
+    """Name of a part's lock; parts that cut the sweep in another way must not run beside it, or runs are computed twice.
+
+    Raises:
+      StoreError: one does.
+    """
+    cut = f"-of-{part[1]}.{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
+    for other in path.glob("lock.*"):
+        if not other.name.endswith(cut) and is_held(other):
+            raise StoreError(
+                f"store='{path}' is being written by {other.read_text()}, a part that cuts the sweep in another way "
+                f"({other.name}). Wait for it, or cut as it does."
+            )
+    return f"lock.{part[0]}{cut}"
 
 
 def piece_name(bucket: str, ids: np.ndarray) -> str:
@@ -238,15 +271,53 @@ def piece_name(bucket: str, ids: np.ndarray) -> str:
     return sha256(bucket.encode() + ids.tobytes()).hexdigest()[:20]
 
 
-def check_piece(piece: Piece) -> None:
-    """Arrays of the right kinds, one row per run.
+def forbidden(manifest: Mapping[str, Any]) -> set[str]:
+    """Names that no observable has: they are other parts of the result."""
+    asked = manifest["request"]
+    return {*asked["grid"], *asked["static"], *RESERVED, *(MOMENT_NAMES if manifest["contract"].get("reduce") else ())}
+
+
+def check_piece(piece: Piece, contract: Mapping[str, Any], names: set[str]) -> None:
+    """Arrays of the kinds that `contract` asks for, one row per run (or per cell of moments), one column per recorded step.
 
     Raises:
-      StoreError: no jaxscale wrote this.
+      StoreError: no jaxscale wrote this for this sweep.
     """
     ids, bucket = piece.get("ids"), piece.get("bucket")
     if ids is None or bucket is None or ids.ndim != 1 or ids.dtype != np.uint64 or bucket.dtype.kind != "U" or bucket.ndim:
         raise StoreError("it holds no runs")
+    try:
+        str(bucket).encode()
+    except (ValueError, SystemError):  # code points that no text has
+        raise StoreError("its bucket is no text") from None
+    rows, times, reduced = len(ids), len(contract["times"]), bool(contract.get("reduce"))
+    wanted = MOMENTS if reduced else RUNS
+    if missing := [name for name in wanted if name not in piece]:
+        raise StoreError(f"it has no '{missing[0]}'")
     for name, values in piece.items():
-        if name != "bucket" and (values.dtype.kind not in "biuf" or values.ndim < 1 or len(values) != len(ids)):
-            raise StoreError(f"its '{name}' is {values.dtype} of shape {values.shape} for {len(ids)} runs")
+        kind, _, observable = name.partition("/")
+        if name in wanted:
+            kinds, shape = wanted[name]
+            _check_array(name, values, kinds, (rows, *(times if n is None else n for n in shape)))
+        elif observable in names or (kind == "sketch" and f"moments/{observable}" not in piece):
+            raise StoreError(f"its '{name}' is no observable")
+        elif reduced and kind in ("moments", "sketch"):
+            last = SUMS if kind == "moments" else BINS
+            _check_array(name, values, "f" if kind == "moments" else "iu", (rows, times, last))
+        elif not reduced and kind == "observed":
+            _check_array(name, values, "biuf", (rows, times))
+        elif name not in ("ids", "bucket"):
+            raise StoreError(f"it has a '{name}', which this sweep has not")
+    if reduced and not np.all((piece["low"] >= 0) & (piece["low"] < piece["high"])):
+        raise StoreError("it has cells without seeds")
+
+
+RUNS: dict[str, tuple[str, tuple]] = {"diverged_at": ("i", ())}
+MOMENTS: dict[str, tuple[str, tuple]] = {
+    "cell": ("u", ()), "low": ("i", ()), "high": ("i", ()), "diverged": ("iu", (None,)), "censored": ("iu", (None,)),
+}  # fmt: skip
+
+
+def _check_array(name, values, kinds, shape):
+    if values.dtype.kind not in kinds or values.shape != shape:
+        raise StoreError(f"its '{name}' is {values.dtype} of shape {values.shape}, not of shape {shape}")

@@ -64,11 +64,11 @@ class Bucket:
         """Lanes per block, the same for every run of the bucket."""
         return int(self.settings["width"])
 
-    def pending(self, pieces: list[Piece], part: tuple[int, int] | None = None) -> np.ndarray:
+    def pending(self, pieces: list[Piece], part: tuple[int, int] | None = None, store: Any = None) -> np.ndarray:
         """Flat positions of the runs that no piece holds; of one part of all runs if asked."""
         grid, static = self.request.grid, self.program.static
         if self.request.reduce:
-            waiting = ~covered(grid, static, pieces)
+            waiting = ~covered(grid, static, pieces, store)
         else:
             done = np.concatenate([piece["ids"] for piece in pieces]) if pieces else np.zeros(0, np.uint64)
             waiting = ~np.isin(grid.lanes(static).ids, done)
@@ -80,6 +80,12 @@ class Bucket:
         if self.request.reduce:  # moments want consecutive seeds
             return index * parts // self.request.grid.lanes_per_bucket
         return (index // self.request.grid.seeds.get("init", 1)) % parts
+
+    @property
+    def may_narrow(self) -> bool:
+        """Whether the width is ours to change when memory runs out."""
+        given = isinstance(self.request.width, int) or self.settings.get("probe", {}).get("why") == "given"
+        return self.width > 2 and not given
 
     def lanes(self, index: np.ndarray) -> Lanes:
         """Runs by flat position."""
@@ -105,6 +111,13 @@ class Totals:
     lane_steps: int = 0
     slot_steps: int = 0
     runs_computed: int = 0
+
+    def count(self, facts: dict[str, Any]) -> None:
+        """What a worker did."""
+        self.lane_steps += facts["lane_steps"]
+        self.slot_steps += facts["slot_steps"]
+        self.runs_computed += facts["runs_computed"]
+        self.run_seconds += facts["seconds"]
 
     def add(self, records: Records, runs: int) -> None:
         """A cohort has been run."""
@@ -198,7 +211,7 @@ def _compiled(bucket, waiting, most, tell, totals) -> Executable:
             totals.compiles += 2
             totals.trace_seconds += spent["trace"]
             totals.compile_seconds += spent["compile"]
-            tell("compiled", bucket=bucket.name, width=executable.width, blocks=executable.blocks, redraw=executable.redraw,
+            tell("compiled", bucket=bucket.name, width=executable.width, blocks=executable.blocks,
                  trace_seconds=round(spent["trace"], 3), compile_seconds=round(spent["compile"], 3))  # fmt: skip
         return executable
 

@@ -21,7 +21,7 @@ from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.probe import seconds_per_lane_step
 from jaxscale.sweep.request import Request
 from jaxscale.sweep.store import Store
-from jaxscale.sweep.work import Bucket, Totals, run_bucket
+from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket
 
 FEWEST_TASKS = 16  # so that a few workers share a small sweep
 POLL_SECONDS = 0.02
@@ -37,12 +37,14 @@ class Job:
     arguments: Mapping[str, Any]
     static: Mapping[str, Any]
     store: str
+    reclaim: bool = True
     program: str = ""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def bucket(self) -> Bucket:
         """The bucket, in a worker."""
-        token = (self.store, work.bucket_name(self.static), self.program, str(self.settings))
+        asked = pickle.dumps(dict(self.arguments))  # a wider grid numbers its runs differently
+        token = (self.store, work.bucket_name(self.static), self.program, str(self.settings), asked)
         if token not in _BUCKETS:
             request = Request.make(self.experiment, **self.arguments, checked=True)
             program = request.program(self.static)
@@ -58,9 +60,9 @@ class Job:
 class Workers:
     """An executor, and what it is to compute."""
 
-    def __init__(self, executor: Any, experiment: Any, arguments: Mapping[str, Any], store: Any):
+    def __init__(self, executor: Any, experiment: Any, arguments: Mapping[str, Any], store: Any, reclaim: bool = True):
         self.executor = _checked(executor, experiment)
-        self.job = Job(experiment, arguments, {}, str(Path(store).resolve()))
+        self.job = Job(experiment, arguments, {}, str(Path(store).resolve()), reclaim)
 
     def platform(self) -> dict[str, Any]:
         """Of a worker: runs are its, not the submitting process's."""
@@ -75,46 +77,66 @@ class Workers:
         )
         return Bucket(request, program, settings)
 
-    def run(self, bucket: Bucket, index: np.ndarray, tell: work.Tell, store: Store) -> None:
-        """Compute the lanes at `index`; tasks that failed are tried again as long as others get on.
+    def run(self, bucket: Bucket, index: np.ndarray, tell: work.Tell, store: Store, totals: Totals) -> Bucket:
+        """Compute the lanes at `index`; tasks that failed are tried again as long as others get on. The bucket as it ended.
 
         Raises:
           the first failure, when nothing gets on any more.
         """
-        job = dataclasses.replace(
-            self.job, static=bucket.program.static, program=bucket.program.fingerprint, settings=bucket.settings
-        )
         while len(index):
-            failures = self._round(job, bucket, index, tell)
+            job = dataclasses.replace(
+                self.job, static=bucket.program.static, program=bucket.program.fingerprint, settings=bucket.settings
+            )
+            failures = self._round(job, bucket, index, tell, totals)
+            if any(isinstance(failure, TooWide) for failure in failures) and bucket.may_narrow:
+                tell("out of memory", bucket=bucket.name, width=bucket.width, now=bucket.width // 2)
+                bucket = dataclasses.replace(bucket, settings=store.narrow(bucket.name, bucket.width // 2))
+                index = bucket.pending([])
+                continue
             left = bucket.pending(store.pieces().get(bucket.name, []))
             if len(left) >= len(index):
                 raise failures[0] if failures else StoreError(f"workers finished but stored nothing in '{job.store}'.")
             if failures:
                 LOG.warning("%d tasks failed (%s) and are tried again", len(failures), failures[0])
             index = left
+        return bucket
 
-    def _round(self, job, bucket, index, tell) -> list[BaseException]:
+    def _round(self, job, bucket, index, tell, totals) -> list[BaseException]:
         size = _task_size(bucket, len(index))
         waiting = {self.executor.submit(run_task, job, part): len(part) for part in _parts(bucket, index, size)}
         failures: list[BaseException] = []
-        while waiting:
-            for future in [future for future in waiting if future.done()]:
-                runs = waiting.pop(future)
-                try:
-                    tell("piece", bucket=bucket.name, runs=runs, **future.result())
-                except Exception as error:
-                    failures.append(error)
-            time.sleep(POLL_SECONDS)
+        try:
+            while waiting:
+                for future in [future for future in waiting if future.done()]:
+                    runs = waiting.pop(future)
+                    try:
+                        found = future.result()
+                    except Exception as error:
+                        failures.append(error)
+                        continue
+                    totals.count(found)
+                    tell("piece", bucket=bucket.name, runs=runs, **found)
+                time.sleep(POLL_SECONDS)
+        finally:  # interrupted: nobody may write once the store is let go
+            for future in waiting:
+                if hasattr(future, "cancel"):
+                    future.cancel()
+            while not all(future.done() for future in waiting):
+                time.sleep(POLL_SECONDS)
         return failures
 
 
 def run_task(job: Job, index: np.ndarray) -> dict[str, Any]:
     """Compute and store some lanes of a bucket; what is stored already is left alone. Runs in a worker."""
-    bucket, store = job.bucket(), Store(Path(job.store), {})
+    bucket, store = job.bucket(), Store.read(job.store)
     totals = Totals()
-    if not store.has(bucket.name, bucket.lanes(index).ids):
-        run_bucket(bucket, index, store, lambda *a, **k: None, totals, whole=True)
-    return {"lane_steps": totals.lane_steps, "slot_steps": totals.slot_steps, "seconds": round(totals.run_seconds, 3)}
+    waiting = index[np.isin(index, bucket.pending(store.pieces().get(bucket.name, [])))]
+    if len(waiting):
+        run_bucket(bucket, waiting, store, lambda *a, **k: None, totals, reclaim=job.reclaim, whole=True)
+    return {
+        "lane_steps": totals.lane_steps, "slot_steps": totals.slot_steps, "runs_computed": totals.runs_computed,
+        "seconds": round(totals.run_seconds, 3),
+    }  # fmt: skip
 
 
 def _settings(job: Job) -> dict[str, Any]:

@@ -18,5 +18,6 @@ LAW = Law(
     },
     linear=("amplitude", "floor"),
     formula=r"C + A x^{-\beta}",
+    floor="floor",
     source="Hestness et al. 2017, arXiv:1712.00409",
 )

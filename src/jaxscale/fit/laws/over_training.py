@@ -1,0 +1,27 @@
+"""Loss of over-trained models: Chinchilla's law with one exponent, seen against compute at a fixed ratio of tokens."""
+
+from jaxscale.fit.law import Law, Param
+
+
+def shape(n, d, *, A, B, E, eta):
+    """The formula."""
+    return E + A * n ** (-2 * eta) + B * d ** (-2 * eta)
+
+
+LAW = Law(
+    name="over_training",
+    shape=shape,
+    params={
+        "A": Param(lower=0, meaning="loss of N = 1 above the floor, nats per token"),
+        "B": Param(lower=0, meaning="loss of D = 1 above the floor, nats per token"),
+        "E": Param(lower=0, meaning="irreducible loss, nats per token"),
+        "eta": Param(lower=0.005, upper=2.0, search=(0.02, 0.6), meaning="exponent in compute at a fixed M = D / N"),
+    },
+    linear=("A", "B", "E"),
+    formula=r"E + (a M^{\eta} + b M^{-\eta}) C^{-\eta},\ C = 6ND,\ M = D/N,\ a = 6^\eta A,\ b = 6^\eta B",
+    source="Gadre et al. 2024, arXiv:2403.08540, eq. 4",
+    exponent="eta",
+    inputs=("N", "D"),
+    floor="E",
+    derived={"a": lambda A, eta, **_: A * 6**eta, "b": lambda B, eta, **_: B * 6**eta},
+)
