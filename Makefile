@@ -45,7 +45,7 @@ $(COLAB)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(COLAB)
 	$(COLAB)/bin/python -m pip install --quiet --upgrade pip
 	$(COLAB)/bin/python -m pip install --quiet 'jax==0.7.2' 'jaxlib==0.7.2' 'flax==0.11.2' 'optax==0.2.8' 'chex==0.1.90' \
-	  'numpy==2.1.3' pytest pytest-xdist --editable '.[plot,data]'
+	  'numpy==2.1.3' pytest pytest-xdist hypothesis --editable '.[plot,data]'
 	touch $@
 
 clean:

@@ -275,8 +275,8 @@ def reduction():
     say(part="reduce", every_seed_s=seconds["False"], moments_s=seconds["True"], quantiles_s=seconds["quantiles"])
 
 
-PARTS = {"tail": heavy_tail, "width": widths, "sharing": sharing, "lanes": lanes, "devices": devices, "cells": cells, "resume": resume,
-         "reduce": reduction}  # fmt: skip
+PARTS = {"tail": heavy_tail, "width": widths, "sharing": sharing, "lanes": lanes, "devices": devices, "cells": cells,
+         "resume": resume, "reduce": reduction}  # fmt: skip
 
 if __name__ == "__main__":
     for part in sys.argv[1:] or PARTS:

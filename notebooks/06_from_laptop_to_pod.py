@@ -102,7 +102,8 @@ last = moments.isel(time=-1, alpha=-1)
 for temperature in last["temperature"].values:
     here = last.sel(temperature=temperature)
     mean, std = (float(here["norm"].sel(statistic=name)) for name in ("mean", "std"))
-    print(f"T={temperature:.3g}: norm {mean:.3g}, spread {std:.2g}, median {float(here['norm_quantile'].sel(quantile=0.5)):.3g}")
+    median = float(here["norm_quantile"].sel(quantile=0.5))
+    print(f"T={temperature:.3g}: norm {mean:.3g}, spread {std:.2g}, median {median:.3g}")
 
 # %% [markdown]
 # ## One run, step by step

@@ -378,10 +378,8 @@ def laws():
     return js.sweep(Laws, **asked).isel(time=0), js.sweep(Laws, **asked, reduce="quantiles").isel(time=0)
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", [law for law in LAWS if law != "hardly_normal"])  # which is not between 2^-24 and 2^24
 def test_quantiles(laws, law):
-    if law == "hardly_normal":
-        pytest.skip("not between 2^-24 and 2^24")
     rows, got = laws[0][law].values, laws[1][f"{law}_quantile"].values
     assert laws[1]["quantile"].values.tolist() == list(QUANTILES)
     low, high = (np.quantile(rows, np.array(QUANTILES) + d, method="inverted_cdf") for d in (-1e-3, 1e-3))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     pass
 
 MOMENT_NAMES = frozenset({"statistic", "quantile", "runs", "diverged", "censored"})  # parts of every result
+MOST_SUMMED = 2**21  # runs of a cohort on a device whose sums of digits stay in 32 bits
 SUMS = 7  # count, mean, M2, M3, M4 (sums of powers of deviations from the mean), smallest, largest
 FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 16  # bins of the quantile sketch: 2^-24 .. 2^24, sixteen an octave, both signs
 BINS = 2 * (OCTAVES * PARTS + 1) + 1

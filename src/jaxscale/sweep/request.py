@@ -16,7 +16,7 @@ from jaxscale.sweep.cost import step_cost, tree_bytes
 from jaxscale.sweep.events import LOG
 from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.grid import RESERVED, Grid, Lanes, Seeds, check_grid, make_grid
-from jaxscale.sweep.moments import MOMENT_NAMES
+from jaxscale.sweep.moments import MOMENT_NAMES, MOST_SUMMED
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.seats import room_needed
 
@@ -105,6 +105,8 @@ class Request:
         """Compiled code with room for `lanes`, or for as many as the memory holds, or for `most` blocks. Reused if there."""
         blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
         fitting = min(self._fitting(program, width, groups / blocks), most or MOST_BLOCKS)
+        if self.reduce:
+            fitting = max(1, min(fitting, MOST_SUMMED // width))
         # rounded up, so that a few more seeds next time find the program compiled
         return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting))
 

@@ -159,12 +159,15 @@ def run_bucket(
             some = waiting[: room if uncut else min(room, at_once)]
             while not _fits(executable, lanes := bucket.lanes(some)):  # groups may leave their last block half empty
                 some = some[: -(-len(some) // 2)]
+            fewer = None
             try:
                 piece, records = _run_one(bucket, executable, lanes, keeper, tell, reclaim)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                executable = _compiled(bucket, index, _halve(bucket, executable, error, tell), tell, totals)
+                fewer = _halve(bucket, executable, error, tell)
+            if fewer is not None:  # outside of the except, which would keep what the cohort held
+                executable = _compiled(bucket, index, fewer, tell, totals)
                 continue
             made.append(piece)
             totals.add(records, len(some))
