@@ -30,6 +30,7 @@ test-colab: $(COLAB)/.ready
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/perceptron.py
 	$(RUN) benchmarks/sensing.py
+	$(RUN) benchmarks/engine.py
 
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready
