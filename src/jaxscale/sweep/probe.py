@@ -18,6 +18,7 @@ GAIN = 1.1  # another width than the rule of thumb's must be this much faster, s
 TAIL = 12.0  # longest stopping time over mean, for a cohort of many runs: what the last block idles for
 WIDEST = 4096
 STEADY_SECONDS = 0.05
+MOST_SECONDS, MOST_STEPS = 2.0, 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,21 +101,21 @@ def rate(request: Request, program: Program, width: int) -> float:
 
 def seconds_per_lane_step(request: Request, executable: Executable) -> float:
     """From two lengths of one block per device, whose difference leaves out what a cohort costs whatever its length."""
-    last, slots = int(request.times[-1]), executable.width * len(request.devices)
+    slots = executable.width * len(request.devices)
     some = request.grid.lanes(executable.program.static, np.arange(min(request.grid.lanes_per_bucket, slots)))
     if executable.program.shared:
         some = some.take(slice(0, 1))  # a block holds one group; its empty slots cost the same
-    steps, seconds = min(8, last), 0.0
-    while steps:
+    steps = 8
+    while True:  # also past the last recorded step: a lane that has stopped costs the same
         once, twice = (
             min(run_cohort(executable, some, np.array([n]), reclaim=False).seconds for _ in range(2))
             for n in (steps, 2 * steps)
         )
-        seconds = max(twice - once, 1e-9) / steps
-        if twice - once > STEADY_SECONDS or steps == last:
-            break
-        steps = min(8 * steps, last)
-    return max(seconds, 1e-12) / slots
+        if twice - once > STEADY_SECONDS:
+            return (twice - once) / steps / slots
+        if twice > MOST_SECONDS or steps >= MOST_STEPS:  # noise, or every lane diverges: an upper limit
+            return twice / (2 * steps) / slots
+        steps *= 4
 
 
 def _at_once(request, program):
