@@ -137,3 +137,13 @@ def test_planning_and_resuming_many_cells_stays_cheap(tmp_path):
     calls.clear()
     again = js.sweep(counted, grid={"rate": values}, times=[0, 1], store=tmp_path, width=16, progress=False)
     assert again.attrs["runs_computed"] == 0 and len(calls) < 500 + 20
+
+
+def test_a_pilot_tells_how_long_runs_are_that_stop(monkeypatch):
+    """The last recorded step is an upper limit only: runs that stop at once are not worth a probe, whatever it is."""
+    monkeypatch.setattr(probe, "measure", None)  # must not be reached
+    brief = js.Until(Decay(rate=0.1), when=lambda system, state, data: jnp.array(True))
+    request = Request.make(lambda rate: js.Until(Decay(rate=rate), when=brief.when), **(COMMON | {"times": [0, 2 * 10**9]}))
+    assert "are not worth a probe" in choose_width(request, request.program({}), stored=True).why
+    monkeypatch.setattr(probe, "PILOT_SECONDS", 0.0)
+    assert probe.pilot(request, request.program({}), 2) == np.inf

@@ -1,6 +1,8 @@
 """Which block width is fastest, by running it. A width fixes bits, so it is chosen once per bucket and kept in the store."""
 
 import dataclasses
+import math
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from jaxscale.sweep.request import Request
 
 WORTH_SECONDS = 60.0  # a probe costs some compiles: only runs longer than this are probed unasked
 BASIC_RATE = 2e9  # flops a second and core of unremarkable code, to guess how long a run is before anything is compiled
+PILOT_SECONDS = 5.0  # after which a pilot has shown that a run is long
 GAIN = 1.1  # another width than the rule of thumb's must be this much faster, so that noise does not decide
 TAIL = 12.0  # longest stopping time over mean, for a cohort of many runs: what the last block idles for
 WIDEST = 4096
@@ -48,11 +51,36 @@ def choose_width(request: Request, program: Program, *, stored: bool) -> Probe:
             return Probe(usual, {}, "rule of thumb")
         lane_steps = request.grid.lanes_per_bucket * int(request.times[-1])
         guess = step_cost(program).flops * lane_steps / (BASIC_RATE * len(request.devices))
+        if guess >= WORTH_SECONDS and program.can_stop and not program.shared:  # as if no lane stopped: a pilot knows better
+            guess = pilot(request, program, usual)
         if request.devices[0].platform == "cpu" and guess < WORTH_SECONDS:
             return Probe(usual, {}, f"rule of thumb: about {guess:.2g} s of work are not worth a probe")
     rates = measure(request, program, usual)
     width = pick(rates, usual, _at_once(request, program), len(request.devices), program.can_stop)
     return Probe(width, rates, "measured")
+
+
+def pilot(request: Request, program: Program, width: int) -> float:
+    """Seconds that a bucket will take whose lanes may stop early, from a block of them per device; infinite if it is long."""
+    everything, slots = request.grid.lanes_per_bucket, width * len(request.devices)
+    index = np.unique(np.linspace(0, everything - 1, min(slots, everything)).astype(np.int64))
+    executable, lanes = request.sized(program, width, 1), request.grid.lanes(program.static, index)
+    _ = executable.start, executable.advance  # compile before the clock starts
+    until = time.perf_counter() + PILOT_SECONDS
+
+    def hurry(progress: Any) -> None:
+        if time.perf_counter() > until:
+            raise _LongEnough
+
+    try:
+        seconds = run_cohort(executable, lanes, request.times[-1:], tell=hurry).seconds
+    except _LongEnough:
+        return math.inf
+    return seconds * everything / len(index)
+
+
+class _LongEnough(Exception):
+    """A pilot that takes longer than is needed to know."""
 
 
 def pick(rates: dict[int, float], usual: int, at_once: int, devices: int, can_stop: bool) -> int:
