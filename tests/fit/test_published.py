@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxscale.fit.laws import bnsl, chinchilla, data_constrained, error_loss, over_training
-from jaxscale.fit.runs import fit_table
+from jaxscale.fit.fit import fit
 from jaxscale.fit.solve import float64, solve
 
 TABLES = Path(os.environ.get("JAXSCALE_TABLES", Path(__file__).parents[3] / "shared" / "data"))
@@ -89,7 +89,7 @@ def test_mean_instead_of_sum_stalls_where_the_first_paper_stopped(runs):
 
 @pytest.mark.slow
 def test_bootstrap_errors(runs):
-    found = fit_table(chinchilla.LAW, runs, x=("N", "D"), y="loss", huber=1e-3, resamples=2000, progress=False)
+    found = fit(chinchilla.LAW, runs, x=("N", "D"), y="loss", huber=1e-3, resamples=2000, progress=False)
     for name, low, high in (("A", 110, 135), ("E", 0.0235, 0.027), ("alpha", 0.0142, 0.0163), ("beta", 0.0188, 0.0216)):
         assert low < found[name].seeds < high, f"{name}: {found[name].seeds:.4g}"
     assert found["a"].seeds == pytest.approx(0.0195, rel=0.08)

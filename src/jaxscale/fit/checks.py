@@ -1,15 +1,31 @@
-"""Self-tests that every fit of a table carries: starts, bounds, flat directions, residuals, hold-out."""
+"""Self-tests that every fit carries: starts, bounds, flat directions, residuals, hold-out; and the verdict on them."""
 
 from typing import Any
 
 import numpy as np
 
 from jaxscale.fit.law import Law
+from jaxscale.fit.result import Estimate
 from jaxscale.fit.solve import Solution, solve
 
 FEW_STARTS = 0.02  # share of starts that must agree on the best objective
 HELD_OUT = 0.2  # share of the points, those of the largest scales, kept from the hold-out fit
 AUTOCORRELATION = 0.5  # of residuals in order of scale
+WEAK_CHI2 = 25.0  # residuals five times the seed noise: the law is not the shape of these data
+
+
+def scale_of(points: np.ndarray) -> np.ndarray:
+    """(n,) one number for the scale of each run: the product of its inputs, each relative to its geometric mean.
+
+    Inputs that are not positive everywhere (shares, days) have no scale and are taken by rank.
+    """
+    total = np.zeros(points.shape[1])
+    for row in points:
+        if np.all(row > 0):
+            total += np.log(row) - np.log(row).mean()
+        else:
+            total += np.argsort(np.argsort(row, kind="stable"), kind="stable") / len(row)
+    return total
 
 
 def other_optima(solution: Solution, row: int = 0) -> int:
@@ -34,15 +50,21 @@ def quadratic_share(residual: np.ndarray, huber: float | None) -> float:
     return 1.0 if huber is None else float(np.mean(np.abs(residual) <= huber))
 
 
+def largest_scales(scale: np.ndarray, share: float = HELD_OUT) -> np.ndarray:
+    """(n,) whether a run is among the largest scales; whole scales, at least one."""
+    return scale >= min(np.quantile(scale, 1 - share), scale.max())
+
+
 def hold_out(law: Law, x: np.ndarray, y: np.ndarray, weight: np.ndarray, scale: np.ndarray, **how: Any) -> float:
-    """Root mean square log error on the largest scales, of a fit to the others; NaN where too few points would be left."""
-    largest = scale > np.quantile(scale, 1 - HELD_OUT)
-    if (~largest).sum() < len(law.params) + 1 or not largest.any() or np.any(y[largest] <= 0):
+    """Root mean square residual on the largest scales, of a fit to the others; NaN where too few points would be left."""
+    largest = largest_scales(scale)
+    if len(np.unique(x[:, ~largest], axis=1).T) < len(law.params) + 1 or not largest.any():
         return float("nan")
     found = solve(law, x, y, np.where(largest, 0.0, weight), **how)
-    made = np.asarray(law.shape(*x[:, largest], **dict(zip(law.params, found.values[0]))))
+    made = law.at(x[:, largest], dict(zip(law.params, found.values[0])))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.sqrt(np.mean((np.log(made) - np.log(y[largest])) ** 2)))
+        gap = np.log(made) - np.log(y[largest]) if how.get("space", "log") == "log" else made - y[largest]
+        return float(np.sqrt(np.mean(gap**2)))
 
 
 def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:
@@ -55,3 +77,37 @@ def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:
         elif any(np.isclose(value, bound) for bound in (param.lower, param.upper) if np.isfinite(bound)):
             found.append(f"{name} sits at its bound {value:.3g}")
     return found
+
+
+def judge(
+    law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], size: float, count: int
+) -> tuple[str, tuple[str, ...]]:
+    """Status and reasons: never a success on a bad fit."""
+    failed, weak = [], []
+    if np.isnan(goodness["r2"]):
+        failed.append("y does not vary, so there is nothing to explain")
+    elif goodness["r2"] < 0.5:
+        failed.append(f"the law explains {goodness['r2']:.0%} of the variation")
+    elif goodness["r2"] < 0.95:
+        weak.append(f"the law explains only {goodness['r2']:.0%} of the variation")
+    if goodness.get("chi2_dof", 0) > WEAK_CHI2:
+        weak.append(f"residuals exceed the seed noise: chi2 per degree of freedom {goodness['chi2_dof']:.3g}")
+    if goodness["reached"] < FEW_STARTS:
+        weak.append(f"only {goodness['reached']:.1%} of the starts reached the best objective: there may be a better one")
+    if others := other_optima(whole):
+        weak.append(f"{others} starts ended within 5 % of the best objective with other parameters: flat, or several optima")
+    weak += at_bounds(law, whole.values[0], size)
+    if goodness["quadratic"] < 0.1:
+        weak.append(f"{goodness['quadratic']:.0%} of the points are in Huber's quadratic zone: least absolute deviations")
+    if goodness["autocorrelation"] > max(AUTOCORRELATION, 3 / np.sqrt(count)):
+        weak.append(
+            f"residuals follow the scale (autocorrelation {goodness['autocorrelation']:.2f}): the form is not the data's"
+        )
+    if goodness["hold_out"] > 5 * goodness["rmse"] + goodness.get("noise", 0) + 1e-9:
+        weak.append(
+            f"the largest scales are missed by {goodness['hold_out']:.2g} when held out, {goodness['rmse']:.2g} when fitted"
+        )
+    quoted = estimates[law.exponent]
+    if quoted.seeds > 0.25 * abs(quoted.value) and quoted.seeds > 0.1:
+        weak.append(f"{law.exponent} is not determined: {quoted}")
+    return ("failed" if failed else "weak" if weak else "ok"), tuple(failed + weak)

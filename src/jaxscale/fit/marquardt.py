@@ -13,7 +13,7 @@ from jaxscale.fit.linear import nonnegative, spd_solve
 
 @functools.lru_cache(maxsize=128)
 def searcher(law: Law, space: str, huber: float | None, iterations: int, projected: bool) -> Callable[..., Any]:
-    """A function (start, x, y, weight, count) -> (parameters, objective) of one lane, to be vmapped.
+    """A function (start, x, y, weight, count, free) -> (parameters, objective) of one lane, to be vmapped.
 
     Args:
       law: what to fit.
@@ -53,7 +53,7 @@ def searcher(law: Law, space: str, huber: float | None, iterations: int, project
         tiny = 1e-4 * jnp.min(jnp.where(weight > 0, jnp.abs(y), jnp.inf))
         return pack(jnp.array([full[name] for name in names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
 
-    def search(start, x, y, weight, count):
+    def search(start, x, y, weight, count, free):
         def step(carry, _):
             z, damping, value = carry
             r, jacobian = residual(z, x, y, weight), jax.jacfwd(residual)(z, x, y, weight)
@@ -61,11 +61,11 @@ def searcher(law: Law, space: str, huber: float | None, iterations: int, project
             gradient = jacobian.T @ (robust * r)
             # a parameter at its bound that the step would push outwards stays out of the step
             held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
-            held = held & ~positive
-            free = jnp.where(held, 0.0, 1.0)
-            hessian = (jacobian.T * robust[None, :]) @ jacobian * free[:, None] * free[None, :]
+            held = (held & ~positive) | (free == 0)
+            moving = jnp.where(held, 0.0, 1.0)
+            hessian = (jacobian.T * robust[None, :]) @ jacobian * moving[:, None] * moving[None, :]
             scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
-            move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * free)
+            move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
             trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
             new = objective(residual(trial, x, y, weight), count)
             better = new < value

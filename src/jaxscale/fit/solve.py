@@ -7,7 +7,6 @@ over the cores, in chunks of bounded memory: thousands of starts times thousands
 import functools
 import itertools
 from collections.abc import Sequence
-from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxscale.fit.float64 import float64
 from jaxscale.fit.law import Law
 from jaxscale.fit.marquardt import searcher
 
@@ -45,6 +45,7 @@ def solve(
     space: str = "log",
     huber: float | None = None,
     starts: np.ndarray | None = None,
+    held: Sequence[str] = (),
     iterations: int = ITERATIONS,
     progress: bool = False,
 ) -> Solution:
@@ -59,7 +60,9 @@ def solve(
         not the loss of a larger residual.
       space: "log" for residuals log(model) - log(y), "raw" for model - y.
       huber: delta of the Huber loss on the weighted residual, summed and not averaged; None for squares.
-      starts: (starts, params) whole parameter vectors; None for the law's own, with linear parameters solved for.
+      starts: (starts, params) whole parameter vectors, or (resamples, starts, params), each row's own; None for the law's
+        own, with linear parameters solved for.
+      held: names of parameters that stay where they start.
       iterations: of Levenberg-Marquardt, always all of them.
       progress: show a bar on anything over two seconds.
     """
@@ -72,10 +75,12 @@ def solve(
     weight = np.broadcast_to(weight, y.shape)
     count = np.ones_like(y) if count is None else np.broadcast_to(count, y.shape)
     y = np.where(weight > 0, y, 1.0)  # what is left out must not make NaN
-    given = own_starts(law) if starts is None else np.asarray(starts, np.float64)
+    given = own_starts(law, columns, y[0]) if starts is None else np.asarray(starts, np.float64)
+    given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
+    free = np.array([name not in held for name in law.params], np.float64)
     with float64():
         program = _program(law, space, huber, iterations, starts is None, y.shape[1])
-        values, objective = _run(program, columns, y, weight, count, given, progress)
+        values, objective = _run(program, columns, y, weight, count, free, given, progress)
     objective = np.where(np.isfinite(objective), objective, np.inf)
     best = np.argmin(objective, axis=1)
     lowest = np.take_along_axis(objective, best[:, None], 1)
@@ -85,26 +90,19 @@ def solve(
     return Solution(chosen, lowest[:, 0], reached, values, objective)
 
 
-@contextmanager
-def float64():
-    """Float64 on the host CPU, for the code inside only."""
-    name = "enable_x64"  # moved out of experimental after jax 0.7
-    enable = getattr(jax if hasattr(jax, name) else jax.experimental, name)
-    with ExitStack() as stack:
-        stack.enter_context(enable(True))
-        stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
-        yield
-
-
-def own_starts(law: Law) -> np.ndarray:
+def own_starts(law: Law, columns: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(starts, searched): over the search ranges, a grid of one or two parameters, evenly spread points of more."""
-    ranges = np.array([law.params[name].search or (0.0, 0.0) for name in law.searched]).reshape(-1, 2)
+    data = dict(zip(law.inputs, columns)) | {"y": y}
+    ranges = np.array([law.params[name].starts(data) for name in law.searched]).reshape(-1, 2)
     if len(ranges) in (0, *STARTS):
         axes = [np.linspace(low, high, STARTS[len(ranges)]) for low, high in ranges]
-        return np.array(list(itertools.product(*axes))).reshape(-1, len(ranges))
-    ratio = _plastic(len(ranges))
-    steps = (0.5 + np.arange(1, SPREAD + 1)[:, None] * ratio ** -np.arange(1.0, len(ranges) + 1)) % 1
-    return ranges[:, 0] + steps * (ranges[:, 1] - ranges[:, 0])
+        points = np.array(list(itertools.product(*axes))).reshape(-1, len(ranges)) if axes else np.zeros((1, 0))
+    else:
+        ratio = _plastic(len(ranges))
+        steps = (0.5 + np.arange(1, SPREAD + 1)[:, None] * ratio ** -np.arange(1.0, len(ranges) + 1)) % 1
+        points = ranges[:, 0] + steps * (ranges[:, 1] - ranges[:, 0])
+    geometric = [law.params[name].positive and law.params[name].search[0] > 0 for name in law.searched] or np.zeros(0, bool)
+    return np.where(geometric, np.exp(np.where(geometric, points, 0.0)), points)
 
 
 def _plastic(d: int) -> float:
@@ -123,40 +121,40 @@ class _Program(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def _program(law: Law, space: str, huber: float | None, iterations: int, projected: bool, points: int) -> _Program:
-    search = jax.vmap(searcher(law, space, huber, iterations, projected), in_axes=(0, None, 0, 0, 0))
+    search = jax.vmap(searcher(law, space, huber, iterations, projected), in_axes=(0, None, 0, 0, 0, None))
     devices = jax.local_devices(backend="cpu")
     block = max(4, min(64, BLOCK_BYTES // (8 * points)))
 
-    def local(x, y, weight, count, rows, starts):
+    def local(x, y, weight, count, free, rows, starts):
         def one_block(lanes):
             row, start = lanes
-            return search(start, tuple(x), y[row], weight[row], count[row])
+            return search(start, tuple(x), y[row], weight[row], count[row], free)
 
-        values, objective = jax.lax.map(one_block, (rows.reshape(-1, block), starts.reshape(-1, block, starts.shape[1])))
+        values, objective = jax.lax.map(one_block, (rows.reshape(-1, block), starts.reshape(len(rows) // block, block, starts.shape[1])))
         return values.reshape(-1, values.shape[-1]), objective.reshape(-1)
 
     mesh = Mesh(np.array(devices), ("lanes",))
     lanes, whole = PartitionSpec("lanes"), PartitionSpec()
     run = jax.jit(
-        jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, whole, whole, lanes, lanes), out_specs=lanes, check_vma=False)
+        jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, whole, whole, whole, lanes, lanes), out_specs=lanes, check_vma=False)
     )
     return _Program(run, block, NamedSharding(mesh, lanes))
 
 
-def _run(program, x, y, weight, count, starts, progress):
+def _run(program, x, y, weight, count, free, starts, progress):
     """(resamples, starts, params) and (resamples, starts), chunk by chunk."""
     devices = program.sharding.mesh.size
-    rows, which = (a.reshape(-1) for a in np.meshgrid(np.arange(len(y)), np.arange(len(starts)), indexing="ij"))
+    rows, which = (a.reshape(-1) for a in np.meshgrid(np.arange(len(y)), np.arange(starts.shape[1]), indexing="ij"))
     unit = program.block * devices
     size = min(unit * CHUNK_BLOCKS, unit * -(-len(rows) // unit))
-    data = [jnp.asarray(a, jnp.float64) for a in (x, y, weight, count)]
+    data = [jnp.asarray(a, jnp.float64) for a in (x, y, weight, count, free)]
     found = []
     for at in _bar(range(0, len(rows), size), len(rows) // size, progress):
         take = np.minimum(np.arange(at, at + size), len(rows) - 1)  # the last chunk repeats the last lane
-        lanes = [jax.device_put(a, program.sharding) for a in (rows[take].astype(np.int32), starts[which[take]])]
+        lanes = [jax.device_put(a, program.sharding) for a in (rows[take].astype(np.int32), starts[rows[take], which[take]])]
         found.append([np.asarray(a)[: len(rows) - at] for a in program.run(*data, *lanes)])
     values, objective = (np.concatenate(parts) for parts in zip(*found))
-    return values.reshape(len(y), len(starts), -1), objective.reshape(len(y), len(starts))
+    return values.reshape(*starts.shape[:2], -1), objective.reshape(starts.shape[:2])
 
 
 def _bar(chunks, count, progress):

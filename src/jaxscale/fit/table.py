@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fit.fit import FitError
+from jaxscale.fit.result import FitError
 
 MOST_BYTES = 512 * 2**20
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")

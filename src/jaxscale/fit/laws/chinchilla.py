@@ -1,6 +1,8 @@
 """Loss against parameters and tokens: L = E + A N^-alpha + B D^-beta."""
 
-from jaxscale.fit.law import Law, Param
+import numpy as np
+
+from jaxscale.fit.law import Example, Law, Param, columns
 
 
 def shape(n, d, *, A, B, E, alpha, beta):
@@ -46,3 +48,8 @@ LAW = Law(
         "tokens_per_parameter_1e21": lambda **p: optimal_tokens(1e21, **p) / optimal_parameters(1e21, **p),
     },
 )
+
+TINY = Example(
+    {"A": 480.0, "B": 2100.0, "E": 1.8, "alpha": 0.35, "beta": 0.37},
+    columns(np.geomspace(5e7, 1e10, 8), np.geomspace(1e9, 1e12, 8)), 0.005,
+)  # fmt: skip

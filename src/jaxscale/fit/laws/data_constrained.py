@@ -1,8 +1,9 @@
 """Loss when data are repeated: Chinchilla's law of effective parameters and effective tokens."""
 
 import jax.numpy as jnp
+import numpy as np
 
-from jaxscale.fit.law import Law, Param
+from jaxscale.fit.law import Example, Law, Param, columns
 
 A, B, E, ALPHA = 6.255414, 7.3049974, 0.6254804, 0.3526596  # of the unrepeated law: log A, log B, log E and the tied exponent
 
@@ -34,3 +35,8 @@ LAW = Law(
     exponent="tokens_decay",
     inputs=("N", "D", "U"),
 )
+
+TINY = Example(
+    {"tokens_decay": 15.4, "parameters_decay": 5.3},
+    columns(np.geomspace(1e8, 9e9, 6), np.geomspace(5e9, 5e11, 6), (1e8, 1e9, 1e10)), 0.005,
+)  # fmt: skip

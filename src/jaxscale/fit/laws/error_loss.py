@@ -1,8 +1,9 @@
 """Downstream error against loss: an exponential that levels off near chance."""
 
 import jax.numpy as jnp
+import numpy as np
 
-from jaxscale.fit.law import Law, Param
+from jaxscale.fit.law import Example, Law, Param
 
 
 def shape(loss, *, ceiling, drop, rate):
@@ -22,4 +23,9 @@ LAW = Law(
     formula=r"\epsilon - k e^{-\gamma L}",
     source="Gadre et al. 2024, arXiv:2403.08540, eq. 5",
     exponent="rate",
+    inputs=("L",),
+    signed=("L",),
+    space="raw",
 )
+
+TINY = Example({"ceiling": 0.86, "drop": 2.2, "rate": 0.71}, (np.linspace(2.0, 5.0, 32),), 0.005, "raw")

@@ -1,6 +1,8 @@
 """Kaplan's loss against parameters and tokens: two power laws joined by one exponent."""
 
-from jaxscale.fit.law import Law, Param
+import numpy as np
+
+from jaxscale.fit.law import Example, Law, Param, columns
 
 
 def shape(n, d, *, n_scale, d_scale, alpha_n, alpha_d):
@@ -23,3 +25,8 @@ LAW = Law(
     exponent="alpha_n",
     inputs=("N", "D"),
 )
+
+TINY = Example(
+    {"n_scale": 6.4e13, "d_scale": 1.8e13, "alpha_n": 0.076, "alpha_d": 0.103},
+    columns(np.geomspace(1e6, 1e9, 8), np.geomspace(1e7, 2e10, 6)), 0.005,
+)  # fmt: skip

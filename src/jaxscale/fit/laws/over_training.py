@@ -1,6 +1,8 @@
 """Loss of over-trained models: Chinchilla's law with one exponent, seen against compute at a fixed ratio of tokens."""
 
-from jaxscale.fit.law import Law, Param
+import numpy as np
+
+from jaxscale.fit.law import Example, Law, Param, columns
 
 
 def shape(n, d, *, A, B, E, eta):
@@ -24,4 +26,8 @@ LAW = Law(
     inputs=("N", "D"),
     floor="E",
     derived={"a": lambda A, eta, **_: A * 6**eta, "b": lambda B, eta, **_: B * 6**eta},
+)
+
+TINY = Example(
+    {"A": 150.0, "B": 250.0, "E": 1.7, "eta": 0.13}, columns(np.geomspace(1e7, 1e9, 7), np.geomspace(1e8, 1e11, 7)), 0.005
 )

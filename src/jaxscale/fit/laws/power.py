@@ -1,6 +1,8 @@
 """Power law: y = amplitude * x**-exponent."""
 
-from jaxscale.fit.law import Law, Param
+import numpy as np
+
+from jaxscale.fit.law import Example, Law, Param
 
 
 def shape(x, *, amplitude, exponent):
@@ -19,3 +21,5 @@ LAW = Law(
     formula=r"A x^{-\beta}",
     source="Hestness et al. 2017, arXiv:1712.00409",
 )
+
+TINY = Example({"amplitude": 3.0, "exponent": 0.5}, (np.geomspace(10, 1e4, 24),), 0.02)

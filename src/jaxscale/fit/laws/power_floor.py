@@ -1,6 +1,8 @@
 """Power law with a floor: y = floor + amplitude * x**-exponent."""
 
-from jaxscale.fit.law import Law, Param
+import numpy as np
+
+from jaxscale.fit.law import Example, Law, Param
 
 
 def shape(x, *, amplitude, exponent, floor):
@@ -21,3 +23,5 @@ LAW = Law(
     floor="floor",
     source="Hestness et al. 2017, arXiv:1712.00409",
 )
+
+TINY = Example({"amplitude": 2.0, "exponent": 0.5, "floor": 0.3}, (np.geomspace(10, 1e4, 32),))

@@ -1,0 +1,137 @@
+"""From points and weights to a `Fit`: windows, replicas, self-tests, verdict. Tables and labelled curves meet here."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fit import checks
+from jaxscale.fit.law import Law
+from jaxscale.fit.result import Fit, FitError, estimate
+from jaxscale.fit.solve import ITERATIONS, Solution, solve
+
+KEPT_STARTS = 6  # a resample starts from the best distinct optima of the whole data
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """What is fitted, however it came.
+
+    Attributes:
+      x: (inputs, n).
+      y: (n,).
+      weight: (n,) one over the variance, up to a common factor.
+      error: (n,) standard error of y from the seeds, 0 without.
+      replicas: (resamples, n) of y, from resampled seeds; or None.
+      counts: (resamples, n) how often each run stands in a resample of runs; or None.
+      units: how many seeds or runs were resampled.
+      over: "seeds" or "runs".
+      label: of y.
+      notes: what was left out.
+      facts: for the checklist.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    error: np.ndarray
+    replicas: np.ndarray | None
+    counts: np.ndarray | None
+    units: int
+    over: str
+    label: str
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def assemble(
+    law: Law, points: Points, *, space: str, huber: float | None, starts: np.ndarray | None = None, progress: bool = False
+) -> Fit:
+    """Fit windows and resamples, test the result, judge it."""
+    how: dict[str, Any] = {"space": space, "huber": huber}
+    scale = checks.scale_of(points.x)
+    windows = _windows(scale, points.x, len(law.params))
+    y = np.broadcast_to(points.y, windows.shape)
+    whole = solve(law, points.x, y, points.weight * windows, starts=starts, progress=progress, **how)
+    if not np.all(np.isfinite(whole.values[0])) or not np.isfinite(whole.objective[0]):
+        raise FitError(f"no start of '{law.name}' gave a finite fit.")
+    replicas = resampled(law, points, best_optima(whole), progress=progress, **how)
+    estimates = _estimates(law, whole.values[: len(windows)], replicas, points)
+    goodness = _goodness(law, points, whole, scale, how)
+    size = float(np.median(np.abs(points.y)))
+    status, reasons = checks.judge(law, whole, estimates, goodness, size, len(points.y))
+    facts = points.facts | how | {
+        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "iterations": ITERATIONS,
+        "resamples": len(replicas), "over": points.over, "units": points.units, "windows": len(windows),
+    }  # fmt: skip
+    x = points.x[0] if len(points.x) == 1 else points.x
+    return Fit(
+        law, estimates, status, (*reasons, *points.notes), goodness, x, points.y, points.error, points.weight, replicas,
+        points.label, facts,
+    )  # fmt: skip
+
+
+def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = False, **how: Any) -> np.ndarray:
+    """(resamples, params), from resampled seeds or runs, started from the optima of the whole data."""
+    if points.replicas is not None and len(points.replicas):
+        return solve(law, points.x, points.replicas, points.weight, starts=starts, progress=progress, **how).values
+    if points.counts is not None and len(points.counts):
+        y = np.broadcast_to(points.y, points.counts.shape)
+        return solve(law, points.x, y, points.weight, count=points.counts, starts=starts, progress=progress, **how).values
+    return np.zeros((0, len(law.params)))
+
+
+def best_optima(whole: Solution, most: int = KEPT_STARTS) -> np.ndarray:
+    """(optima, params) of the first row: the best, and others that differ from it."""
+    order = np.argsort(whole.objectives[0], kind="stable")
+    chosen = [whole.every[0][order[0]]]
+    for i in order[1:]:
+        z = whole.every[0][i]
+        if len(chosen) < most and np.all(np.isfinite(z)):
+            if all(np.max(np.abs(z - c) / (np.abs(c) + 1e-12)) > 0.05 for c in chosen):
+                chosen.append(z)
+    return np.array(chosen)
+
+
+def _windows(scale, x, params) -> np.ndarray:
+    """(windows, n) 0/1: all points, then without the smallest scales, up to half of them; at most ten windows."""
+    distinct = np.unique(scale)
+    drops = np.unique(np.linspace(0, len(distinct) // 2, min(10, len(distinct) // 2 + 1)).astype(int))
+    rows = [scale >= distinct[drop] for drop in drops]
+    enough = [row for row in rows if len(np.unique(x[:, row], axis=1).T) > params]
+    return np.array(enough or rows[:1], np.float64)
+
+
+def _estimates(law, windows, replicas, points):
+    def made(value, column, window):
+        freedom = points.units - (len(law.params) if points.over == "runs" else 1)
+        return estimate(value, column, window, points.over, size=points.units, freedom=freedom)
+
+    spread = np.ptp(windows, axis=0) / 2 if len(windows) > 1 else np.full(windows.shape[1], np.nan)
+    found = {name: made(windows[0, i], replicas[:, i], spread[i]) for i, name in enumerate(law.params)}
+    for name, function in law.derived.items():
+        with np.errstate(all="ignore"):  # a resample may lie where the quantity does not exist
+            main, *rest = (float(function(**dict(zip(law.params, row)))) for row in windows)
+            again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
+        found[name] = made(main, again, np.ptp([main, *rest]) / 2 if rest else np.nan)
+    return found
+
+
+def _goodness(law, points, whole, scale, how):
+    made = law.at(points.x, dict(zip(law.params, whole.values[0])))
+    seen, model = (np.log(points.y), np.log(np.maximum(made, 1e-300))) if how["space"] == "log" else (points.y, made)
+    residual = np.sqrt(points.weight) * (model - seen)
+    total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
+    found = {
+        "r2": float(1 - np.sum(residual**2) / total) if total > 0 else float("nan"),
+        "rmse": float(np.sqrt(np.mean((model - seen) ** 2))), "objective": float(whole.objective[0] / 2),
+        "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
+        "autocorrelation": checks.residual_structure(residual, scale),
+        "hold_out": checks.hold_out(law, points.x, points.y, points.weight, scale, **how),
+    }  # fmt: skip
+    if np.any(points.error > 0):
+        freedom = max(len(points.y) - len(law.params), 1)
+        found["chi2_dof"] = float(np.sum(residual**2) / freedom)
+        relative = points.error / np.abs(points.y) if how["space"] == "log" else points.error
+        found["noise"] = float(np.max(relative))
+    return found

@@ -1,0 +1,16 @@
+"""Float64 on the host CPU whatever the global flag: float32 fits fail, and float64 on a TPU is impractical."""
+
+from contextlib import ExitStack, contextmanager
+
+import jax
+
+
+@contextmanager
+def float64():
+    """Float64 on the host CPU, for the code inside only."""
+    name = "enable_x64"  # moved out of experimental after jax 0.7
+    enable = getattr(jax if hasattr(jax, name) else jax.experimental, name)
+    with ExitStack() as stack:
+        stack.enter_context(enable(True))
+        stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
+        yield

@@ -1,0 +1,147 @@
+"""What a fit returns: numbers that do not travel without their errors, a verdict, and all that a reader needs to repeat it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fit.law import Law
+
+
+class FitError(ValueError):
+    """There is no usable answer; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number that does not travel without its errors."""
+
+    value: float
+    seeds: float  # standard error from resampling `over`; NaN where nothing could be resampled
+    window: float  # half the range over windows that drop the smallest scales; NaN where there is one window only
+    low: float  # 95 % interval of the bootstrap
+    high: float
+    over: str = "seeds"  # or "runs": what was resampled
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        if np.isnan(self.seeds):
+            return f"{self.value:.4g} (no {self.over} resampled: no error known)"
+        size = np.log10(self.seeds) if np.isfinite(self.seeds) and self.seeds > 0 else -3.0
+        if not -9 < size < 6:  # plain digits would be a row of zeros
+            window = "" if np.isnan(self.window) else f" ± {self.window:.2g} (window)"
+            return f"{self.value:.4g} ± {self.seeds:.2g} ({self.over}){window}"
+        digits = max(0, 1 - int(np.floor(size)))
+        window = "" if np.isnan(self.window) else f" ± {self.window:.{digits}f} (window)"
+        return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} ({self.over}){window}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """A fitted law. Frozen; print it.
+
+    Attributes:
+      law: what was fitted.
+      estimates: {parameter or derived quantity: Estimate}.
+      status: "ok", "weak" or "failed".
+      reasons: why it is not ok, and what was left out.
+      goodness: self-tests: r2 and rmse in the space of the fit, objective, reached (share of starts that agree on the best),
+        hold_out (rmse on the largest scales when they are not fitted), autocorrelation of the residuals in order of scale,
+        quadratic (share of points in Huber's quadratic zone), chi2_dof where seeds give errors.
+      x: (n,), or (inputs, n), as fitted.
+      y: (n,).
+      error: (n,) standard error of y from the seeds, 0 if there are none.
+      weight: (n,) one over the variance of the residuals.
+      replicas: (resamples, params) bootstrap parameters.
+      label: of y.
+      how: what was asked and done, for the checklist; plain JSON.
+    """
+
+    law: Law
+    estimates: dict[str, Estimate]
+    status: str
+    reasons: tuple[str, ...]
+    goodness: dict[str, float]
+    x: np.ndarray
+    y: np.ndarray
+    error: np.ndarray
+    weight: np.ndarray
+    replicas: np.ndarray
+    label: str = ""
+    how: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Estimate:
+        if name not in self.estimates:
+            raise KeyError(f"'{name}' is no quantity of law '{self.law.name}'; choose from {list(self.estimates)}")
+        return self.estimates[name]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The fitted parameters as plain numbers."""
+        return {name: self.estimates[name].value for name in self.law.params}
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(inputs, n), also for one input."""
+        return np.atleast_2d(self.x)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(params, params), from the bootstrap; NaN where there is one seed only."""
+        count = len(self.law.params)
+        return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
+
+    def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap: three (n,) arrays."""
+        at = np.asarray(x, np.float64)
+        columns = np.atleast_2d(at) if len(self.law.inputs) == 1 else at
+        if len(columns) != len(self.law.inputs):
+            raise ValueError(f"law '{self.law.name}' takes {list(self.law.inputs)}; got {len(columns)} rows of x.")
+        middle = self.law.at(columns, self.values)
+        curves = [self.law.at(columns, dict(zip(self.law.params, row))) for row in self.replicas]
+        low, high = np.percentile(np.array(curves), [2.5, 97.5], axis=0) if len(curves) else (middle, middle)
+        return middle, low, high
+
+    @property
+    def residual(self) -> np.ndarray:
+        """(n,) data less law, in the space of the fit."""
+        made = self.law.at(self.columns, self.values)
+        return np.log(self.y) - np.log(np.maximum(made, 1e-300)) if self.how.get("space", "log") == "log" else self.y - made
+
+    def checklist(self) -> str:
+        """Everything a reader needs to repeat the fit (Li, Kudugunta & Zettlemoyer 2025), as text."""
+        from jaxscale.fit.checklist import checklist
+
+        return checklist(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.label or 'y'} = {self.law.formula}   [{self.status}]"]
+        lines += [f"  {name} {estimate}" for name, estimate in self.estimates.items()]
+        lines.append("  " + ", ".join(f"{name} {value:.3g}" for name, value in self.goodness.items()))
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
+
+
+def estimate(value: float, replicas: np.ndarray, window: float, over: str, *, size: int, freedom: int) -> Estimate:
+    """A value with the errors of its replicas.
+
+    Percentiles of a bootstrap are too narrow by sqrt((n - p) / n) and know nothing of Student's t; they are taken further out
+    by as much (Hesterberg 2015, "expanded percentiles").
+
+    Args:
+      value: of the whole data.
+      replicas: (resamples,), possibly none; those that are not finite are left out.
+      window: half the range over windows.
+      over: what was resampled.
+      size: how many units were resampled.
+      freedom: of them less parameters.
+    """
+    replicas = replicas[np.isfinite(replicas)]
+    if len(replicas) < 2:
+        return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
+    from scipy import special
+
+    reach = special.stdtrit(max(freedom, 1), 0.975) * np.sqrt(size / max(freedom, 1))
+    low, high = np.percentile(replicas, [100 * special.ndtr(-reach), 100 * special.ndtr(reach)])
+    return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
