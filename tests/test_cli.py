@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from jaxscale.cli import BAD_INPUT, FAILED, INTERRUPTED, OK, main
+from jaxscale.cli import main
+from jaxscale.cli.codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 
 
 def test_studies_lists_questions_and_claims(capsys):

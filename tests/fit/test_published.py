@@ -1,38 +1,16 @@
-"""Published fits, made again on the published data. The tables stand beside the project, not in it: absent, the tests skip."""
-
-import csv
-import os
-from pathlib import Path
+"""Published fits, made again on the published data: T1 to T10 of the verification list."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxscale.fit.laws import bnsl, chinchilla, data_constrained, error_loss, over_training
 from jaxscale.fit.fit import fit
+from jaxscale.fit.laws import bnsl, chinchilla, data_constrained, error_loss, over_training
 from jaxscale.fit.solve import float64, solve
-
-TABLES = Path(os.environ.get("JAXSCALE_TABLES", Path(__file__).parents[3] / "shared" / "data"))
-
-
-def table(file, *text):
-    """Columns of a CSV file: numbers, but for those named in `text`."""
-    path = TABLES / file
-    if not path.exists():
-        pytest.skip(f"the table {file} is not here; set JAXSCALE_TABLES to the folder that holds it")
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    return {key: np.array([row[key] if key in text else _number(row[key]) for row in rows]) for key in rows[0]}
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs(table):
     """The 240 digitised runs of Besiroglu et al.: without the five largest losses."""
     rows = table("chinchilla_epoch/svg_extracted_data.csv")
     size, loss = rows["Model Size"], rows["loss"]
@@ -103,7 +81,7 @@ TRAINING_SETS = {  # eta, a, b, E of Gadre et al., refitted here from their tabl
 
 
 @pytest.fixture(scope="module")
-def models():
+def models(table):
     return table("openlm_scaling/openlm_104_models.csv", "name", "train_set", "model")
 
 
@@ -157,7 +135,7 @@ def test_over_training_predictions(models, size, ratio, error):
     assert abs(made - models["loss_c4_val"][far])[0] / models["loss_c4_val"][far][0] == pytest.approx(error, abs=5e-7)
 
 
-def test_broken_power_law():
+def test_broken_power_law(table):
     rows = table("bnsl/four_digit_addition.csv")
     x, y, train = rows["train_size"], rows["test_cross_entropy"], rows["train_split"] > 0
     found = solve(bnsl.LAW, x[train], y[train], np.ones(train.sum()), iterations=200)
@@ -191,7 +169,7 @@ def test_repeated_data_formula():
     assert made == pytest.approx([2.2256440889984477, 2.2269634075087867], rel=1e-14)
 
 
-def test_the_published_decay_constants_are_a_local_optimum_only():
+def test_the_published_decay_constants_are_a_local_optimum_only(table):
     rows = table("data_constrained/datablations_runs_182_filtered.csv", "name")
     x, y = tuple(rows[name] for name in ("params", "tokens", "unique_tokens")), rows["loss"]
     published = np.array([[15.387756, 5.309743]])

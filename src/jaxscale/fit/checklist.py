@@ -28,7 +28,7 @@ def checklist(fit: Fit) -> str:
         ("weights", str(how.get("weights", "equal"))),
         ("optimiser", f"variable projection, then {how.get('iterations')} Levenberg-Marquardt iterations in float64"),
         ("starts", f"{how.get('starts')}{' given by the user' if how.get('own starts') else ''}, "
-                   f"{fit.goodness['reached']:.1%} of them within 0.1 % of the best objective {fit.goodness['objective']:.12g}"),
+                   f"{fit.goodness['reached']:.1%} within 0.1 % of the best objective {fit.goodness['objective']:.12g}"),
         ("uncertainty", f"{how.get('resamples')} bootstrap resamples of {how.get('units')} {how.get('over')}, expanded "
                         f"percentiles; {how.get('windows')} windows that drop the smallest scales"),
         ("hold-out", f"largest fifth of the scales: rmse {fit.goodness['hold_out']:.4g}, {fit.goodness['rmse']:.4g} in sample"),

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxscale.fit import checks
 from jaxscale.fit.fit import fit
-from jaxscale.fit.law import Law
 from jaxscale.fit.result import Fit, FitError
 from jaxscale.fit.solve import solve
 
@@ -125,7 +124,6 @@ def _findings(rows):
         if gain > SUPPORT and held[0] <= TIE * held[1]:
             yield f"{what} is supported (AICc lower by {gain:.1f}; held out {held[0]:.2g} against {held[1]:.2g})"
         elif gain > SUPPORT:
-            yield f"{what} fits better in sample (AICc lower by {gain:.1f}) and predicts the largest scales worse: not supported"
+            yield f"{what} fits better in sample (AICc lower by {gain:.1f}) and predicts the largest scales worse"
         else:
             yield f"{what} is not supported (AICc {'lower' if gain > 0 else 'higher'} by {abs(gain):.1f})"
-

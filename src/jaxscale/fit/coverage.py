@@ -30,8 +30,8 @@ class Coverage:
 
 
 def coverage(
-    law: Law, values: Mapping[str, float], x: Any, *, noise: float, space: str = "log", huber: float | None = None, sets: int = 400,
-    resamples: int = 200, root: int = 0, progress: bool = False,
+    law: Law, values: Mapping[str, float], x: Any, *, noise: float, space: str = "log", huber: float | None = None,
+    sets: int = 400, resamples: int = 200, root: int = 0, progress: bool = False,
 ) -> Coverage:  # fmt: skip
     """Coverage of the run bootstrap's intervals under normal residuals. Fits start from the truth: starts are tested elsewhere.
 

@@ -31,7 +31,9 @@ class Optima:
         return self.coefficient * np.asarray(compute, np.float64) ** self.exponent.value
 
 
-def envelope(size: Any, compute: Any, loss: Any, run: Any, *, points: int = 1500, resamples: int = 400, root: int = 0) -> Optima:
+def envelope(
+    size: Any, compute: Any, loss: Any, run: Any, *, points: int = 1500, resamples: int = 400, root: int = 0
+) -> Optima:
     """Approach 1: at many budgets, the size of the run whose training curve is lowest there.
 
     Args:
@@ -64,14 +66,15 @@ def envelope(size: Any, compute: Any, loss: Any, run: Any, *, points: int = 1500
     sizes = np.array([size[label == i][0] for i in range(len(names))])
 
     def solved(rows):
-        lowest = curves[rows]
-        known = np.isfinite(lowest.min(axis=0))
-        return _line(budget[known], sizes[rows][np.argmin(lowest, axis=0)][known])
+        best = sizes[rows][np.argmin(curves[rows], axis=0)]
+        # where the smallest or largest run wins, the best size lies beyond what was run
+        known = np.isfinite(curves[rows].min(axis=0)) & (best > sizes[rows].min()) & (best < sizes[rows].max())
+        return (*_line(budget[known], best[known]), known) if known.sum() > 1 else (np.nan, np.nan, known)
 
     rng = np.random.default_rng(root)
     best = solved(np.arange(len(names)))
     again = np.array([solved(np.unique(rng.integers(0, len(names), len(names))))[0] for _ in range(resamples)])
-    found = sizes[np.argmin(curves, axis=0)]
+    found = np.where(best[2], sizes[np.argmin(curves, axis=0)], np.nan)
     error = estimate(best[0], again, np.nan, "runs", size=len(names), freedom=len(names) - 2)
     return Optima(budget, found, error, best[1])
 

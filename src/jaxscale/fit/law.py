@@ -35,6 +35,11 @@ class Param:
         """Whether the search runs in the logarithm."""
         return self.lower == 0 and math.isinf(self.upper)
 
+    @property
+    def geometric(self) -> bool:
+        """Whether starts are spread evenly in the logarithm."""
+        return self.positive and self.search is not None and self.search[0] > 0
+
     def starts(self, data: dict[str, np.ndarray]) -> tuple[float, float]:
         """The search range in the parameter's own unit, in its logarithm where the search runs there."""
         low, high = self.search or (0.0, 0.0)
@@ -42,7 +47,7 @@ class Param:
             values = data[self.within.removeprefix("1/")]
             values = 1 / values if self.within.startswith("1/") else values
             low, high = low * float(np.min(values)), high * float(np.max(values))
-        return (math.log(low), math.log(high)) if self.positive and 0 < low <= high else (low, high)
+        return (math.log(low), math.log(high)) if self.geometric else (low, high)
 
 
 class Example(NamedTuple):

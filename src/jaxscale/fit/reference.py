@@ -10,9 +10,16 @@ import numpy as np
 
 from jaxscale.fit.laws import m4
 
+START = 1e-3  # distance of the limits from the data where the descent starts, in units of y
+GRID = 4000
+STEP = 0.02  # of the descent, in the logarithm of these distances
+
 
 def m2(x: Any, y: Any) -> dict[str, float]:
-    """The parameters of y - limit = amplitude x^-exponent by local descent of the squared residuals in log(y - limit).
+    """The parameters of y - limit = amplitude x^-exponent at the lowest valley of the squared residuals in log(y - limit).
+
+    A valley lies strictly between a limit of zero, which is a spurious optimum, and the smallest y, where the objective has a
+    pole. Without one the limit is zero.
 
     Args:
       x: (n,) positive.
@@ -22,14 +29,17 @@ def m2(x: Any, y: Any) -> dict[str, float]:
       Alabdulmohsin, Neyshabur & Zhai 2022, arXiv:2209.06640, section 3 and appendix A.
     """
     x, y = _checked(x, y)
-
-    def solved(limit):
-        design = np.stack([np.ones(len(x)), np.log(x)], axis=1)
-        return _least(design, np.log(y - limit))
-
-    limit = _descend(lambda z: solved(z[0])[1], [y.min() - 1e-3], [(0.0, y.min() - 1e-3)])[0]
-    (level, slope), _ = solved(limit)
-    return {"limit": float(limit), "amplitude": float(np.exp(level)), "exponent": float(-slope)}
+    design = np.stack([np.ones(len(x)), np.log(x)], axis=1)
+    grid = y.min() - np.geomspace(START, y.min(), GRID)
+    solutions = [np.linalg.lstsq(design, np.log(np.maximum(y - limit, 1e-300)), rcond=None)[0] for limit in grid]
+    cost = np.array([np.sum((np.log(np.maximum(y - limit, 1e-300)) - design @ c) ** 2) for limit, c in zip(grid, solutions)])
+    valleys = 1 + np.flatnonzero((cost[1:-1] < cost[:-2]) & (cost[1:-1] <= cost[2:]))
+    at = valleys[np.argmin(cost[valleys])] if len(valleys) else GRID - 1
+    return {
+        "limit": float(max(grid[at], 0.0)),
+        "amplitude": float(np.exp(solutions[at][0])),
+        "exponent": float(-solutions[at][1]),
+    }
 
 
 def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]:
@@ -48,13 +58,17 @@ def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]
 
     def solved(z):
         # log(y - limit) = log beta + alpha log(plateau - y) - c log x with all three coefficients >= 0, as in their code
-        design = np.stack([np.ones(len(x)), np.log(z[1] - y), -np.log(x)], axis=1)
-        coefficients, norm = nnls(design, np.log(y - z[0]))
+        design = np.stack([np.ones(len(x)), np.log(np.maximum(z[1] - y, 1e-300)), -np.log(x)], axis=1)
+        coefficients, norm = nnls(design, np.log(np.maximum(y - z[0], 1e-300)))
         return coefficients, norm**2
 
-    top = np.inf if chance is None else chance
-    bounds = [(0.0, y.min() - 1e-3), (y.max() + 1e-3, max(top, y.max() + 1e-3))]
-    limit, plateau = _descend(lambda z: solved(z)[1], [y.min() - 1e-3, y.max() + 1e-3], bounds)
+    room = np.log(1e3 * y.max()) if chance is None else np.log(max(chance - y.max(), START))
+
+    def ends(z):
+        return max(y.min() - np.exp(z[0]), 0.0), y.max() + np.exp(min(z[1], room))
+
+    below = np.log(max(y.min() - m2(x, y)["limit"], START))
+    limit, plateau = ends(_descend(lambda z: solved(ends(z))[1], [below, np.log(START)], np.log(y.min())))
     (level, bend, exponent), _ = solved((limit, plateau))
     return {"limit": float(limit), "span": float(plateau - limit), "amplitude": float(np.exp(level)),
             "exponent": float(exponent), "bend": float(bend)}  # fmt: skip
@@ -68,15 +82,14 @@ def predict(values: dict[str, float], x: Any) -> np.ndarray:
     return values["limit"] + values["amplitude"] * x ** -values["exponent"]
 
 
-def _descend(objective, start, bounds):
+def _descend(objective, start, most):
+    """Downhill in the logarithms of the distances to the data, in steps small enough to find the next valley."""
     from scipy.optimize import minimize
 
-    return minimize(objective, start, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-10}).x
-
-
-def _least(design, target):
-    coefficients, *_ = np.linalg.lstsq(design, target, rcond=None)
-    return coefficients, float(np.sum((target - design @ coefficients) ** 2))
+    start = np.asarray(start)
+    options = {"initial_simplex": np.vstack([start, start + STEP * np.eye(2)]), "maxiter": 2000, "xatol": 1e-8, "fatol": 1e-14}
+    z = minimize(lambda z: objective(np.minimum(z, [most, np.inf])), start, method="Nelder-Mead", options=options).x
+    return np.minimum(z, [most, np.inf])
 
 
 def _checked(x, y):

@@ -118,7 +118,9 @@ class Fit:
 
     def __str__(self) -> str:
         lines = [f"{self.label or 'y'} = {self.law.formula}   [{self.status}]"]
-        lines += [f"  {name} {estimate}" for name, estimate in self.estimates.items()]
+        for name, estimate in self.estimates.items():
+            known = "" if np.isnan(estimate.low) else f"   95 % [{estimate.low:.4g}, {estimate.high:.4g}]"
+            lines.append(f"  {name} {estimate}{known}")
         lines.append("  " + ", ".join(f"{name} {value:.3g}" for name, value in self.goodness.items()))
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 

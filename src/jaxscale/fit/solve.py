@@ -101,7 +101,7 @@ def own_starts(law: Law, columns: np.ndarray, y: np.ndarray) -> np.ndarray:
         ratio = _plastic(len(ranges))
         steps = (0.5 + np.arange(1, SPREAD + 1)[:, None] * ratio ** -np.arange(1.0, len(ranges) + 1)) % 1
         points = ranges[:, 0] + steps * (ranges[:, 1] - ranges[:, 0])
-    geometric = [law.params[name].positive and law.params[name].search[0] > 0 for name in law.searched] or np.zeros(0, bool)
+    geometric = np.array([law.params[name].geometric for name in law.searched], bool)
     return np.where(geometric, np.exp(np.where(geometric, points, 0.0)), points)
 
 
@@ -130,13 +130,17 @@ def _program(law: Law, space: str, huber: float | None, iterations: int, project
             row, start = lanes
             return search(start, tuple(x), y[row], weight[row], count[row], free)
 
-        values, objective = jax.lax.map(one_block, (rows.reshape(-1, block), starts.reshape(len(rows) // block, block, starts.shape[1])))
+        values, objective = jax.lax.map(
+            one_block, (rows.reshape(-1, block), starts.reshape(len(rows) // block, block, starts.shape[1]))
+        )
         return values.reshape(-1, values.shape[-1]), objective.reshape(-1)
 
     mesh = Mesh(np.array(devices), ("lanes",))
     lanes, whole = PartitionSpec("lanes"), PartitionSpec()
     run = jax.jit(
-        jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, whole, whole, whole, lanes, lanes), out_specs=lanes, check_vma=False)
+        jax.shard_map(
+            local, mesh=mesh, in_specs=(whole, whole, whole, whole, whole, lanes, lanes), out_specs=lanes, check_vma=False
+        )
     )
     return _Program(run, block, NamedSharding(mesh, lanes))
 

@@ -9,8 +9,8 @@ EPOCHS = 40  # repetitions beyond these teach nothing
 
 
 def progress(n, pool):
-    """(n, EPOCHS): ln of the growth of the samples seen, epoch by epoch; the first epoch starts from one sample."""
-    k = jnp.arange(EPOCHS)
+    """(m,) twice -> (m, EPOCHS): ln of the growth of the samples seen in each epoch; the first one starts from one sample."""
+    k = jnp.arange(EPOCHS)[None, :]
     seen, pool = jnp.asarray(n)[..., None], jnp.asarray(pool)[..., None]
     start = jnp.where(k == 0, 1.0, k * pool)
     return jnp.log(jnp.maximum(jnp.minimum(seen, (k + 1) * pool), start) / start)
@@ -36,7 +36,7 @@ def mixed(n, pool, *, amplitude, floor, utilities, half_lives):
       half_lives: (p,) in epochs, of each pool alone.
     """
     k, lives = jnp.arange(EPOCHS)[:, None], len(half_lives) * jnp.asarray(half_lives)
-    fading = jnp.mean(jnp.asarray(utilities) * 2.0 ** (-k / lives), axis=1)
+    fading = jnp.mean(jnp.asarray(utilities)[None, :] * 2.0 ** (-k / lives[None, :]), axis=1)
     return floor + amplitude * jnp.exp(-progress(n, pool) @ fading)
 
 

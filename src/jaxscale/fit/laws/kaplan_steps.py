@@ -8,7 +8,7 @@ from jaxscale.fit.law import Example, Law, Param
 
 
 def shape(n, steps, batch, *, n_scale, alpha_n, s_scale, alpha_s, b_scale, alpha_b):
-    """The root L of L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, S_min = S / (1 + B_crit / B), B_crit = B_* L^(-1 / alpha_B)."""
+    """The root L of L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, with S_min = S / (1 + B_* L^(-1 / alpha_B) / B)."""
     converged = alpha_n * (jnp.log(n_scale) - jnp.log(n))
     learning = alpha_s * (jnp.log(s_scale) - jnp.log(steps))
     noise = jnp.log(b_scale) - jnp.log(batch)

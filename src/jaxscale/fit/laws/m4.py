@@ -37,6 +37,4 @@ LAW = Law(
     floor="limit",
 )
 
-TINY = Example(
-    {"limit": 0.2, "span": 0.7, "amplitude": 60.0, "exponent": 0.8, "bend": 0.7}, (np.geomspace(3, 1e5, 64),), 0.002
-)
+TINY = Example({"limit": 0.2, "span": 0.7, "amplitude": 60.0, "exponent": 0.8, "bend": 0.7}, (np.geomspace(3, 1e5, 64),), 0.002)

@@ -43,7 +43,9 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
             "gain": Param(lower=0, meaning="B: loss gained for a unit drop of the rate, in the end"),
             "alpha": Param(lower=0.01, upper=3.0, search=(0.1, 1.0), meaning="exponent in the area under the rate"),
             "beta": Param(lower=0.01, upper=5.0, search=(0.1, 1.5), meaning="exponent of the payback"),
-            "gamma": Param(lower=-1.0, upper=3.0, search=(0.0, 1.0), meaning="exponent of the rate in the speed of the payback"),
+            "gamma": Param(
+                lower=-1.0, upper=3.0, search=(0.0, 1.0), meaning="exponent of the rate in the speed of the payback"
+            ),
             "scale": Param(lower=0, search=(0.1, 10.0), meaning="C: speed of the payback"),
         },
         linear=("floor", "amplitude", "gain"),

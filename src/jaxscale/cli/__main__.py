@@ -1,0 +1,8 @@
+"""`python -m jaxscale.cli`."""
+
+import sys
+
+from jaxscale.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

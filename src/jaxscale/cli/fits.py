@@ -1,0 +1,136 @@
+"""`jaxscale fit | laws | compare`."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxscale.cli.codes import FAILED, OK
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this file."""
+    fit = commands.add_parser("fit", help="fit a law to a table of runs, or to a sweep's store")
+    _add_data(fit)
+    fit.add_argument("--law", default="power", help="name, as `jaxscale laws` prints it (default: power)")
+    fit.add_argument("--no-profiles", action="store_true", help="leave profile likelihoods out")
+    fit.add_argument("--no-figures", action="store_true", help="do not draw (matplotlib is then not needed)")
+    fit.add_argument("--out", type=Path, help="folder for fit.json, checklist.txt and the figure")
+    fit.set_defaults(command=_fit)
+
+    compare = commands.add_parser("compare", help="fit several laws; rank them by the largest scales, held out")
+    _add_data(compare)
+    compare.add_argument("--laws", required=True, help="names, comma-separated")
+    compare.set_defaults(command=_compare)
+
+    laws = commands.add_parser("laws", help="list the laws with their formulas, and the measures")
+    laws.set_defaults(command=_laws)
+
+
+def _add_data(parser):
+    parser.add_argument("data", type=Path, help="a .csv, .tsv, .jsonl or .parquet file, or the folder of a sweep's store")
+    parser.add_argument("--x", required=True, help="columns of the law's inputs in its order, comma-separated")
+    parser.add_argument("--y", required=True, help="column to explain")
+    parser.add_argument("--bootstrap", type=int, default=400, help="resamples of runs or seeds (default: 400)")
+    parser.add_argument("--huber", type=float, help="delta of the Huber loss, e.g. 1e-3; squares if left out")
+    parser.add_argument("--space", choices=("log", "raw"), help="space of the residuals (default: the law's own)")
+    parser.add_argument("--weight", help="column of weights, one over the variance")
+    parser.add_argument("--cluster", help="column that says which rows are one run")
+    parser.add_argument("--over", default="seed", help="of a store: the dimension to resample (default: seed)")
+    parser.add_argument("--select", default="", help="of a store: NAME=VALUE,... to pick; time=last by itself")
+    parser.add_argument("--root", type=int, default=0, help="seed of the resampling")
+
+
+def _found_laws():
+    from jaxscale.discover import discover
+
+    return discover("jaxscale.fit.laws", "LAW")
+
+
+def _law(name):
+    import difflib
+
+    found = _found_laws()
+    if name not in found:
+        near = difflib.get_close_matches(name, list(found), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"there is no law '{name}'; `jaxscale laws` lists them.{hint}")
+    return found[name]
+
+
+def _asked(arguments):
+    """The data and the options that `fit` and `compare` share."""
+    if arguments.bootstrap < 0:
+        raise ValueError(f"--bootstrap must not be negative; got {arguments.bootstrap}.")
+    how: dict[str, Any] = {
+        "x": [name.strip() for name in arguments.x.split(",")], "huber": arguments.huber, "resamples": arguments.bootstrap,
+        "root": arguments.root,
+    }  # fmt: skip
+    if not arguments.data.is_dir():
+        if arguments.select:
+            raise ValueError("--select picks from a sweep's store; of a table, select the rows first.")
+        return arguments.data, how | {"y": arguments.y, "weight": arguments.weight, "cluster": arguments.cluster}
+    if arguments.weight or arguments.cluster:
+        raise ValueError("--weight and --cluster are for tables; a store's seeds are resampled and give the weights.")
+    return _selected(arguments), how | {"over": arguments.over}
+
+
+def _selected(arguments):
+    from jaxscale.sweep.run import load
+
+    runs = load(arguments.data)
+    if arguments.y not in runs:
+        raise ValueError(f"the store has no observable '{arguments.y}'; it has {sorted(map(str, runs.data_vars))}.")
+    data = runs[arguments.y]
+    for text in filter(None, arguments.select.split(",")):
+        name, _, value = text.partition("=")
+        if name not in data.dims:
+            raise ValueError(f"--select: '{name}' is no dimension of {arguments.y}; choose from {list(map(str, data.dims))}.")
+        try:
+            data = data.isel({name: -1}) if value == "last" else data.sel({name: float(value)}, method="nearest")
+        except ValueError:
+            raise ValueError(f"--select must be NAME=NUMBER or NAME=last; got '{text}'.") from None
+    kept = {name.strip() for name in arguments.x.split(",")}
+    return data.isel(time=-1) if "time" in data.dims and "time" not in kept else data
+
+
+def _fit(arguments):
+    from jaxscale.fit.fit import fit
+    from jaxscale.fit.profile import profile
+    from jaxscale.fit.report import write
+
+    data, how = _asked(arguments)
+    found = fit(_law(arguments.law), data, space=arguments.space, **how)
+    print(found)
+    print()
+    print(found.checklist())
+    profiles = {} if arguments.no_profiles else {name: profile(found, name) for name in found.law.params}
+    if profiles:
+        print("\nprofile likelihood, 95 %: " + "; ".join(map(str, profiles.values())))
+    if arguments.out:
+        made = write(found, arguments.out, profiles)
+        if not arguments.no_figures:
+            from jaxscale.plot.fits import fit_page
+
+            made.append(arguments.out / "fit.png")
+            fit_page(found, profiles).savefig(made[-1], dpi=150)
+        print("\nwritten: " + ", ".join(map(str, made)))
+    return FAILED if found.status == "failed" else OK
+
+
+def _compare(arguments):
+    from jaxscale.fit.compare import compare
+
+    data, how = _asked(arguments)
+    laws = [_law(name.strip()) for name in arguments.laws.split(",")]
+    print(compare(laws, data, space=arguments.space or "log", **how))
+    return OK
+
+
+def _laws(arguments):
+    from jaxscale.discover import discover
+
+    for name, law in _found_laws().items():
+        print(f"{name}({', '.join(law.inputs)})\n  {law.formula}\n  {law.source}")
+    print("\nmeasures (jaxscale.fit.measures):")
+    for module, name in discover("jaxscale.fit.measures", "NAME").items():
+        print(f"{module}  {name}")
+    return OK

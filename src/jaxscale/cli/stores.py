@@ -1,0 +1,84 @@
+"""`jaxscale status | verify | merge | devices`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxscale.cli.codes import FAILED, OK
+from jaxscale.cli.studies import found_studies
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this file."""
+    status = commands.add_parser("status", help="say how much of a store is done")
+    status.add_argument("store", type=Path)
+    status.set_defaults(command=_status)
+
+    verify = commands.add_parser("verify", help="hash a store again, and make some of its runs again, bit for bit")
+    verify.add_argument("store", type=Path)
+    verify.add_argument("--cells", type=int, default=16, help="runs to make again (default: 16)")
+    verify.add_argument("--experiment", metavar="MODULE:NAME", help="what was swept; found by itself for studies")
+    verify.set_defaults(command=_verify)
+
+    merge = commands.add_parser("merge", help="one store of several that made parts of one sweep")
+    merge.add_argument("stores", type=Path, nargs="+")
+    merge.add_argument("--into", type=Path, required=True, help="folder of the new store")
+    merge.set_defaults(command=_merge)
+
+    devices = commands.add_parser("devices", help="show the devices lanes will be sharded over")
+    devices.set_defaults(command=_devices)
+
+
+def _status(arguments):
+    from jaxscale.sweep.audit import verify
+
+    found = verify(arguments.store)
+    print(found)
+    return OK if found else FAILED
+
+
+def _verify(arguments):
+    from jaxscale.sweep.audit import Recorded, verify
+
+    named = _named(arguments.experiment) if arguments.experiment else None
+    if named is None:
+        wanted = Recorded.of(arguments.store).contract.get("experiment")
+        known = [e for study in found_studies().values() for e in study.experiments.values()]
+        named = next((e for e in known if f"{e.__module__}.{e.__qualname__}" == wanted), None)
+        if named is None:
+            print(f"'{wanted}' is no study's experiment: pieces are hashed only. --experiment MODULE:NAME makes runs again.")
+    found = verify(arguments.store, named, cells=arguments.cells)
+    print(found)
+    return OK if found else FAILED
+
+
+def _merge(arguments):
+    from jaxscale.sweep.extend import merge
+
+    merged = merge(arguments.stores, arguments.into)
+    print(f"{arguments.into}: {dict(merged.sizes)}")
+    return OK
+
+
+def _named(text):
+    """The function MODULE:NAME, asked for by the user."""
+    import importlib
+
+    module, _, name = text.partition(":")
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"--experiment must be MODULE:NAME of a function to import; got '{text}' ({error}).") from error
+
+
+def _devices(arguments):
+    import jax
+
+    from jaxscale.sweep.devices import cache_bytes, memory_bytes
+
+    found = jax.local_devices()
+    print(f"{len(found)} x {found[0].device_kind} ({found[0].platform}), jax {jax.__version__}")
+    print(f"{memory_bytes(found) / 2**30:.1f} GiB a device for runs; second-level cache {cache_bytes() // 1024} KiB a core")
+    print(f"compiled programs are kept in {jax.config.jax_compilation_cache_dir or 'memory only'}")
+    return OK

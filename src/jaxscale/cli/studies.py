@@ -1,0 +1,98 @@
+"""`jaxscale studies | run | plan`."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxscale.cli.codes import FAILED, OK
+
+SCALES = ("smoke", "laptop", "accelerator")
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this file."""
+    studies = commands.add_parser("studies", help="list the studies: one paper, one question each")
+    studies.set_defaults(command=_studies)
+
+    run = commands.add_parser("run", help="run a study and print claimed against found")
+    run.add_argument("study", help="name, as `jaxscale studies` prints it")
+    run.add_argument("--scale", default="smoke", choices=SCALES, help="smoke: seconds; laptop: minutes (default: smoke)")
+    run.add_argument("--out", type=Path, help="folder for stores, figures and claims.json (default: runs/STUDY)")
+    run.add_argument("--resume", action="store_true", help="go on with the stores in --out; without it they must not exist")
+    run.add_argument("--strict", action="store_true", help="exit with 1 when a claim is not met")
+    run.add_argument("--no-figures", action="store_true", help="do not draw (matplotlib is then not needed)")
+    run.add_argument("--pieces", metavar="I/N", help="compute the I-th of N parts (from 0) into --out; any number at a time")
+    run.add_argument("--metrics", type=Path, help="append what happens to this file, one JSON object a line")
+    run.add_argument("--profile", type=Path, help="folder for a trace to open at ui.perfetto.dev")
+    run.set_defaults(command=_run)
+
+    plan = commands.add_parser("plan", help="say what a study will take, without running it")
+    plan.add_argument("study", help="name, as `jaxscale studies` prints it")
+    plan.add_argument("--scale", choices=SCALES, help="default: smoke; with --topology: accelerator")
+    plan.add_argument("--topology", help="compile for chips that are not here, e.g. v5e:16x16, v6e:2x4, v5p:2x2x1, A100:8")
+    plan.set_defaults(command=_plan)
+
+
+def found_studies() -> dict[str, Any]:
+    """Every study by name."""
+    from jaxscale.discover import discover
+
+    return discover("jaxscale.studies", "STUDY")
+
+
+def _study(name):
+    found = found_studies()
+    if name not in found:
+        raise ValueError(f"there is no study '{name}'; choose from {sorted(found)}.")
+    return found[name]
+
+
+def _studies(arguments):
+    for name, study in found_studies().items():
+        print(f"{name}\n  {study.question}\n  {study.paper}\n  {len(study.claims)} claims; scales {', '.join(study.scales)}")
+    return OK
+
+
+def _run(arguments):
+    from jaxscale.study import NOT_MET, run_study, run_sweeps
+    from jaxscale.sweep.events import JsonLines
+
+    study = _study(arguments.study)
+    arguments.out = arguments.out or Path("runs") / study.name
+    how = {"listeners": [JsonLines(arguments.metrics)] if arguments.metrics else [], "profile": arguments.profile}
+    if arguments.pieces:
+        run_sweeps(study, arguments.scale, out=arguments.out, part=_part(arguments.pieces), **how)
+        print(f"part {arguments.pieces} is stored in {arguments.out}; when all are, the same command with --resume judges")
+        return OK
+    if not arguments.resume and (old := sorted(arguments.out.glob(f"{arguments.scale}-*/manifest.json"))):
+        raise ValueError(
+            f"--out {arguments.out} already holds runs ({old[0].parent.name}, ...); add --resume, or choose another folder."
+        )
+    report = run_study(study, arguments.scale, out=arguments.out, draw=not arguments.no_figures, **how)
+    print(report)
+    return FAILED if arguments.strict and NOT_MET in report.verdicts.values() else OK
+
+
+def _plan(arguments):
+    study = _study(arguments.study)
+    scale = arguments.scale or ("accelerator" if arguments.topology else "smoke")
+    if not arguments.topology:
+        for name, plan in study.plan(scale).items():
+            print(f"{study.name}, {scale}, {name}: {plan}\n")
+        return OK
+    from jaxscale.sweep.topology import plan_topology
+
+    fits = True
+    for name, sweep in study.at(scale).items():
+        plan = plan_topology(study.experiments[name], arguments.topology, **sweep)
+        print(f"{study.name}, {scale}, {name}: {plan}\n", flush=True)
+        fits &= plan.fits
+    return OK if fits else FAILED
+
+
+def _part(text):
+    """(i, n) of "i/n"."""
+    try:
+        i, n = (int(part) for part in text.split("/"))
+    except ValueError:
+        raise ValueError(f"--pieces must be I/N, e.g. 0/16; got '{text}'.") from None
+    return i, n
