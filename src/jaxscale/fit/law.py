@@ -59,6 +59,11 @@ class Example(NamedTuple):
     space: str = "log"
 
 
+def power(x: Any, exponent: Any) -> Any:
+    """x^exponent of positive x, by its logarithm: that of an input is taken once, whatever the number of lanes and steps."""
+    return jnp.exp(exponent * jnp.log(x))
+
+
 def columns(*axes: Any) -> tuple[np.ndarray, ...]:
     """The grid of some axes, as flat columns."""
     return tuple(np.ravel(a) for a in np.meshgrid(*axes, indexing="ij"))

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,31 @@ from jaxscale.fit.law import Law
 from jaxscale.fit.linear import nonnegative, spd_solve
 
 
+class Search(NamedTuple):
+    """One lane's search, to be vmapped. A state is (packed parameters, damping, objective, gradient, matrix).
+
+    Attributes:
+      project: (start, x, y, weight, count) -> state, of a start that gives the searched parameters only: the linear ones are
+        solved for.
+      begin: the same of a start that is whole.
+      advance: (state, steps, x, y, weight, count, free) -> state, `steps` iterations on; parameters with free = 0 stay.
+      unpack: packed parameters -> parameters.
+    """
+
+    project: Callable[..., Any]
+    begin: Callable[..., Any]
+    advance: Callable[..., Any]
+    unpack: Callable[..., Any]
+
+
 @functools.lru_cache(maxsize=128)
-def searcher(law: Law, space: str, huber: float | None, iterations: int, projected: bool) -> Callable[..., Any]:
-    """A function (start, x, y, weight, count, free) -> (parameters, objective) of one lane, to be vmapped.
+def searcher(law: Law, space: str, huber: float | None) -> Search:
+    """The search of one law.
 
     Args:
       law: what to fit.
       space: "log" for residuals log(model) - log(y), "raw" for model - y.
       huber: delta of the Huber loss of sqrt(weight) times the residual, summed and not averaged; None for squares.
-      iterations: how many, always.
-      projected: starts give the searched parameters only, and the linear ones are solved for; else starts are whole.
     """
     names = tuple(law.params)
     positive = jnp.array([law.params[n].positive for n in names])
@@ -42,40 +57,52 @@ def searcher(law: Law, space: str, huber: float | None, iterations: int, project
     def pack(raw, floor):
         return jnp.where(positive, jnp.log(jnp.maximum(raw, floor)), jnp.clip(raw, lower, upper))
 
-    def project(theta, x, y, weight):
+    def solved(theta, x, y, weight):
         """Linear parameters solved exactly at this start; in log space with weights 1 / y^2, the same to first order."""
         fixed = dict(zip(law.searched, theta))
         zero = dict.fromkeys(law.linear, 0.0)
         columns = [law.shape(*x, **fixed, **{**zero, name: 1.0}) * jnp.ones_like(y) for name in law.linear]
         w = weight / y**2 if space == "log" else weight
-        solved = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
-        full = fixed | dict(zip(law.linear, solved))
+        found = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
+        full = fixed | dict(zip(law.linear, found))
         tiny = 1e-4 * jnp.min(jnp.where(weight > 0, jnp.abs(y), jnp.inf))
         return pack(jnp.array([full[name] for name in names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
 
-    def search(start, x, y, weight, count, free):
-        def step(carry, _):
-            z, damping, value = carry
-            r, jacobian = residual(z, x, y, weight), jax.jacfwd(residual)(z, x, y, weight)
-            robust = count if huber is None else count * jnp.minimum(1.0, huber / jnp.maximum(jnp.abs(r), 1e-300))
-            gradient = jacobian.T @ (robust * r)
+    def expand(z, x, y, weight, count):
+        """Objective, gradient and Gauss-Newton matrix at z, from one pass: tangents share the primal's exponentials."""
+        basis = jnp.eye(len(names))
+        r, slopes = jax.vmap(lambda t: jax.jvp(lambda z: residual(z, x, y, weight), (z,), (t,)), out_axes=(None, 0))(basis)
+        robust = count if huber is None else count * jnp.minimum(1.0, huber / jnp.maximum(jnp.abs(r), 1e-300))
+        weighted = slopes * robust[None, :]
+        return objective(r, count), weighted @ r, weighted @ slopes.T
+
+    def advance(state, steps, x, y, weight, count, free):
+        def step(_, carry):
+            z, damping, value, gradient, matrix = carry
             # a parameter at its bound that the step would push outwards stays out of the step
             held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
             held = (held & ~positive) | (free == 0)
             moving = jnp.where(held, 0.0, 1.0)
-            hessian = (jacobian.T * robust[None, :]) @ jacobian * moving[:, None] * moving[None, :]
+            hessian = matrix * moving[:, None] * moving[None, :]
             scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
             move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
             trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
-            new = objective(residual(trial, x, y, weight), count)
-            better = new < value
-            z = jnp.where(better, trial, z)
-            damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), 1e-14, 1e8)
-            return (z, damping, jnp.where(better, new, value)), None
+            new = expand(trial, x, y, weight, count)
+            better = new[0] < value
+            z, value, gradient, matrix = (
+                jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix))
+            )
+            return z, jnp.clip(jnp.where(better, damping / 4, damping * 6), 1e-14, 1e8), value, gradient, matrix
 
-        z = project(start, x, y, weight * count) if projected else pack(start, 1e-300)
-        carry = (z, jnp.float64(1e-3), objective(residual(z, x, y, weight), count))
-        (z, _, value), _ = jax.lax.scan(step, carry, length=iterations)
-        return unpack(z), value
+        return jax.lax.fori_loop(0, steps, step, state)
 
-    return search
+    def state(z, x, y, weight, count):
+        return z, jnp.float64(1e-3), *expand(z, x, y, weight, count)
+
+    def project(start, x, y, weight, count):
+        return state(solved(start, x, y, weight * count), x, y, weight, count)
+
+    def begin(start, x, y, weight, count):
+        return state(pack(start, 1e-300), x, y, weight, count)
+
+    return Search(project, begin, advance, unpack)

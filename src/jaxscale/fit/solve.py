@@ -7,7 +7,7 @@ over the cores, in chunks of bounded memory: thousands of starts times thousands
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,10 @@ ITERATIONS = 60
 STARTS = {1: 24, 2: 16}  # per searched parameter; with more of them, `SPREAD` points spread evenly over the box
 SPREAD = 512
 BLOCK_BYTES = 2**18  # of residuals of one block of lanes: about half a core's second-level cache
-CHUNK_BLOCKS = 64  # per device and dispatch, between two moves of the progress bar
+CHUNK_BLOCKS = 32  # per device and dispatch, between two moves of the progress bar
+SEGMENT = 10  # iterations between two looks at which lanes still get better
+STALLED = 1e-12  # relative gain over a segment below which a lane has arrived, or is stuck
+SHRINK = 0.75  # lanes close ranks when this share of them is left: moving them costs as well
 
 
 class Solution(NamedTuple):
@@ -63,7 +66,7 @@ def solve(
       starts: (starts, params) whole parameter vectors, or (resamples, starts, params), each row's own; None for the law's
         own, with linear parameters solved for.
       held: names of parameters that stay where they start.
-      iterations: of Levenberg-Marquardt, always all of them.
+      iterations: of Levenberg-Marquardt, at most; a lane that gains nothing in ten of them has arrived, or is stuck.
       progress: show a bar on anything over two seconds.
     """
     if space not in ("log", "raw"):
@@ -79,8 +82,8 @@ def solve(
     given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
     free = np.array([name not in held for name in law.params], np.float64)
     with float64():
-        program = _program(law, space, huber, iterations, starts is None, y.shape[1])
-        values, objective = _run(program, columns, y, weight, count, free, given, progress)
+        programs = _programs(law, space, huber, starts is None, len(columns), y.shape[1])
+        values, objective = _run(programs, columns, y, weight, count, free, given, iterations, progress)
     objective = np.where(np.isfinite(objective), objective, np.inf)
     best = np.argmin(objective, axis=1)
     lowest = np.take_along_axis(objective, best[:, None], 1)
@@ -113,52 +116,113 @@ def _plastic(d: int) -> float:
     return x
 
 
-class _Program(NamedTuple):
-    run: object
+class _Programs(NamedTuple):
+    """Compiled for blocks of lanes; how many of them are in use is traced, so one compilation serves every number of lanes."""
+
+    begin: Any
+    advance: Any
+    unpack: Any
     block: int
     sharding: NamedSharding
 
 
 @functools.lru_cache(maxsize=128)
-def _program(law: Law, space: str, huber: float | None, iterations: int, projected: bool, points: int) -> _Program:
-    search = jax.vmap(searcher(law, space, huber, iterations, projected), in_axes=(0, None, 0, 0, 0, None))
+def _programs(law: Law, space: str, huber: float | None, projected: bool, inputs: int, points: int) -> _Programs:
+    search = searcher(law, space, huber)
     devices = jax.local_devices(backend="cpu")
     block = max(4, min(64, BLOCK_BYTES // (8 * points)))
-
-    def local(x, y, weight, count, free, rows, starts):
-        def one_block(lanes):
-            row, start = lanes
-            return search(start, tuple(x), y[row], weight[row], count[row], free)
-
-        values, objective = jax.lax.map(
-            one_block, (rows.reshape(-1, block), starts.reshape(len(rows) // block, block, starts.shape[1]))
-        )
-        return values.reshape(-1, values.shape[-1]), objective.reshape(-1)
-
     mesh = Mesh(np.array(devices), ("lanes",))
     lanes, whole = PartitionSpec("lanes"), PartitionSpec()
-    run = jax.jit(
-        jax.shard_map(
-            local, mesh=mesh, in_specs=(whole, whole, whole, whole, whole, lanes, lanes), out_specs=lanes, check_vma=False
+
+    def sharded(function, *specs):
+        return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=lanes, check_vma=False))
+
+    def begin(used, x, y, weight, count, start):
+        first = jax.vmap(search.project if projected else search.begin, in_axes=(0, None, 0, 0, 0))
+        n, p = len(y), len(law.params)
+        empty = (jnp.zeros((n, p)), jnp.zeros(n), jnp.zeros(n), jnp.zeros((n, p)), jnp.zeros((n, p, p)))
+        return _over_blocks(lambda s, a, w, c: first(s, tuple(x), a, w, c), used, block, (start, y, weight, count), empty)
+
+    def advance(used, steps, x, free, y, weight, count, state):
+        move = jax.vmap(search.advance, in_axes=(0, None, None, 0, 0, 0, None))
+        return _over_blocks(
+            lambda s, a, w, c: move(s, steps, tuple(x), a, w, c, free), used, block, (state, y, weight, count), state
         )
-    )
-    return _Program(run, block, NamedSharding(mesh, lanes))
+
+    return _Programs(
+        sharded(begin, whole, whole, lanes, lanes, lanes, lanes),
+        sharded(advance, whole, whole, whole, whole, lanes, lanes, lanes, lanes),
+        jax.jit(jax.vmap(search.unpack)), block, NamedSharding(mesh, lanes),
+    )  # fmt: skip
 
 
-def _run(program, x, y, weight, count, free, starts, progress):
+def _over_blocks(function, used, block, inputs, out):
+    """`function` on the first `used` blocks of lanes, one after the other so that a block stays in a core's cache."""
+
+    def cut(a, i):
+        return jax.lax.dynamic_slice_in_dim(a, i * block, block)
+
+    def one(i, out):
+        made = function(*jax.tree.map(lambda a: cut(a, i), inputs))
+        return jax.tree.map(lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, i * block, 0), out, made)
+
+    return jax.lax.fori_loop(0, used, one, out)
+
+
+def _run(programs, x, y, weight, count, free, starts, iterations, progress):
     """(resamples, starts, params) and (resamples, starts), chunk by chunk."""
-    devices = program.sharding.mesh.size
     rows, which = (a.reshape(-1) for a in np.meshgrid(np.arange(len(y)), np.arange(starts.shape[1]), indexing="ij"))
-    unit = program.block * devices
-    size = min(unit * CHUNK_BLOCKS, unit * -(-len(rows) // unit))
-    data = [jnp.asarray(a, jnp.float64) for a in (x, y, weight, count, free)]
-    found = []
+    size = programs.block * programs.sharding.mesh.size * CHUNK_BLOCKS
+    values, objectives = [], []
     for at in _bar(range(0, len(rows), size), len(rows) // size, progress):
-        take = np.minimum(np.arange(at, at + size), len(rows) - 1)  # the last chunk repeats the last lane
-        lanes = [jax.device_put(a, program.sharding) for a in (rows[take].astype(np.int32), starts[rows[take], which[take]])]
-        found.append([np.asarray(a)[: len(rows) - at] for a in program.run(*data, *lanes)])
-    values, objective = (np.concatenate(parts) for parts in zip(*found))
-    return values.reshape(*starts.shape[:2], -1), objective.reshape(starts.shape[:2])
+        mine = slice(at, min(at + size, len(rows)))
+        start = starts[rows[mine], which[mine]]
+        z, objective = _chunk(programs, x, y, weight, count, free, rows[mine], start, iterations)
+        values.append(z)
+        objectives.append(objective)
+    return np.concatenate(values).reshape(*starts.shape[:2], -1), np.concatenate(objectives).reshape(starts.shape[:2])
+
+
+def _chunk(programs, x, y, weight, count, free, rows, start, iterations):
+    """Lanes that no longer get better leave; the others close ranks. Each lane's answer is its own all the same."""
+    devices, block = programs.sharding.mesh.size, programs.block
+    room = devices * CHUNK_BLOCKS * block
+
+    def seats(lanes):
+        """(used blocks a device, seat of each lane): the same number of blocks on each device."""
+        used = -(-lanes // (block * devices))
+        free = np.arange(room).reshape(devices, -1)[:, : used * block].reshape(-1)
+        return used, free[:lanes]
+
+    def put(values, seat):
+        full = np.zeros((room, *values.shape[1:]))
+        full[seat] = values
+        return jax.device_put(full, programs.sharding)
+
+    def data(live, seat):
+        return [put(a[rows[live]], seat) for a in (y, weight, count)]
+
+    live = np.arange(len(rows))
+    used, seat = seats(len(live))
+    held = data(live, seat)
+    found = programs.begin(used, x, *held, put(start, seat))
+    state = tuple(np.array(np.asarray(a)[seat]) for a in found)
+    while iterations > 0 and len(live):
+        steps = min(iterations, SEGMENT)
+        iterations -= steps
+        old_used, (used, seat) = used, seats(len(live))
+        if used != old_used:
+            held = data(live, seat)
+            found = tuple(put(a[live], seat) for a in state)
+        found = programs.advance(used, steps, x, free, *held, found)
+        new = tuple(np.asarray(a)[seat] for a in found)
+        gain = state[2][live] - new[2]
+        for whole, part in zip(state, new):
+            whole[live] = part
+        better = gain > STALLED * np.abs(new[2])
+        if better.sum() <= SHRINK * len(live):
+            live, used = live[better], -1
+    return np.asarray(programs.unpack(jnp.asarray(state[0]))), state[2]
 
 
 def _bar(chunks, count, progress):

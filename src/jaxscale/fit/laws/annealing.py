@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def areas(rates: np.ndarray, *, decay: float = 0.998, warmup: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ def areas(rates: np.ndarray, *, decay: float = 0.998, warmup: int = 0) -> tuple[
 
 def shape(s1, s2, *, floor, amplitude, drop, alpha):
     """The formula."""
-    return floor + amplitude * s1**-alpha - drop * s2
+    return floor + amplitude * power(s1, -alpha) - drop * s2
 
 
 LAW = Law(

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param, columns
+from jaxscale.fit.law import Example, Law, Param, columns, power
 
 
 def shape(n, d, *, A, B, E, alpha, beta):
     """The formula."""
-    return E + A * n**-alpha + B * d**-beta
+    return E + A * power(n, -alpha) + B * power(d, -beta)
 
 
 def scale(A, B, alpha, beta, **_):

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param, columns
+from jaxscale.fit.law import Example, Law, Param, columns, power
 
 A, B, E, ALPHA = 6.255414, 7.3049974, 0.6254804, 0.3526596  # of the unrepeated law: log A, log B, log E and the tied exponent
 
@@ -19,7 +19,7 @@ def shape(n, d, unique, *, tokens_decay, parameters_decay):
     scale = jnp.exp((A - B) / (2 * ALPHA))  # G of the tied law
     matched = jnp.minimum(n, unique * scale * scale)  # N_opt of the unique tokens
     n_eff, d_eff = effective(n, matched, parameters_decay), effective(d, unique, tokens_decay)
-    return jnp.exp(E) + jnp.exp(A) * n_eff**-ALPHA + jnp.exp(B) * d_eff**-ALPHA
+    return jnp.exp(E) + jnp.exp(A) * power(n_eff, -ALPHA) + jnp.exp(B) * power(d_eff, -ALPHA)
 
 
 LAW = Law(

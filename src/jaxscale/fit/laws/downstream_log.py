@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(d, *, scale, offset, beta):
     """The formula, with (log A + alpha log D)^beta written as scale (log D + offset)^beta."""
-    return scale * jnp.maximum(jnp.log(d) + offset, 1e-9) ** beta
+    return scale * power(jnp.maximum(jnp.log(d) + offset, 1e-9), beta)
 
 
 LAW = Law(

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param, columns
+from jaxscale.fit.law import Example, Law, Param, columns, power
 
 
 def shape(x, d, *, amplitude, alpha, beta, floor):
     """The formula."""
-    return floor + amplitude * x**-alpha * d**-beta
+    return floor + amplitude * power(x, -alpha) * power(d, -beta)
 
 
 LAW = Law(

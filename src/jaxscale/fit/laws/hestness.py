@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(x, *, floor, guess, onset, exponent):
     """The formula."""
-    return floor + guess * (1 + x / onset) ** -exponent
+    return floor + guess * power(1 + x / onset, -exponent)
 
 
 LAW = Law(

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param, columns
+from jaxscale.fit.law import Example, Law, Param, columns, power
 
 
 def shape(n, d, *, n_scale, d_scale, alpha_n, alpha_d):
     """The formula."""
-    return ((n_scale / n) ** (alpha_n / alpha_d) + d_scale / d) ** alpha_d
+    return power(power(n_scale / n, alpha_n / alpha_d) + d_scale / d, alpha_d)
 
 
 LAW = Law(

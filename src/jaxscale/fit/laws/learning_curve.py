@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(x, *, limit, drop, exponent):
     """The formula."""
-    return limit - drop * x**-exponent
+    return limit - drop * power(x, -exponent)
 
 
 LAW = Law(

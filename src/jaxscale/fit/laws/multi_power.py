@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 KNOTS = 256  # drops of a long decay are merged into so many for a fit; None keeps every one
 
@@ -31,8 +31,8 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
         s1 = jnp.asarray(area)[which, jnp.asarray(step, jnp.int32)]
         drop, rate, before = jnp.moveaxis(jnp.asarray(padded)[which], -1, 0)  # (n, drops)
         since = jnp.maximum(s1[..., None] - before, 0.0)  # nothing before the drop
-        paid = 1 - (1 + scale * rate**-gamma * since) ** -beta
-        return floor + amplitude * s1**-alpha - gain * jnp.sum(drop * paid, axis=-1)
+        paid = 1 - power(1 + scale * power(rate, -gamma) * since, -beta)
+        return floor + amplitude * power(s1, -alpha) - gain * jnp.sum(drop * paid, axis=-1)
 
     return Law(
         name="multi_power",

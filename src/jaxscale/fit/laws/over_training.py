@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param, columns
+from jaxscale.fit.law import Example, Law, Param, columns, power
 
 
 def shape(n, d, *, A, B, E, eta):
     """The formula."""
-    return E + A * n ** (-2 * eta) + B * d ** (-2 * eta)
+    return E + A * power(n, -2 * eta) + B * power(d, -2 * eta)
 
 
 LAW = Law(

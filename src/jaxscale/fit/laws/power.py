@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(x, *, amplitude, exponent):
     """The formula."""
-    return amplitude * x**-exponent
+    return amplitude * power(x, -exponent)
 
 
 LAW = Law(

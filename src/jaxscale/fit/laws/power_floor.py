@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(x, *, amplitude, exponent, floor):
     """The formula."""
-    return floor + amplitude * x**-exponent
+    return floor + amplitude * power(x, -exponent)
 
 
 LAW = Law(

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxscale.fit.law import Example, Law, Param
+from jaxscale.fit.law import Example, Law, Param, power
 
 
 def shape(x, *, amplitude, shift, exponent):
     """The formula."""
-    return amplitude * (1 / x + shift) ** exponent
+    return amplitude * power(1 / x + shift, exponent)
 
 
 LAW = Law(
