@@ -48,6 +48,7 @@ def test_growth_has_a_negative_exponent_and_order_does_not_matter():
     assert float(quick(power.LAW, data[::-1])["exponent"]) == pytest.approx(-1.5, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "law, truth",
     [

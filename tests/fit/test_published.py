@@ -131,7 +131,9 @@ def test_over_training_predictions(models, size, ratio, error):
         & (np.round(models["N"] / 1e9, 1) == float(size))
     )
     assert far.sum() == 1
-    made = over_training.shape(models["N"][far], models["D"][far], **dict(zip(over_training.LAW.params, found.values[0])))
+    made = over_training.LAW.at(
+        np.stack([models["N"][far], models["D"][far]]), dict(zip(over_training.LAW.params, found.values[0]))
+    )
     assert abs(made - models["loss_c4_val"][far])[0] / models["loss_c4_val"][far][0] == pytest.approx(error, abs=5e-7)
 
 

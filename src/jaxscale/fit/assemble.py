@@ -123,7 +123,7 @@ def _goodness(law, points, whole, scale, how):
     residual = np.sqrt(points.weight) * (model - seen)
     total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
     found = {
-        "r2": float(1 - np.sum(residual**2) / total) if total > 0 else float("nan"),
+        "r2": float(1 - np.sum(residual**2) / total) if np.ptp(points.y) > 0 else float("nan"),
         "rmse": float(np.sqrt(np.mean((model - seen) ** 2))), "objective": float(whole.objective[0] / 2),
         "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
         "autocorrelation": checks.residual_structure(residual, scale),

@@ -67,7 +67,7 @@ def fit(
     if huber is not None and not huber > 0:
         raise FitError(f"huber must be a positive delta, or None for squares; got {huber!r}.")
     space = space or law.space
-    if hasattr(data, "dims") and not hasattr(data, "columns"):
+    if hasattr(data, "dims") and not hasattr(data, "columns") and not hasattr(data, "data_vars"):
         if isinstance(x, Mapping):
             x = [x[name] for name in law.inputs]
         points = curve_points(

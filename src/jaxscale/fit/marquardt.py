@@ -89,9 +89,7 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
             trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
             new = expand(trial, x, y, weight, count)
             better = new[0] < value
-            z, value, gradient, matrix = (
-                jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix))
-            )
+            z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
             return z, jnp.clip(jnp.where(better, damping / 4, damping * 6), 1e-14, 1e8), value, gradient, matrix
 
         return jax.lax.fori_loop(0, steps, step, state)

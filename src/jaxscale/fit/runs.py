@@ -1,5 +1,6 @@
 """Tables: one row a run, errors from resampling runs."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from jaxscale.fit.assemble import Points
 from jaxscale.fit.law import Law
 from jaxscale.fit.result import FitError
-from jaxscale.fit.table import Table, read_table
+from jaxscale.fit.table import Table, read_table, shown
 
 
 def table_points(
@@ -22,13 +23,14 @@ def table_points(
     """
     names = _columns(law, x)
     table = read_table(source, [*names, y, *([weight] if weight else [])], labels=[cluster] if cluster else [])
-    table = _usable(table, law, names, y, space)
+    table = _usable(table, law, names, y, weight, space)
     points, values = np.stack([table.columns[name] for name in names]), table.columns[y]
-    check_points(law, points, names)
+    try:
+        check_points(law, points, names)
+    except FitError as error:
+        raise FitError(" ".join([str(error), *(f"({note}.)" for note in table.notes)])) from None
     w = table.columns[weight] if weight else np.ones(len(table))
-    if np.any(w < 0) or not np.any(w > 0):
-        raise FitError(f"column '{weight}' must hold weights, not negative and not all zero.")
-    labels = np.unique(table.columns[cluster] if cluster else np.arange(len(table)), return_inverse=True)[1]
+    labels = np.unique(table.labels[cluster] if cluster else np.arange(len(table)), return_inverse=True)[1]
     runs = int(labels.max()) + 1
     if resamples and runs < 2:
         raise FitError(f"column '{cluster}' has one value, so there are no runs to resample; use resamples=0.")
@@ -59,23 +61,30 @@ def _columns(law: Law, x: Mapping[str, str] | Sequence[str] | str) -> list[str]:
     return names
 
 
-def _usable(table: Table, law: Law, names: Sequence[str], y: str, space: str) -> Table:
+def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | None, space: str) -> Table:
     """Rows a logarithm can take: others are left out if they are failed runs of zero loss, and refused otherwise."""
-    zero = table.columns[y] == 0
-    if space == "log" and zero.any() and not zero.all():
-        table = table.take(~zero, f"{int(zero.sum())} rows with {y} = 0 are failed runs and are left out")
-    wanted = [name for name, column in zip(law.inputs, names) if law.needs_positive(name)]
-    checked = [column for name, column in zip(law.inputs, names) if name in wanted]
-    for name in [*checked, *([y] if space == "log" else [])]:
-        if np.any(table.columns[name] <= 0):
-            rows = np.flatnonzero(table.columns[name] <= 0)[:5].tolist()
-            raise FitError(
-                f"'{name}' must be positive for a logarithm; rows {rows} of the table are not. Use space='raw', or drop them."
-            )
+    if weight:
+        w = table.columns[weight]
+        if np.any(w < 0) or not np.any(w > 0):
+            bad = f" ({shown(table.rows[w < 0])} are negative)" if np.any(w < 0) else ""
+            raise FitError(f"column '{weight}' must hold weights, not negative and not all zero{bad}.")
+        table = table.keep(w > 0, "have weight 0")
+    if space == "log" and not np.all(table.columns[y] == 0):
+        table = table.keep(table.columns[y] != 0, f"with {y} = 0 are failed runs")
+    for name in [column for name, column in zip(law.inputs, names) if law.needs_positive(name)]:
+        _positive(table, name, "The law takes it to a power; drop these rows.")
+    if space == "log":
+        _positive(table, y, "Use space='raw', or drop these rows.")
     whole = np.stack([table.columns[name] for name in (*names, y)], axis=1)
     repeated = len(whole) - len(np.unique(whole, axis=0))
     note = (f"{repeated} rows repeat another one and count as often as they stand",) if repeated else ()
-    return Table(table.columns, (*table.notes, *note))
+    return dataclasses.replace(table, notes=(*table.notes, *note))
+
+
+def _positive(table, name, fix):
+    bad = table.columns[name] <= 0
+    if bad.any():
+        raise FitError(f"'{name}' must be positive for a logarithm; {shown(table.rows[bad])} are not. {fix}")
 
 
 def check_points(law: Law, points: np.ndarray, names: Sequence[str]) -> None:

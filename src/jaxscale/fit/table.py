@@ -1,9 +1,7 @@
 """Tables of runs from anywhere: CSV, TSV, JSON lines, parquet, or columns in memory. Nothing is dropped without being said."""
 
-import csv
 import dataclasses
 import difflib
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,26 +10,46 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.fit.files import Columns, read_columns
 from jaxscale.fit.result import FitError
 
-MOST_BYTES = 512 * 2**20
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
+SHOWN = 5  # rows named in a message
+NAME = 40  # characters of a name
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Numeric columns of equal length, and what was left out on the way."""
+    """Numeric columns of equal length, and what was left out on the way.
+
+    Attributes:
+      columns: {name: (n,) floats}.
+      labels: {name: (n,) whole numbers, one for each text}.
+      rows: (n,) where each row stands: the line of a file, counted from 1, or the position in memory, from 0.
+      notes: what was left out.
+    """
 
     columns: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    rows: np.ndarray
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+        return len(self.rows)
 
-    def take(self, rows: np.ndarray, note: str = "") -> "Table":
-        """Some of the rows, with a note."""
-        notes = (*self.notes, note) if note else self.notes
-        return Table({name: values[rows] for name, values in self.columns.items()}, notes)
+    def keep(self, use: np.ndarray, why: str) -> "Table":
+        """The rows in use; if that is not all of them, with a note: how many were left out, why, and which."""
+        if use.all():
+            return self
+        columns, labels = ({k: v[use] for k, v in group.items()} for group in (self.columns, self.labels))
+        note = f"{int((~use).sum())} of {len(use)} rows {why} and are left out ({shown(self.rows[~use])})"
+        return Table(columns, labels, self.rows[use], (*self.notes, note))
+
+
+def shown(rows: np.ndarray) -> str:
+    """Row numbers for a message."""
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(str(int(r)) for r in rows[:SHOWN])}{more}"
 
 
 def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ()) -> Table:
@@ -39,122 +57,102 @@ def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ())
 
     Args:
       source: path of a .csv, .tsv, .jsonl, .ndjson or .parquet file, or a mapping of columns (a DataFrame is one).
-      names: columns that must be numbers. Rows in which one is empty or NaN are left out, and said so.
-      labels: columns that may be text (run names); they come back as whole numbers, one for each text.
+      names: columns that must be numbers. Rows in which one is empty or not finite are left out, and said so.
+      labels: columns that may be text (run names).
 
     Raises:
       FitError: no such file, a malformed file, a missing column (with the nearest name), text where a number must be (with
         the rows), columns of different lengths.
     """
-    rows, offset = (
-        (_of_mapping(source), 0) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_file(Path(source))
-    )
-    if not rows:
-        raise FitError(f"{_name(source)} has no columns.")
+    found = _of_memory(source) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_path(source)
+    where = _name(source)
     for name in (*names, *labels):
-        if name not in rows:
-            near = difflib.get_close_matches(name, list(rows), n=1, cutoff=0.4)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise FitError(f"{_name(source)} has no column '{name}'; it has {sorted(rows)[:20]}.{hint}")
-    if len(lengths := {len(rows[name]) for name in (*names, *labels)}) != 1:
-        raise FitError(f"the columns of {_name(source)} have different lengths: {sorted(lengths)}.")
-    columns = {name: _numbers(rows[name], name, source, offset) for name in names}
-    columns |= {name: np.unique([str(v) for v in rows[name]], return_inverse=True)[1].astype(float) for name in labels}
-    table = Table(columns)
-    bad = ~np.all([np.isfinite(columns[name]) for name in names], axis=0) if names else np.zeros(len(table), bool)
-    if bad.any():
-        table = table.take(~bad, f"{int(bad.sum())} of {len(bad)} rows have an empty or infinite cell and are left out")
-    return table
+        if name not in found.cells:
+            known = sorted(_short(other) for other in list(found.cells)[:20])
+            near = difflib.get_close_matches(name, [n for n in found.cells if len(n) < 200], n=1, cutoff=0.4)
+            hint = f" Did you mean '{_short(near[0])}'?" if near else ""
+            raise FitError(f"{where} has no column '{_short(name)}'; it has {known}.{hint}")
+    wanted = {name: found.cells[name] for name in (*names, *labels)}
+    if len(lengths := {len(cells) for cells in wanted.values()}) != 1:
+        raise FitError(f"the columns of {where} have different lengths: {sorted(lengths)}.")
+    rows = np.asarray(found.rows if found.rows is not None else np.arange(lengths.pop()))
+    columns = {name: _numbers(wanted[name], name, where, rows) for name in names}
+    texts = {name: [_text(cell) for cell in wanted[name]] for name in labels}
+    numbered = {name: np.unique(cells, return_inverse=True)[1].astype(float) for name, cells in texts.items()}
+    known_cells = {name: np.isfinite(values) for name, values in columns.items()}
+    for name, cells in texts.items():
+        full = np.array([cell.strip().lower() not in EMPTY for cell in cells], bool)
+        known_cells[name] = full & known_cells.get(name, True)
+    use = np.all(list(known_cells.values()), axis=0)
+    lacking = ", ".join(f"'{_short(name)}'" for name, full in known_cells.items() if not full.all())
+    return Table(columns, numbered, rows).keep(use, f"have an empty or infinite cell in {lacking}")
 
 
-def _of_mapping(source):
-    return {
-        str(name): np.asarray(source[name]).reshape(-1).tolist()
-        for name in (source if isinstance(source, Mapping) else source.columns)
-    }
-
-
-def _of_file(path):
-    """({column: cells}, number of the first data row in the file)."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise FitError(f"'{path}' cannot be read: {error.strerror}.") from error
-    if size > MOST_BYTES:
+def _of_path(source):
+    if not isinstance(source, str | os.PathLike):
         raise FitError(
-            f"'{path}' has {size / 1e9:.2g} GB; fits take tables of runs, up to {MOST_BYTES / 1e9:.2g} GB. Select rows first."
+            f"a table must be the path of a file or a mapping of columns; got {type(source).__name__}. "
+            "Of a sweep's Dataset, take one observable: runs['loss']."
         )
-    kind = path.suffix.lower()
-    if kind in (".parquet", ".pq"):
-        return _parquet(path), 1
-    if kind not in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"):
-        raise FitError(f"'{path}' must be a .csv, .tsv, .jsonl or .parquet file.")
+    return read_columns(Path(source))
+
+
+def _of_memory(source):
+    cells: dict[str, list] = {}
+    if hasattr(source, "data_vars"):
+        raise FitError("got a Dataset; take one of its observables: runs['loss'].")
+    for name in source if isinstance(source, Mapping) else source.columns:
+        if str(name) in cells:
+            raise FitError(f"the table has two columns called '{_short(str(name))}'.")
+        cells[str(name)] = _column(source[name], str(name))
+    if not cells:
+        raise FitError("the table has no columns.")
+    return Columns(cells, None)
+
+
+def _column(values, name):
+    if isinstance(values, np.ma.MaskedArray):
+        values = [None if hidden else value for value, hidden in zip(values.data.tolist(), np.ma.getmaskarray(values).tolist())]
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise FitError(f"'{path}' is not UTF-8 text ({error}).") from error
-    return (_json_lines(text, path), 1) if kind in (".jsonl", ".ndjson", ".json") else (_csv(text, path, kind), 2)
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise FitError(f"column '{_short(name)}' must be a list of numbers; its entries differ in shape.") from error
+    if array.ndim != 1:
+        raise FitError(f"column '{_short(name)}' must have one dimension; got shape {array.shape}.")
+    if array.dtype.kind in "mM":
+        raise FitError(f"column '{_short(name)}' holds dates; turn them into numbers, e.g. days since the first.")
+    return list(values) if array.dtype.kind in "SU" or isinstance(values, list | tuple) else array.tolist()
 
 
-def _csv(text, path, kind):
-    try:
-        rows = [row for row in csv.reader(text.splitlines(), delimiter="\t" if kind == ".tsv" else ",") if row]
-    except csv.Error as error:
-        raise FitError(f"'{path}' is not a table: {error}.") from error
-    if not rows:
-        raise FitError(f"'{path}' is empty.")
-    header = [name.strip() for name in rows[0]]
-    if repeated := sorted({name for name in header if header.count(name) > 1 and name}):
-        raise FitError(f"'{path}' has two columns called '{repeated[0]}'.")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(header):
-            raise FitError(f"'{path}' row {number} has {len(row)} cells and the header {len(header)}.")
-    return {name: [row[i] for row in rows[1:]] for i, name in enumerate(header)}
-
-
-def _json_lines(text, path):
-    found: list[dict[str, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FitError(f"'{path}' line {number} is not JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise FitError(f"'{path}' line {number} must be an object of columns; got {type(row).__name__}.")
-        found.append(row)
-    if not found:
-        raise FitError(f"'{path}' is empty.")
-    return {name: [row.get(name) for row in found] for name in dict.fromkeys(key for row in found for key in row)}
-
-
-def _parquet(path):
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("reading parquet needs pyarrow: pip install 'jaxscale[parquet]'.") from None
-    try:
-        return pyarrow.parquet.read_table(path).to_pydict()
-    except Exception as error:  # pyarrow's own errors are of many kinds
-        raise FitError(f"'{path}' is not a parquet file ({error}).") from error
-
-
-def _numbers(cells, name, source, offset):
+def _numbers(cells, name, where, rows):
     out, wrong = np.full(len(cells), np.nan), []
     for i, cell in enumerate(cells):
         if cell is None or (isinstance(cell, str) and cell.strip().lower() in EMPTY):
             continue
         try:
-            if isinstance(cell, bool | complex | list | dict):
+            if isinstance(cell, bool | np.bool_ | complex | list | dict | bytes):
                 raise ValueError
             out[i] = float(cell)
         except (ValueError, TypeError, OverflowError):
             wrong.append(i)
     if wrong:
-        shown = ", ".join(f"row {i + offset}: {str(cells[i])[:30]!r}" for i in wrong[:5])
-        raise FitError(f"column '{name}' of {_name(source)} must hold numbers; {len(wrong)} cells do not ({shown}).")
+        some = ", ".join(f"row {int(rows[i])}: {_cell(cells[i])}" for i in wrong[:SHOWN])
+        raise FitError(f"column '{_short(name)}' of {where} must hold numbers; {len(wrong)} cells do not ({some}).")
     return np.where(np.abs(out) < math.sqrt(np.finfo(float).max), out, np.inf)
+
+
+def _text(cell):
+    return "" if cell is None or (isinstance(cell, float) and math.isnan(cell)) else str(cell)
+
+
+def _cell(cell):
+    return repr(cell[:30]) if isinstance(cell, str | bytes) else f"a {type(cell).__name__}"
+
+
+def _short(name):
+    """A name for a message: on one line, without control characters, not longer than a line."""
+    plain = repr(str(name))[1:-1]
+    return plain if len(plain) <= NAME else plain[:NAME] + "..."
 
 
 def _name(source):
