@@ -31,6 +31,7 @@ bench: $(VENV)/.ready
 	$(RUN) benchmarks/perceptron.py
 	$(RUN) benchmarks/sensing.py
 	$(RUN) benchmarks/engine.py
+	$(RUN) benchmarks/fits.py
 
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready

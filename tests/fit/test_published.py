@@ -189,3 +189,17 @@ def test_error_follows_loss(models):
     found = solve(error_loss.LAW, models["loss_c4_val"][use], models["err_avg46"][use], np.ones(use.sum()), space="raw")
     rmse = np.sqrt(found.objective[0] / use.sum())
     assert rmse < 0.01 and found.reached[0] > 0.3
+
+
+@pytest.mark.slow
+def test_likelihood_of_the_first_papers_point(runs):
+    """T4: under the density of their Huber loss with a free scale, which is Laplace's here, at that point and at the best one."""
+    rounded, unrounded = ([406.4, 410.7, 1.69, 0.34, 0.28],
+                          [*np.exp([6.0073404, 6.0179186, 0.5267228]), 0.33917084, 0.2849083])  # fmt: skip
+    best = chinchilla_fit(runs, huber=1e-6, iterations=400).values[0]
+    found = []
+    for point in (rounded, unrounded, best):
+        made = chinchilla.LAW.at(np.stack([runs["N"], runs["D"]]), dict(zip(chinchilla.LAW.params, point)))
+        found.append(-240 * (1 + np.log(2 * np.mean(np.abs(np.log(made) - np.log(runs["loss"]))))))
+    assert found == pytest.approx([562.25, 837.78, 879.77], abs=0.02)
+    assert 2 * (found[2] - found[1]) == pytest.approx(84.0, abs=0.03)
