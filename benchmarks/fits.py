@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 
-import jaxscale as js  # noqa: F401, I001
 import jax
 import numpy as np
 
+import jaxscale as js  # noqa: F401, I001
 from jaxscale.fit.fit import fit
 from jaxscale.fit.laws import chinchilla, power
 from jaxscale.fit.runs import resampled_runs
@@ -88,8 +88,8 @@ def grid():
     best = found.objective[0] / 2
     own_first, _ = timed(own_starts)
     own_seconds, own = min((timed(own_starts) for _ in range(3)), key=lambda pair: pair[0])
-    say(part="grid", who="jaxscale", starts=len(GRID), seconds=seconds, compile_s=first - seconds, reached=float(found.reached[0]),
-        objective=best)  # fmt: skip
+    say(part="grid", who="jaxscale", starts=len(GRID), seconds=seconds, compile_s=first - seconds,
+        reached=float(found.reached[0]), objective=best)  # fmt: skip
     say(part="grid", who="jaxscale, its own starts", starts=own.every.shape[1], seconds=own_seconds,
         compile_s=own_first - own_seconds, reached=float(own.reached[0]), objective=own.objective[0] / 2)  # fmt: skip
     rng = np.random.default_rng(1)

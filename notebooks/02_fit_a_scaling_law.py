@@ -35,8 +35,8 @@ SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))
 
 # %% [markdown]
 # ## A table
-# Columns `params`, `tokens`, `loss`. Without a file of your own the notebook draws runs from a known surface, with the heavy-tailed
-# residuals that digitised losses have: you can see whether the truth lies in the intervals.
+# Columns `params`, `tokens`, `loss`. Without a file of your own the notebook draws runs from a known surface, with the
+# heavy-tailed residuals that digitised losses have: you can see whether the truth lies in the intervals.
 
 # %%
 table = Path("runs.csv")

@@ -193,7 +193,7 @@ def test_error_follows_loss(models):
 
 @pytest.mark.slow
 def test_likelihood_of_the_first_papers_point(runs):
-    """T4: under the density of their Huber loss with a free scale, which is Laplace's here, at that point and at the best one."""
+    """T4: under the density of their Huber loss with a free scale, which is Laplace's here, at that point and at the best."""
     rounded, unrounded = ([406.4, 410.7, 1.69, 0.34, 0.28],
                           [*np.exp([6.0073404, 6.0179186, 0.5267228]), 0.33917084, 0.2849083])  # fmt: skip
     best = chinchilla_fit(runs, huber=1e-6, iterations=400).values[0]

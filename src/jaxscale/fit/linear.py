@@ -3,7 +3,10 @@
 import itertools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+
+MOST_UNROLLED = 7
 
 
 def nonnegative(columns, y, weight, lower):
@@ -31,6 +34,8 @@ def nonnegative(columns, y, weight, lower):
 def spd_solve(matrix, right):
     """Unrolled LDL^T of a small positive definite system: no LAPACK call, so a vmap of thousands stays one fused loop."""
     n = matrix.shape[0]
+    if n > MOST_UNROLLED:
+        return _eliminate(matrix, right)
     low: list[list[Any]] = [[None] * n for _ in range(n)]
     diagonal: list[Any] = []
     forward: list[Any] = []
@@ -44,3 +49,13 @@ def spd_solve(matrix, right):
     for i in reversed(range(n)):
         out[i] = forward[i] / diagonal[i] - sum(low[k][i] * out[k] for k in range(i + 1, n))
     return jnp.stack(out)
+
+
+def _eliminate(matrix, right):
+    """Gauss-Jordan without pivoting, as a loop: unrolled, a dozen unknowns compile for half a minute."""
+
+    def clear(k, table):
+        row = table[k] / jnp.where(table[k, k] > 0, table[k, k], 1e-300)
+        return (table - table[:, k][:, None] * row[None, :]).at[k].set(row)
+
+    return jax.lax.fori_loop(0, matrix.shape[0], clear, jnp.concatenate([matrix, right[:, None]], axis=1))[:, -1]

@@ -49,6 +49,7 @@ def solve(
     huber: float | None = None,
     starts: np.ndarray | None = None,
     held: Sequence[str] = (),
+    spread: int | None = None,
     iterations: int = ITERATIONS,
     progress: bool = False,
 ) -> Solution:
@@ -66,6 +67,7 @@ def solve(
       starts: (starts, params) whole parameter vectors, or (resamples, starts, params), each row's own; None for the law's
         own, with linear parameters solved for.
       held: names of parameters that stay where they start.
+      spread: how many of the law's own starts, evenly spread; by default as many as their number of dimensions needs.
       iterations: of Levenberg-Marquardt, at most; a lane that gains nothing in ten of them has arrived, or is stuck.
       progress: show a bar on anything over two seconds.
     """
@@ -78,7 +80,7 @@ def solve(
     weight = np.broadcast_to(weight, y.shape)
     count = np.ones_like(y) if count is None else np.broadcast_to(count, y.shape)
     y = np.where(weight > 0, y, 1.0)  # what is left out must not make NaN
-    given = own_starts(law, columns, y[0]) if starts is None else np.asarray(starts, np.float64)
+    given = own_starts(law, columns, y[0], spread) if starts is None else np.asarray(starts, np.float64)
     given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
     free = np.array([name not in held for name in law.params], np.float64)
     with float64():
@@ -93,16 +95,16 @@ def solve(
     return Solution(chosen, lowest[:, 0], reached, values, objective)
 
 
-def own_starts(law: Law, columns: np.ndarray, y: np.ndarray) -> np.ndarray:
+def own_starts(law: Law, columns: np.ndarray, y: np.ndarray, spread: int | None = None) -> np.ndarray:
     """(starts, searched): over the search ranges, a grid of one or two parameters, evenly spread points of more."""
     data = dict(zip(law.inputs, columns)) | {"y": y}
     ranges = np.array([law.params[name].starts(data) for name in law.searched]).reshape(-1, 2)
-    if len(ranges) in (0, *STARTS):
+    if not len(ranges) or (len(ranges) in STARTS and spread is None):
         axes = [np.linspace(low, high, STARTS[len(ranges)]) for low, high in ranges]
         points = np.array(list(itertools.product(*axes))).reshape(-1, len(ranges)) if axes else np.zeros((1, 0))
     else:
         ratio = _plastic(len(ranges))
-        steps = (0.5 + np.arange(1, SPREAD + 1)[:, None] * ratio ** -np.arange(1.0, len(ranges) + 1)) % 1
+        steps = (0.5 + np.arange(1, (spread or SPREAD) + 1)[:, None] * ratio ** -np.arange(1.0, len(ranges) + 1)) % 1
         points = ranges[:, 0] + steps * (ranges[:, 1] - ranges[:, 0])
     geometric = np.array([law.params[name].geometric for name in law.searched], bool)
     return np.where(geometric, np.exp(np.where(geometric, points, 0.0)), points)

@@ -1,0 +1,183 @@
+"""What kind of transition? Susceptibility, Binder cumulant with its crossings, bimodality over seeds, and a verdict."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+FEW_SEEDS = 30
+SIGMAS = 3.0
+COEXIST = 0.5  # gain in BIC per seed of two phases over one
+
+
+@dataclasses.dataclass(frozen=True)
+class Transition:
+    """A verdict and what it rests on.
+
+    Attributes:
+      table: Dataset over (size, control): mean, susceptibility, binder, each with its jackknife error, and bimodality.
+      crossings: Dataset over `pair` of neighbouring sizes: position and error of the crossing of their Binder cumulants.
+      growth: exponent of the largest susceptibility against size, and its error.
+      kind: "first-order", "continuous", "crossover" or "not decidable".
+      reason: in words.
+    """
+
+    table: Any
+    crossings: Any
+    growth: tuple[float, float]
+    kind: str
+    reason: str
+
+    def __str__(self) -> str:
+        pairs = zip(self.crossings["position"].values, self.crossings["error"].values)
+        found = ", ".join(f"{p:.4g} ± {e:.2g}" for p, e in pairs if np.isfinite(p)) or "none"
+        exponent, error = self.growth
+        return f"{self.kind}: {self.reason}\n  Binder crossings {found}; susceptibility grows as L^{exponent:.2f} ± {error:.2f}"
+
+
+def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "seed", volume: Any = None) -> Transition:
+    """Seed statistics of an order parameter over sizes and a control parameter, and what they say of the transition.
+
+    Args:
+      data: DataArray with dims (size, control, over); NaN seeds are left out.
+      size: dimension of the system size L.
+      control: dimension of the control parameter, increasing.
+      over: dimension of the seeds.
+      volume: number of degrees of freedom of each size, multiplying the variance; L itself by default.
+
+    Raises:
+      ValueError: a dimension is missing.
+
+    References:
+      Binder 1981, Z. Phys. B 43, 119. Challa, Landau & Binder 1986, Phys. Rev. B 34, 1841.
+    """
+    import xarray
+
+    for name in (size, control, over):
+        if name not in data.dims:
+            raise ValueError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
+    data = data.transpose(size, control, over)
+    sizes = np.asarray(data[size], float)
+    values = np.asarray(data.values, float)
+    scale = (sizes if volume is None else np.asarray(volume, float))[:, None]
+    count = np.isfinite(values).sum(-1)
+    columns: dict[str, Any] = {"seeds": ((size, control), count), "bimodality": ((size, control), bimodality(values))}
+    statistics = {
+        "mean": lambda m: m[0],
+        "susceptibility": lambda m: _like(scale, m[0]) * (m[1] - m[0] ** 2),
+        "binder": lambda m: 1 - m[3] / np.maximum(3 * m[1] ** 2, 1e-300),
+    }
+    for name, of in statistics.items():
+        columns[name], columns[f"{name}_error"] = (((size, control), v) for v in _jackknife(values, of))
+    table = xarray.Dataset(columns, {size: data[size], control: data[control]})
+    crossings = _crossings(table, size, control)
+    growth = _growth(table, sizes)
+    kind, reason = _verdict(table, crossings, growth, count)
+    return Transition(table, crossings, growth, kind, reason)
+
+
+def bimodality(values: np.ndarray) -> np.ndarray:
+    """Gain in BIC per seed of two normal distributions over one, along the last axis; above zero two phases coexist.
+
+    Two peaks of equal width are fitted by fifty steps of expectation and maximisation from the halves of the sample.
+    """
+    y = np.asarray(values, float)
+    known = np.isfinite(y)
+    n = np.maximum(known.sum(-1), 1)
+    z = np.where(known, y, 0.0)
+    centre = z.sum(-1) / n
+    spread = np.sqrt(np.maximum(np.sum(np.where(known, (y - centre[..., None]) ** 2, 0.0), -1) / n, 1e-300))
+    z = np.where(known, (y - centre[..., None]) / spread[..., None], 0.0)
+    low, high, share, width = (
+        -np.ones_like(centre),
+        np.ones_like(centre),
+        0.5 * np.ones_like(centre),
+        0.6 * np.ones_like(centre),
+    )
+
+    def densities():
+        gaps = [((z - m[..., None]) / width[..., None]) ** 2 / 2 for m in (low, high)]
+        return [w[..., None] * np.exp(-np.minimum(g, 700)) / width[..., None] for w, g in zip((share, 1 - share), gaps)]
+
+    for _ in range(50):
+        first, second = densities()
+        r = np.where(known, first / np.maximum(first + second, 1e-300), 0.0)
+        s = np.where(known, 1 - r, 0.0)
+        low, high = (np.sum(w * z, -1) / np.maximum(w.sum(-1), 1e-9) for w in (r, s))
+        variance = (np.sum(r * (z - low[..., None]) ** 2, -1) + np.sum(s * (z - high[..., None]) ** 2, -1)) / n
+        share, width = np.clip(r.sum(-1) / n, 0.02, 0.98), np.sqrt(np.maximum(variance, 1e-4))
+    likelihood = np.sum(np.where(known, np.log(np.maximum(sum(densities()), 1e-300)), 0.0), -1)
+    gain = 2 * (likelihood + n / 2) - 2 * np.log(n)  # of one normal distribution in these units: -n / 2; two parameters more
+    separated = np.abs(high - low) > 2 * width  # else the sum has one peak
+    return np.where(separated, gain / n, -np.abs(gain) / n)
+
+
+def _like(scale, moment):
+    """(sizes, 1) against (sizes, controls) or (sizes, controls, seeds)."""
+    return scale.reshape(len(scale), *([1] * (moment.ndim - 1)))
+
+
+def _jackknife(values, of):
+    """A function of the raw moments over seeds, and its error from leaving out each seed in turn."""
+    known = np.isfinite(values)
+    n = known.sum(-1)
+    powers = [np.where(known, values, 0.0) ** k for k in (1, 2, 3, 4)]
+    sums = [p.sum(-1) for p in powers]
+    whole = of([s / np.maximum(n, 1) for s in sums])
+    without = of([(s[..., None] - p) / np.maximum(n - 1, 1)[..., None] for s, p in zip(sums, powers)])
+    spread = np.sum(np.where(known, (without - whole[..., None]) ** 2, 0.0), -1) * (n - 1) / np.maximum(n, 1)
+    return np.where(n > 1, whole, np.nan), np.where(n > 1, np.sqrt(spread), np.nan)
+
+
+def _crossings(table, size, control):
+    """Where the Binder cumulants of neighbouring sizes cross; errors by the delta method."""
+    import xarray
+
+    x, u, du = np.asarray(table[control], float), table["binder"].values, table["binder_error"].values
+    position, error = [], []
+    for i in range(len(u) - 1):
+        gap, noise = u[i + 1] - u[i], np.hypot(du[i + 1], du[i])
+        at = np.flatnonzero((gap[1:] * gap[:-1] < 0) & np.isfinite(gap[1:] * gap[:-1]))
+        if not len(at):
+            position.append(np.nan)
+            error.append(np.nan)
+            continue
+        # noise crosses zero anywhere: the crossing is the change of sign that most of the evidence agrees with
+        evidence = np.nancumsum(gap / noise)
+        k = at[int(np.argmax(np.abs(2 * evidence[at] - evidence[-1])))]
+        slope = (gap[k + 1] - gap[k]) / (x[k + 1] - x[k])
+        position.append(x[k] - gap[k] / slope)
+        error.append(0.5 * (noise[k] + noise[k + 1]) / abs(slope))
+    middle = np.sqrt(np.asarray(table[size], float)[1:] * np.asarray(table[size], float)[:-1])
+    return xarray.Dataset({"position": ("pair", position), "error": ("pair", error)}, {"pair": middle})
+
+
+def _growth(table, sizes):
+    """Exponent of the largest susceptibility against size."""
+    chi, error = table["susceptibility"].values, table["susceptibility_error"].values
+    peak = np.nanargmax(np.where(np.isfinite(chi), chi, -np.inf), axis=1)
+    top, noise = chi[np.arange(len(chi)), peak], error[np.arange(len(chi)), peak]
+    if len(sizes) < 2 or np.any(~(top > 0)):
+        return float("nan"), float("nan")
+    weight, x = (top / np.maximum(noise, 1e-12 * top)) ** 2, np.log(sizes)
+    mean = np.average(x, weights=weight)
+    power = np.sum(weight * (x - mean) ** 2)
+    return float(np.sum(weight * (x - mean) * np.log(top)) / power), float(1 / np.sqrt(power))
+
+
+def _verdict(table, crossings, growth, count):
+    if len(table["binder"]) < 2:
+        return "not decidable", "one size only"
+    if count.min() < FEW_SEEDS:
+        return "not decidable", f"as few as {int(count.min())} seeds a cell; {FEW_SEEDS} are needed for fourth moments"
+    two = np.nanmax(table["bimodality"].values, axis=1)
+    exponent, error = growth
+    # critical distributions are broad at every size; phases part more clearly the larger the system
+    if two[-1] > COEXIST and two[-1] > two[0] and exponent > SIGMAS * error:
+        return "first-order", "two phases coexist over seeds at the largest sizes, and the susceptibility grows with size"
+    crossed = np.isfinite(crossings["position"].values)
+    if exponent > SIGMAS * error and crossed.any():
+        return "continuous", "the susceptibility grows with size, Binder cumulants cross, and no two phases coexist"
+    if abs(exponent) < SIGMAS * error + 0.1 or exponent < 0:
+        return "crossover", "the susceptibility does not grow with size"
+    return "not decidable", "the susceptibility grows, and Binder cumulants do not cross within the control parameter's range"

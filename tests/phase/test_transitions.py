@@ -1,0 +1,208 @@
+"""Collapses, transitions and early warnings on planted truths, and on the two-dimensional Ising model."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+from assertions import assert_mean
+
+from jaxscale.fit.result import FitError
+from jaxscale.phase.collapse import collapse
+from jaxscale.phase.early_warning import area_under_curve, early_warning, ensemble, kendall, rolling
+from jaxscale.phase.quality import gaussian_process, quality
+from jaxscale.phase.transition import bimodality, transition
+from jaxscale.theory import cover
+
+TABLES = Path(os.environ.get("JAXSCALE_TABLES", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def labelled(values, sizes, x, *more):
+    return xarray.DataArray(values, {"L": np.asarray(sizes, float), "x": x}, ("L", "x", *more))
+
+
+def planted(nu=1.33, zeta_over_nu=0.3, noise=0.01, seed=0):
+    sizes, x = np.array([16, 32, 64, 128.0]), np.linspace(0.3, 0.7, 21)
+    exact = sizes[:, None] ** zeta_over_nu / (1 + np.exp(-0.8 * sizes[:, None] ** (1 / nu) * (x - 0.5)))
+    error = noise * sizes[:, None] ** zeta_over_nu + 0 * exact
+    return labelled(exact + error * np.random.default_rng(seed).normal(size=exact.shape), sizes, x), labelled(error, sizes, x)
+
+
+def test_a_planted_collapse_is_found():
+    data, error = planted()
+    found = collapse(data, error=error, progress=False)
+    assert found.status == "ok" and 0.5 < found.quality < 2 and 0.5 < found.chi2 < 2 and found.reached > 0.2
+    for name, truth in (("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3)):
+        assert found[name].low < truth < found[name].high, f"{name} {found[name]}"
+    u, v, _ = found.scaled()
+    near = np.abs(u) < 0.5
+    assert np.std(v[near] - 1 / (1 + np.exp(-0.8 * u[near]))) < 0.03
+
+
+@pytest.mark.slow
+def test_intervals_of_collapses_cover():
+    held = [[] for _ in range(3)]
+    for seed in range(60):
+        data, error = planted(seed=seed)
+        found = collapse(data, error=error, progress=False)
+        for i, (name, truth) in enumerate((("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3))):
+            held[i].append(found[name].low < truth < found[name].high)
+    for one in held:
+        assert 0.85 <= np.mean(one) <= 1.0
+
+
+def test_ising_binder_ratio():
+    """T15: K_c = ln(1 + sqrt 2) / 2, nu = 1; by the polynomial master curve and by the Gaussian process."""
+    path = TABLES / "ising2d" / "ising-square-B.dat"
+    if not path.exists():
+        pytest.skip("the Ising table is not here; set JAXSCALE_TABLES to the folder that holds it")
+    rows = np.loadtxt(path)
+    sizes, x = np.unique(rows[:, 0]), np.unique(rows[:, 1])
+    values, errors = np.full((2, len(sizes), len(x)), np.nan)
+    at = np.searchsorted(sizes, rows[:, 0]), np.searchsorted(x, rows[:, 1])
+    values[at], errors[at] = rows[:, 2], rows[:, 3]
+    found = collapse(labelled(values, sizes, x), error=labelled(errors, sizes, x), exponent=0, progress=False)
+    critical = np.log(1 + np.sqrt(2)) / 2
+    assert found.status == "ok" and found.chi2 < 1.5
+    assert abs(found["threshold"].value - critical) < 3 * np.hypot(found["threshold"].seeds, found["threshold"].window)
+    assert abs(found["nu"].value - 1) < 0.01
+    start = {name: found[name].value for name in ("threshold", "nu", "exponent")}
+    second = gaussian_process(found.size, found.control, found.value, found.error, start=start, fixed=True)
+    assert second["threshold"] == pytest.approx(critical, abs=1e-5) and second["nu"] == pytest.approx(1, abs=0.01)
+
+
+def test_covers_function_has_capacity_two():
+    for n in (1, 2, 5, 40):
+        assert cover.separable(2 * n, n) == 0.5 and cover.separable(n, n) == 1.0
+    big = cover.separable(np.array([2 * 4000 + 63, 2 * 4000 - 63]), 4000)
+    np.testing.assert_allclose(big, cover.limit(np.array([63, -63]) / np.sqrt(4000)), atol=4e-3)
+    sizes, x = np.array([64, 128, 256, 512]), np.arange(1.625, 2.38, 0.03125)
+    exact = np.array([cover.separable(np.round(x * n), n) for n in sizes])
+    rng = np.random.default_rng(0)
+    seeds = rng.random((*exact.shape, 400)) < exact[..., None]
+    found = collapse(labelled(seeds.astype(float), sizes, x, "seed"), exponent=0, progress=False)
+    assert found.status == "ok" and abs(found["threshold"].value - 2) < 0.01 and abs(found["nu"].value - 2) < 0.15
+    assert found["nu"].low < 2.0 < found["nu"].high
+
+
+def test_curves_that_do_not_collapse_fail():
+    data, error = planted()
+    found = collapse(data + 0.5 * np.log(data["L"]) * np.cos(9 * data["x"]), error=error, progress=False)
+    assert found.status == "failed" and "do not share a curve" in found.reasons[0]
+
+
+def test_the_quality_of_the_true_exponents_is_one():
+    scores = []
+    for seed in range(20):
+        data, error = planted(seed=seed)
+        size, x = (a.ravel() for a in np.meshgrid(data["L"], data["x"], indexing="ij"))
+        flat = (size, x, data.values.ravel(), error.values.ravel())
+        scores.append(quality(*flat, threshold=0.5, nu=1.33, exponent=0.3).value)
+    assert_mean(np.array(scores), 1.0, precision=0.05)
+    assert quality(*flat, threshold=0.55, nu=1.33, exponent=0.3).value > 5
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda d: (d.isel(L=[0]), {}), "at least 2 sizes"),
+        (lambda d: (d, {"error": None}), "weighs its points"),
+        (lambda d: (d, {"size": "d"}), "'d' is no dimension"),
+        (lambda d: (d.expand_dims(time=[1, 2]), {}), "still have dimension"),
+        (lambda d: (d.isel(x=slice(0, 3)), {}), "points cannot fit"),
+        (lambda d: (d * np.nan, {}), "errors are zero or missing"),
+    ],
+)
+def test_collapse_refuses(change, message):
+    data, error = planted()
+    data, options = change(data)
+    with pytest.raises(FitError, match=message):
+        collapse(data, **({"error": error} | options), progress=False)
+
+
+def transitions(draw, volume, seeds=400):
+    rng, sizes, x = np.random.default_rng(1), np.array([8, 16, 32, 64]), np.linspace(-1, 1, 11)
+    values = np.stack([[draw(rng, n, v, seeds) for v in x] for n in sizes])
+    return transition(labelled(values, sizes, x, "seed"), volume=volume(sizes))
+
+
+def curie_weiss(rng, n, x, seeds):
+    from scipy.special import gammaln
+
+    spins = n * n // 4
+    m = np.arange(-spins, spins + 1, 2) / spins
+    weight = -gammaln(spins * (1 + m) / 2 + 1) - gammaln(spins * (1 - m) / 2 + 1) + (1 + 0.2 * x) * spins * m**2 / 2
+    p = np.exp(weight - weight.max())
+    return np.abs(rng.choice(m, seeds, p=p / p.sum()))
+
+
+def test_verdicts_on_three_kinds_of_transition():
+    two_phases = transitions(
+        lambda rng, n, x, s: np.where(rng.random(s) < 1 / (1 + np.exp(-n * x)), 1, -1) + 0.3 * rng.normal(size=s) / n**0.5,
+        lambda n: n,
+    )
+    assert two_phases.kind == "first-order" and two_phases.growth[0] == pytest.approx(1, abs=0.05)
+    smooth = transitions(lambda rng, n, x, s: np.tanh(x) + 0.5 * rng.normal(size=s) / n**0.5, lambda n: n)
+    assert smooth.kind == "crossover"
+    critical = transitions(curie_weiss, lambda n: n * n / 4)
+    assert critical.kind == "continuous" and "cross" in str(critical)
+    known = np.isfinite(critical.crossings["position"])
+    assert np.all(np.abs(critical.crossings["position"][known]) < 5 * critical.crossings["error"][known] + 0.1)
+    few = transitions(curie_weiss, lambda n: n * n / 4, seeds=10)
+    assert few.kind == "not decidable" and "10 seeds" in few.reason
+
+
+def test_binder_of_a_normal_distribution_is_zero():
+    values = np.random.default_rng(2).normal(size=(1, 200, 400))
+    found = transition(labelled(values, [8], np.arange(200.0), "seed"))
+    assert_mean(found.table["binder"].values.ravel(), 0.0, precision=0.02, sigmas=6)
+    z = found.table["binder"].values / found.table["binder_error"].values
+    assert 0.8 < z.std() < 1.3  # jackknife errors are honest
+    assert found.kind == "not decidable" and found.reason == "one size only"
+
+
+def test_bimodality():
+    rng = np.random.default_rng(3)
+    one, two = rng.normal(size=(50, 300)), rng.normal(size=(50, 300)) + 4 * (rng.random((50, 300)) < 0.5)
+    assert np.all(bimodality(two) > 0) and np.mean(bimodality(one) > 0) < 0.05
+
+
+def ornstein_uhlenbeck(rate, count, seed):
+    rng, x = np.random.default_rng(seed), np.zeros((count, len(rate)))
+    for t in range(1, len(rate)):
+        decay = np.exp(-rate[t])
+        x[:, t] = decay * x[:, t - 1] + np.sqrt((1 - decay**2) / (2 * rate[t])) * rng.normal(size=count)
+    return x
+
+
+@pytest.mark.parametrize("steps, expected", [(100, 0.756), (250, 0.919), (1000, 0.999)])
+def test_warning_before_a_fold(steps, expected):
+    """The table of Boettiger's toy: k from .5 to .02 against k = .5, half-windows, 200 series."""
+    signal = kendall(rolling(ornstein_uhlenbeck(np.linspace(0.5, 0.02, steps), 200, 0)))
+    null = kendall(rolling(ornstein_uhlenbeck(np.full(steps, 0.5), 200, 1)))
+    assert area_under_curve(signal, null) == pytest.approx(expected, abs=0.05)
+    assert 0.4 < null.std() < 0.55  # an uncalibrated threshold finds warnings everywhere
+
+
+@pytest.mark.slow
+def test_surrogates_calibrate_the_null():
+    found = early_warning(ornstein_uhlenbeck(np.full(250, 0.5), 400, 2), surrogates=200)
+    assert 0.03 <= np.mean(found.p <= 0.05) <= 0.07
+    rising = early_warning(ornstein_uhlenbeck(np.linspace(0.5, 0.02, 250), 100, 3), surrogates=200)
+    assert np.mean(rising.p <= 0.05) > 0.45
+
+
+def test_ensembles_need_no_window():
+    rate = np.linspace(0.5, 0.05, 300)
+    variance, memory = ensemble(ornstein_uhlenbeck(rate, 4000, 4))
+    assert variance[280] == pytest.approx(1 / (2 * rate[280]), rel=0.15)
+    assert memory[280] == pytest.approx(np.exp(-rate[280]), abs=0.03)
+    refusals = {
+        "at least 3 seeds": lambda: ensemble(np.zeros((2, 5))),
+        "at least 4": lambda: rolling(np.zeros(5)),
+        "must be finite": lambda: early_warning(np.full(50, np.nan)),
+    }
+    for message, call in refusals.items():
+        with pytest.raises(ValueError, match=message):
+            call()
