@@ -147,8 +147,8 @@ def test_verdicts_on_three_kinds_of_transition():
     assert smooth.kind == "crossover"
     critical = transitions(curie_weiss, lambda n: n * n / 4)
     assert critical.kind == "continuous" and "cross" in str(critical)
-    known = np.isfinite(critical.crossings["position"])
-    assert np.all(np.abs(critical.crossings["position"][known]) < 5 * critical.crossings["error"][known] + 0.1)
+    last = critical.crossings.isel(pair=-1)  # smaller pairs drift
+    assert abs(float(last["position"])) < 3 * float(last["error"])
     few = transitions(curie_weiss, lambda n: n * n / 4, seeds=10)
     assert few.kind == "not decidable" and "10 seeds" in few.reason
 

@@ -36,6 +36,7 @@ def _add_data(parser):
     parser.add_argument("--cluster", help="column that says which rows are one run")
     parser.add_argument("--over", default="seed", help="of a store: the dimension to resample (default: seed)")
     parser.add_argument("--select", default="", help="of a store: NAME=VALUE,... to pick; time=last by itself")
+    parser.add_argument("--unfinished", action="store_true", help="of a store: keep runs that have not stopped")
     parser.add_argument("--root", type=int, default=0, help="seed of the resampling")
 
 
@@ -85,11 +86,27 @@ def _selected(arguments):
         if name not in data.dims:
             raise ValueError(f"--select: '{name}' is no dimension of {arguments.y}; choose from {list(map(str, data.dims))}.")
         try:
-            data = data.isel({name: -1}) if value == "last" else data.sel({name: float(value)}, method="nearest")
+            wanted = data[name].values[-1] if value == "last" else float(value)
         except ValueError:
             raise ValueError(f"--select must be NAME=NUMBER or NAME=last; got '{text}'.") from None
+        near = data.sel({name: wanted}, method="nearest")
+        if abs(float(near[name]) - wanted) > 1e-3 * abs(wanted):
+            raise ValueError(f"--select {text}: {name} has the values {data[name].values.tolist()[:20]}.")
+        data = near
+    if "stopped" in runs and arguments.y != "stopped":
+        data = _where_stopped(data, runs["stopped"], arguments)
     kept = {name.strip() for name in arguments.x.split(",")}
     return data.isel(time=-1) if "time" in data.dims and "time" not in kept else data
+
+
+def _where_stopped(data, stopped, arguments):
+    """Runs that have not stopped by the last step are not averaged as if they had, unless asked."""
+    over = {"time": -1} if "time" in stopped.dims else {}
+    share = float(stopped.isel(over).mean())
+    if arguments.unfinished or share == 1.0:
+        return data
+    print(f"{1 - share:.0%} of all runs had not stopped: they are left out (--unfinished keeps them)\n")
+    return data.where(stopped)
 
 
 def _fit(arguments):
@@ -102,7 +119,8 @@ def _fit(arguments):
     print(found)
     print()
     print(found.checklist())
-    profiles = {} if arguments.no_profiles else {name: profile(found, name) for name in found.law.params}
+    skip = arguments.no_profiles or arguments.cluster
+    profiles = {} if skip else {name: profile(found, name) for name in found.law.params}
     if profiles:
         print("\nprofile likelihood, 95 %: " + "; ".join(map(str, profiles.values())))
     if arguments.out:
@@ -121,7 +139,7 @@ def _compare(arguments):
 
     data, how = _asked(arguments)
     laws = [_law(name.strip()) for name in arguments.laws.split(",")]
-    print(compare(laws, data, space=arguments.space or "log", **how))
+    print(compare(laws, data, space=arguments.space, **how))
     return OK
 
 

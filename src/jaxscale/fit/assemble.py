@@ -29,6 +29,7 @@ class Points:
       label: of y.
       notes: what was left out.
       facts: for the checklist.
+      labels: (n,) which run each row belongs to; every row its own if None.
     """
 
     x: np.ndarray
@@ -42,6 +43,7 @@ class Points:
     label: str
     notes: tuple[str, ...]
     facts: dict[str, Any]
+    labels: np.ndarray | None = None
 
 
 def assemble(
@@ -49,7 +51,7 @@ def assemble(
 ) -> Fit:
     """Fit windows and resamples, test the result, judge it."""
     how: dict[str, Any] = {"space": space, "huber": huber}
-    scale = checks.scale_of(points.x)
+    scale = checks.scale_of(law, points.x)
     windows = _windows(scale, points.x, len(law.params))
     y = np.broadcast_to(points.y, windows.shape)
     whole = solve(law, points.x, y, points.weight * windows, starts=starts, progress=progress, **how)
@@ -59,7 +61,8 @@ def assemble(
     estimates = _estimates(law, whole.values[: len(windows)], replicas, points)
     goodness = _goodness(law, points, whole, scale, how)
     size = float(np.median(np.abs(points.y)))
-    status, reasons = checks.judge(law, whole, estimates, goodness, size, len(points.y))
+    units = points.units if points.over == "runs" and len(replicas) else 0
+    status, reasons = checks.judge(law, whole, estimates, goodness, size, len(points.y), units)
     facts = points.facts | how | {
         "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "iterations": ITERATIONS,
         "resamples": len(replicas), "over": points.over, "units": points.units, "windows": len(windows),
@@ -126,7 +129,7 @@ def _goodness(law, points, whole, scale, how):
         "r2": float(1 - np.sum(residual**2) / total) if np.ptp(points.y) > 0 else float("nan"),
         "rmse": float(np.sqrt(np.mean((model - seen) ** 2))), "objective": float(whole.objective[0] / 2),
         "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
-        "autocorrelation": checks.residual_structure(residual, scale),
+        "autocorrelation": checks.residual_structure(*_by_run(residual, scale, points.labels)),
         "hold_out": checks.hold_out(law, points.x, points.y, points.weight, scale, **how),
     }  # fmt: skip
     if np.any(points.error > 0):
@@ -135,3 +138,11 @@ def _goodness(law, points, whole, scale, how):
         relative = points.error / np.abs(points.y) if how["space"] == "log" else points.error
         found["noise"] = float(np.max(relative))
     return found
+
+
+def _by_run(residual, scale, labels):
+    """Means over the rows of a run: its repeats share what they deviate by."""
+    if labels is None:
+        return residual, scale
+    count = np.bincount(labels)
+    return np.bincount(labels, residual) / count, np.bincount(labels, scale) / count

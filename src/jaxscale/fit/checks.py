@@ -11,27 +11,27 @@ from jaxscale.fit.solve import Solution, solve
 FEW_STARTS = 0.02  # share of starts that must agree on the best objective
 HELD_OUT = 0.2  # share of the points, those of the largest scales, kept from the hold-out fit
 AUTOCORRELATION = 0.5  # of residuals in order of scale
+FEW_FREE = 4  # runs more than parameters, below which bootstrap intervals do not cover
+WIDE = 1e3  # ratio of the ends of an interval that says nothing
 WEAK_CHI2 = 25.0  # residuals five times the seed noise: the law is not the shape of these data
 
 
-def scale_of(points: np.ndarray) -> np.ndarray:
+def scale_of(law: Law, points: np.ndarray) -> np.ndarray:
     """(n,) one number for the scale of each run: the product of its inputs, each relative to its geometric mean.
 
-    Inputs that are not positive everywhere (shares, days) have no scale and are taken by rank.
+    Inputs that are not positive everywhere (shares, days) have no scale and are taken by rank. Of a loss, less is more.
     """
     total = np.zeros(points.shape[1])
-    for row in points:
-        if np.all(row > 0):
-            total += np.log(row) - np.log(row).mean()
-        else:
-            total += np.argsort(np.argsort(row, kind="stable"), kind="stable") / len(row)
+    for name, row in zip(law.inputs, points):
+        up = np.log(row) - np.log(row).mean() if np.all(row > 0) else np.unique(row, return_inverse=True)[1] / len(row)
+        total += -up if name in law.falling else up
     return total
 
 
 def other_optima(solution: Solution, row: int = 0) -> int:
     """How many starts ended within 5 % of the best objective with parameters that differ from the best by a factor of 1.5."""
     objective, values = solution.objectives[row], solution.every[row]
-    near = objective <= 1.05 * solution.objective[row] + 1e-12
+    near = objective <= 1.05 * solution.objective[row] + solution.slack[row]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(np.log(np.abs(values[near]) + 1e-300) - np.log(np.abs(solution.values[row]) + 1e-300))
     return int(np.sum(np.max(ratio, axis=1) > np.log(1.5)))
@@ -80,9 +80,9 @@ def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:
 
 
 def judge(
-    law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], size: float, count: int
+    law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], size: float, count: int, units: int
 ) -> tuple[str, tuple[str, ...]]:
-    """Status and reasons: never a success on a bad fit."""
+    """Status and reasons: never a success on a bad fit. `size` of y, `count` of points, `units` of resampled runs, if any."""
     failed, weak = [], []
     if np.isnan(goodness["r2"]):
         failed.append("y does not vary, so there is nothing to explain")
@@ -107,6 +107,12 @@ def judge(
         weak.append(
             f"the largest scales are missed by {goodness['hold_out']:.2g} when held out, {goodness['rmse']:.2g} when fitted"
         )
+    if 0 < units < len(law.params) + FEW_FREE:
+        weak.append(f"{units} runs for {len(law.params)} parameters: too few for intervals that cover")
+    for name in law.params:
+        low, high = estimates[name].low, estimates[name].high
+        if name != law.floor and law.params[name].positive and high > WIDE * max(low, 0.0):
+            weak.append(f"{name} is not determined: it lies between {low:.2g} and {high:.2g}")
     quoted = estimates[law.exponent]
     if quoted.seeds > 0.25 * abs(quoted.value) and quoted.seeds > 0.1:
         weak.append(f"{law.exponent} is not determined: {quoted}")

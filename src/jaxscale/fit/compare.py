@@ -58,7 +58,7 @@ class Comparison:
         return "\n".join([*lines, *(f"{name}: {why}" for name, why in self.refused.items()), *self.findings])
 
 
-def compare(laws: Sequence[Any], data: Any, *, space: str = "log", **how: Any) -> Comparison:
+def compare(laws: Sequence[Any], data: Any, *, space: str | None = None, **how: Any) -> Comparison:
     """Fit several laws to the same data and rank them.
 
     First comes who predicts the largest fifth of the scales, unseen; laws that do so about equally (within a factor 1.25) are
@@ -67,14 +67,19 @@ def compare(laws: Sequence[Any], data: Any, *, space: str = "log", **how: Any) -
     Args:
       laws: to compare, all of the same inputs.
       data: as for `jaxscale.fit`.
-      space: residuals of all of them: criteria are comparable in a common space only.
+      space: residuals of all of them, since criteria are comparable in a common space only; by default "raw" if it is every
+        law's own, else "log".
       how: as for `jaxscale.fit`.
 
     Raises:
       FitError: no law could be fitted.
     """
+    if not isinstance(laws, Sequence) or not laws:
+        raise TypeError(f"laws must be a list of laws; got {type(laws).__name__}.")
+    chosen = [getattr(law, "LAW", law) for law in laws]
+    space = space or ("raw" if all(law.space == "raw" for law in chosen) else "log")
     rows, refused = [], {}
-    for law in (getattr(law, "LAW", law) for law in laws):
+    for law in chosen:
         try:
             rows.append(_row(fit(law, data, space=space, **how)))
         except FitError as error:
@@ -84,7 +89,8 @@ def compare(laws: Sequence[Any], data: Any, *, space: str = "log", **how: Any) -
     known = [row.hold_out for row in rows if np.isfinite(row.hold_out)]
     bar = TIE * min(known) if known else np.inf
     rows.sort(key=lambda row: (not row.hold_out <= bar, row.aic if row.hold_out <= bar else row.hold_out))
-    return Comparison(tuple(rows), refused, tuple(_findings(rows)))
+    notes = [reason for reason in rows[0].fit.reasons if "left out" in reason]
+    return Comparison(tuple(rows), refused, (*_findings(rows), f"residuals in {space} y", *notes))
 
 
 def _row(found: Fit) -> Row:
@@ -97,7 +103,7 @@ def _row(found: Fit) -> Row:
 
 def _one_out(found: Fit) -> float:
     """Each scale predicted from the others, all in one vmap; at most 24 groups of scales."""
-    law, scale = found.law, checks.scale_of(found.columns)
+    law, scale = found.law, checks.scale_of(found.law, found.columns)
     groups = np.searchsorted(np.unique(scale)[:: max(1, len(np.unique(scale)) // 24)], scale, side="right")
     out = np.array([groups == g for g in np.unique(groups)])
     best = np.array([list(found.values.values())])

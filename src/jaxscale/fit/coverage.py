@@ -66,6 +66,16 @@ def coverage(
 
 
 def simulated(fit: Fit, **how: Any) -> Coverage:
-    """Coverage simulated from a fitted law: what its intervals are worth at this design and this noise."""
+    """Coverage simulated from a fitted law: what its intervals are worth at this design and this noise.
+
+    Raises:
+      ValueError: the fit has clusters, weights or seeds: runs are simulated one by one, with equal noise.
+    """
+    if (
+        fit.how.get("over") != "runs"
+        or fit.how.get("cluster") != "every row a run"
+        or not np.allclose(fit.weight, fit.weight[0])
+    ):
+        raise ValueError("simulated() knows independent runs with equal weights only; this fit has clusters, weights or seeds.")
     options = {"noise": fit.goodness["rmse"], "space": fit.how["space"], "huber": fit.how["huber"]} | how
     return coverage(fit.law, fit.values, fit.columns, **options)

@@ -69,11 +69,12 @@ def crossover(first: Fit, second: Fit, *, to: float, start: float | None = None,
 
 def _curve(fit, x, row=None):
     values = fit.values if row is None else dict(zip(fit.law.params, row))
-    return np.asarray(fit.law.shape(x, **values))
+    return fit.law.at(x[None], values)
 
 
 def _first_crossing(x, gap):
-    at = np.flatnonzero(np.sign(gap[1:]) * np.sign(gap[:-1]) < 0)
+    x, gap = x[gap != 0], gap[gap != 0]
+    at = np.flatnonzero(gap[1:] * gap[:-1] < 0)
     if not len(at):
         return float("nan")
     i, part = at[0], gap[at[0]] / (gap[at[0]] - gap[at[0] + 1])

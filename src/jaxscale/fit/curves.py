@@ -42,6 +42,8 @@ def curve_points(
             f"{distinct} distinct {', '.join(axes)} cannot fit the {len(law.params)} parameters of '{law.name}' with one to "
             f"spare; add grid points{'' if use.all() else ' (some have no finite value)'}."
         )
+    if law.check:
+        law.check(points)
     replicas = np.where(np.isfinite(replicas) & ((replicas > 0) | (space != "log")), replicas, best)
     error = replicas.std(axis=0, ddof=1) if len(replicas) > 1 else np.zeros(len(best))
     notes = () if use.all() else (f"{int((~use).sum())} of {len(use)} {', '.join(axes)} have no finite value and are left out",)

@@ -63,11 +63,23 @@ def fit(
     """
     law = getattr(law, "LAW", law)  # the module of a law will do
     if not isinstance(law, Law):
-        raise TypeError(f"law must be a Law, e.g. jaxscale.fit.laws.power.LAW; got {type(law).__name__}.")
-    if huber is not None and not huber > 0:
+        raise TypeError(f"law must be a Law, e.g. `from jaxscale.fit.laws import power`; got {type(law).__name__}.")
+    if huber is not None and not (isinstance(huber, int | float | np.number) and huber > 0):
         raise FitError(f"huber must be a positive delta, or None for squares; got {huber!r}.")
+    for name, column in (("y", y), ("weight", weight), ("cluster", cluster)):
+        if column is not None and not isinstance(column, str):
+            raise FitError(f"{name} must be the name of a column; got {type(column).__name__}.")
+    if space not in (None, "log", "raw"):
+        raise FitError(f"space must be 'log' or 'raw'; got {space!r}.")
+    for name, number in (("resamples", resamples), ("root", root)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+            raise FitError(f"{name} must be a whole number, not negative; got {number!r}.")
     space = space or law.space
     if hasattr(data, "dims") and not hasattr(data, "columns") and not hasattr(data, "data_vars"):
+        if given := [name for name, column in (("y", y), ("weight", weight), ("cluster", cluster)) if column is not None]:
+            raise FitError(
+                f"{given[0]}= is for tables; of a labelled result pass the observable, and its seeds give the weights."
+            )
         if isinstance(x, Mapping):
             x = [x[name] for name in law.inputs]
         points = curve_points(
@@ -76,6 +88,8 @@ def fit(
     else:
         if y is None:
             raise FitError("a table needs y=, the column to explain.")
+        if statistic != "mean" or over != "seed":
+            raise FitError("statistic= and over= are for labelled results; of a table, cluster= says which rows are one run.")
         points = table_points(
             law, data, x=x, y=y, weight=weight, cluster=cluster, space=space, resamples=resamples, root=root
         )  # fmt: skip
@@ -105,4 +119,5 @@ def local_slopes(data: Any, *, x: str, over: str = "seed", statistic: str = "mea
         step = np.diff(np.log(points))
         slope, spread = np.diff(np.log(best)) / step, np.diff(np.log(replicas), axis=1) / step
     middle = np.sqrt(points[1:] * points[:-1])
-    return xarray.Dataset({"slope": (x, slope), "error": (x, spread.std(axis=0, ddof=1))}, {x: middle})
+    error = spread.std(axis=0, ddof=1) if values.shape[1] > 1 else np.full(len(slope), np.nan)
+    return xarray.Dataset({"slope": (x, slope), "error": (x, error)}, {x: middle})

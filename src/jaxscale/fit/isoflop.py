@@ -86,7 +86,7 @@ def parabolas(size: Any, compute: Any, loss: Any, *, curve: str = "parabola", re
 
     Args:
       size: (n,) parameters, or tokens.
-      compute: (n,) flops; runs of equal compute (to a part in a thousand) form a budget.
+      compute: (n,) flops; runs form a budget as long as neighbours differ by less than .2 %.
       loss: (n,).
       curve: "parabola" in log size, or "akima" interpolation between neighbours (Porian et al. 2024).
       resamples: of the runs within each budget.
@@ -98,8 +98,9 @@ def parabolas(size: Any, compute: Any, loss: Any, *, curve: str = "parabola", re
     size, compute, loss = _positive(size=size, compute=compute, loss=loss)
     if curve not in ("parabola", "akima"):
         raise ValueError(f"curve must be 'parabola' or 'akima'; got {curve!r}.")
-    label = np.round(np.log(compute) * 1000).astype(np.int64)
-    groups = [np.flatnonzero(label == value) for value in np.unique(label)]
+    order = np.argsort(compute)
+    apart = np.diff(np.log(compute[order])) > 2e-3  # a gap begins the next budget
+    groups = np.split(order, 1 + np.flatnonzero(apart))
     groups = [g for g in groups if len(np.unique(size[g])) >= (3 if curve == "parabola" else 5)]
     if len(groups) < 2:
         raise FitError(
@@ -145,7 +146,8 @@ def _vertex(size, loss):
     if len(np.unique(x)) < 3:
         return np.nan
     bend, slope, _ = np.polyfit(x - centre, loss, 2)
-    return np.exp(centre - slope / (2 * bend)) if bend > 0 else np.nan
+    at = centre - slope / (2 * bend) if bend > 0 else np.nan
+    return np.exp(at) if x.min() < at < x.max() else np.nan
 
 
 def _akima(size, loss):

@@ -87,6 +87,8 @@ class Law:
       space: where its residuals usually live, "log" or "raw".
       signed: inputs that may be zero or negative.
       broken: its slope changes along the way by more than a floor does.
+      falling: inputs whose small values are the large scales: losses.
+      check: check(columns) raises ValueError where inputs make no sense to the law: shares that do not sum to one.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Law:
     space: str = "log"
     signed: tuple[str, ...] = ()
     broken: bool = False
+    falling: tuple[str, ...] = ()
+    check: Callable[[np.ndarray], None] | None = None
 
     def __post_init__(self):
         for name, param in self.params.items():

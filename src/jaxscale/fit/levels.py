@@ -47,6 +47,10 @@ def levels(x: np.ndarray, y: np.ndarray, *, tolerance: float, ceiling: float = 1
     x, y = np.asarray(x, np.float64), np.atleast_2d(np.asarray(y, np.float64))
     if len(x) < smallest or smallest < 4 or y.shape[1] != len(x):
         raise ValueError(f"need at least {max(smallest, 4)} observations for the first level; got x {x.shape}, y {y.shape}.")
+    if bad := np.argwhere(~np.isfinite(y)).tolist():
+        raise ValueError(
+            f"observations must be finite; y is not at (seed, observation) {bad[:5]}. Leave them out of x as well."
+        )
     if np.any(x <= 0) or np.any(np.diff(x) <= 0):
         raise ValueError("x must be positive and increase: observations in the order of their training sets.")
     level = np.arange(smallest, len(x) + 1)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxscale.fit.result import Fit
 from jaxscale.fit.solve import solve
 
-DEPTH = 3.841  # 95 % point of chi2 with one degree of freedom
+DEPTH = 3.841  # 95 % point of chi2 with one degree of freedom; profiles are scaled so that it is F's as well
 WIDENINGS = 4
 
 
@@ -46,8 +46,11 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
     The likelihood's scale is that of the residuals: for squares the usual one, for Huber losses mean(psi^2) / mean(psi')
     (Huber 1981, section 6), with n / (n - p) for the parameters spent.
 
+    Where the seeds give the errors, residuals that happen to be smaller do not narrow the interval. Few degrees of freedom
+    widen it as Student's t does.
+
     Args:
-      fit: the fit.
+      fit: the fit; not one with cluster=, whose rows are not independent.
       name: of a parameter of its law.
       points: held values.
       progress: show a bar on anything over two seconds.
@@ -58,6 +61,8 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
     law = fit.law
     if name not in law.params:
         raise KeyError(f"'{name}' is no parameter of law '{law.name}'; choose from {list(law.params)}")
+    if fit.how.get("cluster", "every row a run") != "every row a run":
+        raise ValueError("a profile takes rows to be independent; with cluster= use the bootstrap's interval.")
     best, param = np.array(list(fit.values.values())), law.params[name]
     at = list(law.params).index(name)
     space, huber = fit.how.get("space", "log"), fit.how.get("huber")
@@ -100,7 +105,12 @@ def _dispersion(fit, huber):
     residual, freedom = np.sqrt(fit.weight) * fit.residual, max(len(fit.y) - len(fit.law.params), 1)
     psi = residual if huber is None else np.clip(residual, -huber, huber)
     inside = 1.0 if huber is None else max(np.mean(np.abs(residual) <= huber), 1 / len(residual))
-    return float(np.sum(psi**2) / freedom / inside) + 1e-300
+    from scipy import special
+
+    scale = float(np.sum(psi**2) / freedom / inside)
+    if np.any(fit.error > 0):
+        return max(scale, 1.0)
+    return scale * float(special.stdtrit(freedom, 0.975) ** 2) / DEPTH + 1e-300
 
 
 def _crossings(value, depth):

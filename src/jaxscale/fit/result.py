@@ -33,6 +33,8 @@ class Estimate:
         if not -9 < size < 6:  # plain digits would be a row of zeros
             window = "" if np.isnan(self.window) else f" ± {self.window:.2g} (window)"
             return f"{self.value:.4g} ± {self.seeds:.2g} ({self.over}){window}"
+        if self.value and self.seeds > 10 * abs(self.value):
+            return f"{self.value:.2g} ± {self.seeds:.2g} ({self.over})"
         digits = max(0, 1 - int(np.floor(size)))
         window = "" if np.isnan(self.window) else f" ± {self.window:.{digits}f} (window)"
         return f"{self.value:.{digits}f} ± {self.seeds:.{digits}f} ({self.over}){window}"
@@ -94,14 +96,18 @@ class Fit:
         return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
 
     def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap: three (n,) arrays."""
+        """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap, NaN without: three (n,) arrays."""
         at = np.asarray(x, np.float64)
         columns = np.atleast_2d(at) if len(self.law.inputs) == 1 else at
         if len(columns) != len(self.law.inputs):
             raise ValueError(f"law '{self.law.name}' takes {list(self.law.inputs)}; got {len(columns)} rows of x.")
         middle = self.law.at(columns, self.values)
         curves = [self.law.at(columns, dict(zip(self.law.params, row))) for row in self.replicas]
-        low, high = np.percentile(np.array(curves), [2.5, 97.5], axis=0) if len(curves) else (middle, middle)
+        if not len(curves):
+            return middle, np.full_like(middle, np.nan), np.full_like(middle, np.nan)
+        units = self.how.get("units", len(self.y))
+        freedom = units - (len(self.law.params) if self.how.get("over", "runs") == "runs" else 1)
+        low, high = np.percentile(np.array(curves), expanded(units, freedom), axis=0)
         return middle, low, high
 
     @property
@@ -142,8 +148,13 @@ def estimate(value: float, replicas: np.ndarray, window: float, over: str, *, si
     replicas = replicas[np.isfinite(replicas)]
     if len(replicas) < 2:
         return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
+    low, high = np.percentile(replicas, expanded(size, freedom))
+    return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
+
+
+def expanded(size: int, freedom: int) -> tuple[float, float]:
+    """Percentiles of a bootstrap of `size` units that bound 95 %, for `freedom` degrees of freedom."""
     from scipy import special
 
     reach = special.stdtrit(max(freedom, 1), 0.975) * np.sqrt(size / max(freedom, 1))
-    low, high = np.percentile(replicas, [100 * special.ndtr(-reach), 100 * special.ndtr(reach)])
-    return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
+    return float(100 * special.ndtr(-reach)), float(100 * special.ndtr(reach))

@@ -22,6 +22,8 @@ def table_points(
       FitError: bad tables, fewer points than parameters, one scale only, values a logarithm cannot take.
     """
     names = _columns(law, x)
+    if y in names:
+        raise FitError(f"y='{y}' is also an input; a column cannot explain itself.")
     table = read_table(source, [*names, y, *([weight] if weight else [])], labels=[cluster] if cluster else [])
     table = _usable(table, law, names, y, weight, space)
     points, values = np.stack([table.columns[name] for name in names]), table.columns[y]
@@ -29,6 +31,8 @@ def table_points(
         check_points(law, points, names)
     except FitError as error:
         raise FitError(" ".join([str(error), *(f"({note}.)" for note in table.notes)])) from None
+    if law.check:
+        law.check(points)
     w = table.columns[weight] if weight else np.ones(len(table))
     labels = np.unique(table.labels[cluster] if cluster else np.arange(len(table)), return_inverse=True)[1]
     runs = int(labels.max()) + 1
@@ -40,7 +44,7 @@ def table_points(
         "cluster": cluster or "every row a run",
     }  # fmt: skip
     counts = resampled_runs(labels, resamples, root)
-    return Points(points, values, w, np.zeros(len(values)), None, counts, runs, "runs", y, table.notes, facts)
+    return Points(points, values, w, np.zeros(len(values)), None, counts, runs, "runs", y, table.notes, facts, labels)
 
 
 def resampled_runs(labels: np.ndarray, count: int, root: int) -> np.ndarray:

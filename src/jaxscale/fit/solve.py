@@ -36,6 +36,7 @@ class Solution(NamedTuple):
     reached: np.ndarray  # (resamples,), share of starts within 0.1 % of the best objective
     every: np.ndarray  # (resamples, starts, params)
     objectives: np.ndarray  # (resamples, starts)
+    slack: np.ndarray  # (resamples,), how much more still counts as the best objective
 
 
 def solve(
@@ -89,10 +90,11 @@ def solve(
     objective = np.where(np.isfinite(objective), objective, np.inf)
     best = np.argmin(objective, axis=1)
     lowest = np.take_along_axis(objective, best[:, None], 1)
-    slack = 1e-3 * lowest + 1e-9 * np.sum(weight > 0, axis=1, keepdims=True)  # an exact fit has objective 0
+    size = weight if space == "log" else weight * y**2  # an exact fit has objective 0: what rounding alone would leave
+    slack = 1e-3 * lowest + (1e-9 if space == "log" else 1e-14) * np.sum(size * count, axis=1, keepdims=True)
     reached = np.mean(objective <= lowest + slack, axis=1)
     chosen = np.take_along_axis(values, best[:, None, None], 1)[:, 0]
-    return Solution(chosen, lowest[:, 0], reached, values, objective)
+    return Solution(chosen, lowest[:, 0], reached, values, objective, slack[:, 0])
 
 
 def own_starts(law: Law, columns: np.ndarray, y: np.ndarray, spread: int | None = None) -> np.ndarray:

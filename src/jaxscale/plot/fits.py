@@ -40,7 +40,11 @@ def band(fit: Fit, *, axes: Any = None, beyond: float = 1.0) -> Any:
     columns, space = fit.columns, fit.how.get("space", "log")
     shown, nearest = _groups(columns[1:])
     for i, rest in enumerate(shown.T):
-        colour, mine, x = COLOURS[i % len(COLOURS)], np.broadcast_to(nearest == i, fit.y.shape), _along(columns[0], beyond)
+        colour, mine, x = (
+            COLOURS[i % len(COLOURS)],
+            np.broadcast_to(nearest == i, fit.y.shape),
+            _along(columns[0], beyond, fit.law),
+        )
         middle, low, high = fit.predict(np.vstack([x, *(np.full(len(x), value) for value in rest)]))
         there = fit.law.at(np.vstack([columns[0][mine], *(np.full(mine.sum(), value) for value in rest)]), fit.values)
         moved = there * np.exp(fit.residual[mine]) if space == "log" else there + fit.residual[mine]
@@ -53,7 +57,7 @@ def band(fit: Fit, *, axes: Any = None, beyond: float = 1.0) -> Any:
         axes.legend(fontsize=6, frameon=False)
     if beyond > 1:
         axes.axvline(columns[0].max(), color="0.6", lw=0.8, ls=":")
-    _scales(axes, columns[0], fit)
+    _scales(axes, _along(columns[0], beyond, fit.law), fit)
     axes.set_xlabel(_name(fit, 0))
     axes.set_ylabel(fit.label or "y")
     axes.set_title(f"{fit.law.name} [{fit.status}]" if beyond == 1 else f"to {beyond:g} times the largest scale", fontsize=9)
@@ -76,7 +80,7 @@ def _groups(others):
 def residuals(fit: Fit, *, axes: Any = None) -> Any:
     """Data less law in order of scale, in the space of the fit; dashed: Huber's delta."""
     axes = axes if axes is not None else new_axes()[1]
-    scale = scale_of(fit.columns)
+    scale = scale_of(fit.law, fit.columns)
     axes.plot(np.argsort(np.argsort(scale)), fit.residual, "o", ms=3, color=COLOURS[0])
     axes.axhline(0, color="0.4", lw=0.8)
     if (delta := fit.how.get("huber")) is not None and np.allclose(fit.weight, 1):
@@ -122,16 +126,19 @@ def agreement(fit: Fit, *, axes: Any = None) -> Any:
     return axes
 
 
-def _along(x, beyond):
+def _along(x, beyond, law):
+    """The curve's x: towards larger scales beyond the data; of a loss, towards smaller ones."""
     if np.all(x > 0):
-        return np.geomspace(x.min(), x.max() * beyond, 200)
+        low, high = (x.min() / min(beyond, 2.0), x.max()) if law.inputs[0] in law.falling else (x.min(), x.max() * beyond)
+        return np.geomspace(low, high, 200)
     return np.linspace(x.min(), x.max() + (beyond - 1) * np.ptp(x) * 0.1, 200)
 
 
 def _scales(axes, x, fit):
-    if np.all(x > 0) and x.max() > 8 * x.min():
+    logs = fit.how.get("space", "log") == "log"
+    if np.all(x > 0) and fit.law.inputs[0] not in fit.law.falling and (logs or x.max() > 8 * x.min()):
         axes.set_xscale("log")
-    if fit.how.get("space", "log") == "log" and fit.y.max() > 3 * fit.y.min():
+    if logs:
         axes.set_yscale("log")
 
 

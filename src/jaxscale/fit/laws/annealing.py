@@ -17,9 +17,15 @@ def areas(rates: np.ndarray, *, decay: float = 0.998, warmup: int = 0) -> tuple[
     Returns:
       (steps,) S1 = sum of the rates; (steps,) S2 = sum of m_i, m_i = lambda m_{i-1} + rate_{i-1} - rate_i.
     """
-    rates = np.asarray(rates, np.float64)
+    try:
+        rates = np.asarray(rates, np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"rates must be one learning rate for each step; got {type(rates).__name__}.") from None
     if rates.ndim != 1 or len(rates) < 2 or not np.all(rates >= 0):
-        raise ValueError(f"rates must be one learning rate for each step, not negative; got an array of shape {rates.shape}.")
+        bad = f"{int(np.sum(~(rates >= 0)))} of them are negative or NaN" if rates.ndim == 1 else f"shape {rates.shape}"
+        raise ValueError(f"rates must be one learning rate for each step, not negative; got {bad}.")
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay must lie in [0, 1); got {decay}.")
     drops = np.concatenate([[0.0], rates[:-1] - rates[1:]])
     drops[: warmup + 1] = 0.0
     momentum, kept = np.empty_like(drops), 0.0

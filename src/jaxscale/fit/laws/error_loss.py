@@ -25,6 +25,7 @@ LAW = Law(
     exponent="rate",
     inputs=("L",),
     signed=("L",),
+    falling=("L",),
     space="raw",
 )
 

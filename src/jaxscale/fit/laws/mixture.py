@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,13 @@ from jaxscale.fit.law import Example, Law, Param
 def shape(*shares, floor, scale, **pulls):
     """The formula; the last domain is the reference, with pull 0."""
     return floor + scale * jnp.exp(sum(pull * share for pull, share in zip(pulls.values(), shares)))
+
+
+def sums_to_one(shares: np.ndarray) -> None:
+    """Check (domains, n) proportions."""
+    total = shares.sum(axis=0)
+    if np.any(shares < 0) or not np.allclose(total, 1, atol=1e-3):
+        raise ValueError(f"proportions must be positive and sum to one; they sum to {total.min():.4g} ... {total.max():.4g}.")
 
 
 @functools.cache
@@ -39,21 +47,25 @@ def law(domains: int) -> Law:
         inputs=tuple(f"r{i}" for i in range(1, domains + 1)),
         signed=tuple(f"r{i}" for i in range(1, domains + 1)),
         floor="floor",
+        check=sums_to_one,
     )
 
 
-def best(fits: Sequence[Mapping[str, float]], weights: Sequence[float]) -> np.ndarray:
+def best(fits: Sequence[Any], weights: Sequence[float]) -> np.ndarray:
     """The proportions of the lowest weighted loss over several validation sets, (domains,).
 
     Searched in log-ratio coordinates ln(r_i / r_last), where the simplex has no edge, from its middle and from near each
     corner.
 
     Args:
-      fits: for each validation set, the parameters of its law.
+      fits: for each validation set, the fit of its law or its parameters.
       weights: of the validation sets in the total.
     """
     from scipy.optimize import minimize
 
+    fits = [getattr(fit, "values", fit) if not isinstance(fit, Mapping) else fit for fit in fits]
+    if len(fits) != len(weights):
+        raise ValueError(f"one weight for each validation set: got {len(fits)} fits and {len(weights)} weights.")
     domains = sum(name.startswith("pull") for name in fits[0]) + 1
     pulls = np.array([[fit[f"pull{i}"] for i in range(1, domains)] + [0.0] for fit in fits])
     scale = np.array([fit["scale"] for fit in fits]) * np.asarray(weights, float)

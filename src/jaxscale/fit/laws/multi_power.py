@@ -26,6 +26,17 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
     # a drop of nothing, at a rate of 1, pads the shorter lists
     padded = np.stack([np.concatenate([e, np.tile([[0.0, 1.0, 0.0]], (most - len(e), 1))]) for e in events])
 
+    lengths = np.array([len(s) for s in sums])
+
+    def check(columns):
+        curve, step = columns
+        if np.any((curve < 0) | (curve >= len(lengths)) | (curve != np.round(curve))):
+            raise ValueError(
+                f"curve must be the number of a schedule, 0 to {len(lengths) - 1}; got {np.unique(curve).tolist()[:5]}."
+            )
+        if np.any((step < 0) | (step >= lengths[curve.astype(int)])):
+            raise ValueError(f"step must lie within its schedule of {lengths.tolist()} steps; got up to {step.max():.6g}.")
+
     def shape(curve, step, *, floor, amplitude, gain, alpha, beta, gamma, scale):
         which = jnp.asarray(curve, jnp.int32)
         s1 = jnp.asarray(area)[which, jnp.asarray(step, jnp.int32)]
@@ -55,6 +66,7 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
         inputs=("curve", "step"),
         signed=("curve", "step"),
         floor="floor",
+        check=check,
     )
 
 
@@ -86,7 +98,7 @@ def _schedules():
     )
 
 
-LAW = law(_schedules(), knots=32)
+LAW = law(_schedules(), knots=32)  # of four short schedules: an example; make your own with `law`
 
 TINY = Example(
     {"floor": 2.6, "amplitude": 0.5, "gain": 400.0, "alpha": 0.5, "beta": 0.6, "gamma": 0.6, "scale": 0.5},

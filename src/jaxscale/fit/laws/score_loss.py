@@ -26,6 +26,7 @@ LAW = Law(
     exponent="steepness",
     inputs=("L",),
     signed=("L",),
+    falling=("L",),
     space="raw",
 )
 
