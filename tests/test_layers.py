@@ -14,7 +14,7 @@ from jaxscale.discover import discover
 
 SOURCE = Path(jaxscale.__file__).parent
 LAYERS = ["record discover", "protocol", "data theory", "models", "dynamics", "simulate", "sweep", "fit", "phase", "plot"]
-LAYERS += ["study", "studies", "cli"]
+LAYERS += ["report", "study", "studies", "cli"]
 RANK = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -122,7 +122,7 @@ class Report:
         rows = [("claimed", "range", "found", "verdict")]
         for claim in self.study.claims:
             found = self.found.get(claim.name)
-            rows.append((claim.says, _range(claim), str(found) if found else "-", claim.verdict(found)))
+            rows.append((claim.says, describe_range(claim), str(found) if found else "-", claim.verdict(found)))
         claimed = {claim.name for claim in self.study.claims}
         rows += [(name, "-", str(found), "no claim") for name, found in self.found.items() if name not in claimed]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -186,7 +186,8 @@ def run_sweeps(study: Study, scale: str, *, out: str | Path | None = None, **how
     }
 
 
-def _range(claim: Claim) -> str:
+def describe_range(claim: Claim) -> str:
+    """The range of a claim, in words."""
     if math.isinf(claim.high):
         return f">= {claim.low:.4g}"
     return f"<= {claim.high:.4g}" if math.isinf(claim.low) else f"{claim.low:.4g} .. {claim.high:.4g}"

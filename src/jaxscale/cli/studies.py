@@ -39,7 +39,8 @@ def found_studies() -> dict[str, Any]:
     return discover("jaxscale.studies", "STUDY")
 
 
-def _study(name):
+def find_study(name: str) -> Any:
+    """A study by name."""
     found = found_studies()
     if name not in found:
         raise ValueError(f"there is no study '{name}'; choose from {sorted(found)}.")
@@ -56,7 +57,7 @@ def _run(arguments):
     from jaxscale.study import NOT_MET, run_study, run_sweeps
     from jaxscale.sweep.events import JsonLines
 
-    study = _study(arguments.study)
+    study = find_study(arguments.study)
     arguments.out = arguments.out or Path("runs") / study.name
     how = {"listeners": [JsonLines(arguments.metrics)] if arguments.metrics else [], "profile": arguments.profile}
     if arguments.pieces:
@@ -73,7 +74,7 @@ def _run(arguments):
 
 
 def _plan(arguments):
-    study = _study(arguments.study)
+    study = find_study(arguments.study)
     scale = arguments.scale or ("accelerator" if arguments.topology else "smoke")
     if not arguments.topology:
         for name, plan in study.plan(scale).items():
