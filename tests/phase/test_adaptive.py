@@ -1,0 +1,99 @@
+"""Refinement: it finds a boundary with fewer runs, asks where it is uncertain, and its runs are a sweep's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.phase.adaptive import Refinement, refine
+
+AXES = {"x": np.linspace(0, 1, 11), "y": np.linspace(0, 1, 17)}
+
+
+def truth(x):
+    return 0.3 + 0.4 * x**2
+
+
+def explored(uniform, rounds=6, cells=16, runs=4, seed=0):
+    rng, state = np.random.default_rng(seed), Refinement(AXES, 0.5, root=seed)
+    xs, ys = (g.ravel() for g in np.meshgrid(*AXES.values(), indexing="ij"))
+    for _ in range(rounds):
+        asked = rng.permutation(len(xs))[:cells] if uniform else state.ask(cells, runs)
+        assert len(asked) == cells
+        asked = np.repeat(asked, runs)
+        state.tell(asked, rng.random(len(asked)) < 1 / (1 + np.exp(-(ys[asked] - truth(xs[asked])) / 0.05)))
+    return state
+
+
+def test_runs_go_where_the_boundary_is_and_its_band_is_narrower():
+    state, plain = explored(False), explored(True)
+    xs, ys = (g.ravel() for g in np.meshgrid(*AXES.values(), indexing="ij"))
+    distance = np.average(np.abs(ys - truth(xs)), weights=state.count)
+    assert distance < 0.6 * np.average(np.abs(ys - truth(xs)), weights=plain.count)
+    found = state.boundary()
+    assert found["width"].mean() < plain.boundary()["width"].mean()
+    assert np.sqrt(np.mean((found["position"] - truth(AXES["x"])) ** 2)) < 0.05
+    inside = (found["low"] < truth(AXES["x"])) & (truth(AXES["x"]) < found["high"])
+    assert inside.mean() > 0.7
+    table = state.dataset()
+    assert int(table["count"].sum()) == 6 * 16 * 4 and np.isnan(table["error"].values[table["count"].values == 0]).all()
+
+
+def test_a_level_that_is_never_crossed_has_no_band():
+    state = Refinement(AXES, 5.0)
+    state.tell(np.arange(0, 187, 3), np.zeros(63))
+    assert np.isnan(state.boundary()["low"]).all() and float(state.boundary()["crossed"].max()) < 0.5
+
+
+def test_diverged_runs_are_left_out():
+    state = Refinement(AXES, 0.5)
+    state.tell(np.array([0, 0, 1]), np.array([np.nan, 1.0, np.nan]))
+    assert state.count[0] == 1 and state.count[1] == 0
+
+
+@js.record
+class Coin:
+    """Heads with a chance that rises through 1/2 at y = truth(x)."""
+
+    x: float
+    y: float
+
+    def sample(self, key):
+        return jax.random.uniform(key)
+
+    def init(self, key, data):
+        return jnp.zeros(())
+
+    def step(self, key, state, data):
+        return (data < jax.nn.sigmoid((self.y - (0.3 + 0.4 * self.x**2)) / 0.05)).astype(jnp.float32)
+
+    def observe(self, state, data):
+        return {"heads": state}
+
+
+def coin(x, y):
+    return Coin(x=x, y=y)
+
+
+def test_a_refinement_of_sweeps_compiles_once_and_resumes(tmp_path, caplog):
+    turns = []
+    how = dict(axes=AXES, observable="heads", level=0.5, times=[0, 1], cells=12, runs=4, budget=12 * 4 * 4, store=tmp_path)
+    with caplog.at_level("INFO", "jaxscale"):
+        state = refine(coin, tell=lambda s: turns.append(int(s.count.sum())), **how)
+    assert len(turns) == 4 and turns == sorted(turns)
+    assert sum("recompiled" in r.message for r in caplog.records) == 0
+    again = refine(coin, **how)  # every round is in its store
+    np.testing.assert_array_equal(again.count, state.count)
+    np.testing.assert_array_equal(again.total, state.total)
+    early = refine(coin, **(how | {"store": None, "band": 2.0, "budget": 10**4}))
+    assert early.count.sum() < 10**4
+
+
+@pytest.mark.parametrize(
+    "axes, message",
+    [({"x": AXES["x"]}, "two control parameters"), ({"x": AXES["x"], "y": AXES["y"][::-1]}, "increasing values")],
+)
+def test_refusals(axes, message):
+    with pytest.raises(ValueError, match=message):
+        Refinement(axes, 0.5)
