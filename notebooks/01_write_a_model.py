@@ -35,6 +35,7 @@ SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))
 # ## Linear regression
 # Plain fields are traced and cost nothing to sweep. `static()` fields fix a shape and cost one compile per value.
 
+
 # %%
 @js.record
 class Regression:
@@ -87,8 +88,13 @@ def experiment(noise, *, samples):
 
 
 samples = (8, 16, 32) if SMOKE else (4, 8, 12, 16, 20, 24, 32, 64)
-runs = js.sweep(experiment, grid={"noise": [0.1, 0.5]}, static={"samples": samples}, seeds=4 if SMOKE else 64,
-                times=js.log_times(100 if SMOKE else 3000))
+runs = js.sweep(
+    experiment,
+    grid={"noise": [0.1, 0.5]},
+    static={"samples": samples},
+    seeds=4 if SMOKE else 64,
+    times=js.log_times(100 if SMOKE else 3000),
+)
 
 # %%
 from jaxscale.plot import figures

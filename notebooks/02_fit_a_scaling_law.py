@@ -49,9 +49,7 @@ if not table.exists():
     table.write_text("params,tokens,loss\n" + rows)
 
 # %%
-found = js.fit(
-    chinchilla, table, x={"N": "params", "D": "tokens"}, y="loss", huber=1e-3, resamples=100 if SMOKE else 4000
-)
+found = js.fit(chinchilla, table, x={"N": "params", "D": "tokens"}, y="loss", huber=1e-3, resamples=100 if SMOKE else 4000)
 print(found)
 
 # %% [markdown]
@@ -78,7 +76,10 @@ def experiment(alpha, *, d):
 
 
 runs = js.sweep(
-    experiment, grid={"alpha": [0.5, 0.71, 1, 1.41, 2, 2.83, 4]}, static={"d": (8,)}, seeds=8 if SMOKE else 64,
+    experiment,
+    grid={"alpha": [0.5, 0.71, 1, 1.41, 2, 2.83, 4]},
+    static={"d": (8,)},
+    seeds=8 if SMOKE else 64,
     times=js.log_times(2_000 if SMOKE else 20_000),
 )
 last = runs.isel(time=-1, d=0)

@@ -1,0 +1,75 @@
+"""Success-probability boundaries, and the figures of transitions."""
+
+import types
+
+import numpy as np
+import pytest
+import xarray
+
+from jaxscale.phase.collapse import collapse
+from jaxscale.phase.success import success_boundary
+from jaxscale.phase.transition import transition
+from jaxscale.study import Claim, Found
+
+X = np.linspace(0, 1, 13)
+
+
+def counts(at, trials=40, width=0.08, seed=0):
+    rng, at = np.random.default_rng(seed), np.atleast_1d(at)
+    k = rng.binomial(trials, 1 / (1 + np.exp(-np.clip((X[None, :] - at[:, None]) / width, -50, 50))))
+    coords = {"size": np.arange(len(at)), "x": X}
+    return xarray.DataArray(k, coords, ("size", "x")), xarray.DataArray(np.full(k.shape, trials), coords, ("size", "x"))
+
+
+def test_bands_of_success_boundaries_cover():
+    truth = np.tile([0.3, 0.5, 0.7], 60)
+    found = success_boundary(*counts(truth), along="x")
+    held = (found["low"].values < truth) & (truth < found["high"].values)
+    assert 0.9 < held.mean() < 0.99
+    assert found["slope"].mean() == pytest.approx(1 / 0.08, rel=0.1)
+
+
+def test_columns_without_a_boundary_have_none():
+    k, n = counts([0.5, 0.5, 0.5])
+    k[0], k[1], n[2], k[2] = 0, n[1], 0, 0
+    found = success_boundary(k, n, along="x")
+    assert np.isnan(found["position"].values).all() and np.isnan(found["low"].values).all()
+
+
+def test_a_sharp_boundary_lies_between_its_neighbours():
+    k, n = counts([0.52], width=1e-6)
+    found = success_boundary(k.isel(size=0), n.isel(size=0), along="x")
+    assert X[6] < float(found["position"]) < X[7]
+
+
+def test_refusals():
+    k, n = counts([0.5])
+    with pytest.raises(ValueError, match="successes <= trials"):
+        success_boundary(n + 1, n, along="x")
+    with pytest.raises(ValueError, match="must have 'y'"):
+        success_boundary(k, n, along="y")
+    with pytest.raises(ValueError, match="must increase"):
+        success_boundary(k.isel(x=slice(None, None, -1)), n.isel(x=slice(None, None, -1)), along="x")
+
+
+def test_figures(tmp_path):
+    pytest.importorskip("matplotlib", reason="the plot extra is not installed")
+    from jaxscale.plot import figures, scaling
+
+    rng, sizes, x = np.random.default_rng(0), np.array([16.0, 32, 64]), np.linspace(0.3, 0.7, 15)
+    exact = 1 / (1 + np.exp(-0.8 * sizes[:, None] ** 0.75 * (x - 0.5)))
+    data = xarray.DataArray(
+        exact[..., None] + 0.05 * rng.normal(size=(3, 15, 40)), {"L": sizes, "x": x}, ("L", "x", "seed"), "p"
+    )
+    figure, axes = figures.new_axes(1, 2)
+    scaling.collapse_pair(collapse(data, exponent=0, degree=6, starts=16, resamples=20, progress=False), axes=axes)
+    assert "nu" in axes[1].get_xlabel() and len(axes[0].get_legend().get_texts()) == 3
+    assert scaling.binder(transition(data)).get_ylabel() == "Binder cumulant"
+    assert scaling.seeds(data, cells=[{"L": 16, "x": 0.4}, {"L": 64, "x": 0.5}]).get_xlabel() == "p"
+    claims = (Claim("a", "a is 1", 0.9, 1.1, "eq. 1"), Claim("b", "b is large", 2.0, np.inf, "eq. 2"))
+    study = types.SimpleNamespace(name="s", claims=claims)
+    report = types.SimpleNamespace(study=study, scale="smoke", found={"a": Found(1.02, 0.03), "b": Found(1.0)})
+    made = scaling.forest(report)
+    assert [t.get_text() for t in made.get_yticklabels()] == ["a", "b"]
+    figure.savefig(tmp_path / "f.pdf")
+    assert (tmp_path / "f.pdf").stat().st_size > 1000
