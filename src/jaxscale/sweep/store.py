@@ -163,14 +163,6 @@ class Store:
             write_atomic(self.path / "pieces" / f"{name}.npz", content)
             write_atomic(self.path / "pieces" / f"{name}.done", sha256(content).hexdigest().encode())
 
-    def has(self, bucket: str, ids: np.ndarray) -> bool:
-        """Whether a piece of exactly these runs is there, and whole."""
-        mark = self.path / "pieces" / f"{piece_name(bucket, ids)}.done"
-        try:
-            return sha256(mark.with_suffix(".npz").read_bytes()).hexdigest() == mark.read_text()
-        except OSError:
-            return False
-
     def checkpoint_path(self, bucket: str, ids: np.ndarray) -> Path:
         """Where a cohort of these lanes is saved."""
         return self.path / "checkpoints" / piece_name(bucket, ids)
