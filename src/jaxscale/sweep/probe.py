@@ -14,7 +14,7 @@ from jaxscale.sweep.execute import run_cohort
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.request import Request
 
-WORTH_SECONDS = 60.0  # a probe costs some compiles: only runs longer than this are probed unasked
+WORTH_SECONDS = 300.0  # a probe costs half a minute of compiles and runs: only runs longer than this are probed unasked
 BASIC_RATE = 2e9  # flops a second and core of unremarkable code, to guess how long a run is before anything is compiled
 PILOT_SECONDS = 5.0  # after which a pilot has shown that a run is long
 GAIN = 1.1  # another width than the rule of thumb's must be this much faster, so that noise does not decide
