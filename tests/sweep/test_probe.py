@@ -55,6 +55,7 @@ def test_measured_on_request_and_recorded(tmp_path, monkeypatch):
 def test_only_long_stored_runs_are_measured_unasked(monkeypatch):
     asked = []
     monkeypatch.setattr(probe, "measure", lambda *a: asked.append(1) or {16: 1.0})
+    monkeypatch.setattr(probe, "WORTH_SECONDS", 60.0)
     short, long = (Request.make(decay, **(COMMON | {"times": [0, t]})) for t in (50, 10**9))
     assert choose_width(short, short.program({}), stored=True).why.startswith("rule of thumb")
     assert choose_width(long, long.program({}), stored=False).why == "rule of thumb"
