@@ -147,3 +147,9 @@ def test_inputs_that_make_no_sense_to_the_law_are_refused():
         }
         with pytest.raises(ValueError, match=message):
             fit(law, columns, x=["c", "s"], y="loss")
+
+
+def test_the_example_of_a_law_of_schedules_is_not_fitted_to_a_table():
+    table = {"c": np.repeat([0.0, 1.0], 10), "s": np.tile(np.arange(10.0) * 20, 2), "loss": np.linspace(3, 2, 20)}
+    with pytest.raises(ValueError, match=r"multi_power\.law\(schedules\)"):
+        fit(multi_power, table, x=["c", "s"], y="loss")

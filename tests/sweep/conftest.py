@@ -2,6 +2,7 @@
 
 import sys
 
+import coupled_maps
 import pytest
 
 
@@ -10,3 +11,9 @@ def small_pieces():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["jaxscale.sweep.work"], "FIRST_BLOCKS", 4)
         yield
+
+
+@pytest.fixture(scope="module")
+def chaos():
+    """The module of a chaotic experiment, in a folder where other processes find it too."""
+    return coupled_maps

@@ -1,6 +1,5 @@
 """Dask and submitit as executors: the bits of one process, also when workers are killed again and again."""
 
-import importlib
 import os
 import random
 import signal
@@ -8,62 +7,28 @@ import sys
 import threading
 from pathlib import Path
 
+import coupled_maps
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale.sweep.store import Store
 
-MODULE = '''
-"""Coupled logistic maps. Chaotic: a difference in the last bit at the start is of order one at the end."""
-
-import jax
-import jax.numpy as jnp
-import jaxscale as js
-
-
-@js.record
-class Maps:
-    rate: jax.Array
-
-    def sample(self, key):
-        weights = jax.random.uniform(key, (3, 3))
-        return weights / jnp.sum(weights, axis=1, keepdims=True)
-
-    def init(self, key, data):
-        return jax.random.uniform(key, (3,))
-
-    def step(self, key, state, data):
-        mixed = 0.99 * (data @ state) + 0.01 * jax.random.uniform(key)
-        return self.rate * mixed * (1.0 - mixed)
-
-    def observe(self, state, data):
-        return {"first": state[0], "coupling": data[0, 1]}
-
-
-def maps(rate):
-    return Maps(rate=rate)
-'''
-COMMON = dict(grid={"rate": [3.7, 3.8, 3.9]}, seeds=8, times=[0, 1, 200], width=2, progress=False)
 KILLS, WORKERS = 4, 2
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
 
 @pytest.fixture(scope="module")
-def chaos(tmp_path_factory):
+def chaos():
     """The module of the experiment, where other processes find it too. They have one device each."""
-    folder = tmp_path_factory.mktemp("importable")
-    (folder / "chaos_of_clusters.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         patch.setenv("JAX_NUM_CPU_DEVICES", "1")
-        yield importlib.import_module("chaos_of_clusters")
-    sys.modules.pop("chaos_of_clusters")
+        yield coupled_maps
 
 
 def sweep(chaos, store=None, **changes):
-    return js.sweep(chaos.maps, store=store, **(COMMON | changes))
+    return js.sweep(chaos.maps, store=store, **(coupled_maps.COMMON | changes))
 
 
 def assert_nothing_twice(store, runs):

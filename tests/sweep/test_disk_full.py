@@ -11,36 +11,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tap import Tap
+from walks import walk
 
 import jaxscale as js
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 MOST = 1000  # changes of one sweep, so that a test of this file ends
-
-
-@js.record
-class Walk:
-    rate: jax.Array
-
-    def sample(self, key):
-        return jnp.zeros(())
-
-    def init(self, key, data):
-        return jax.random.key_data(key)[0].astype(jnp.float32) / 2.0**32
-
-    def step(self, key, state, data):
-        return state + 0.5 * self.rate
-
-    def observe(self, state, data):
-        return {"position": state}
-
-
-def walk(rate):
-    return Walk(rate=rate)
 
 
 def run(store=None, seeds=4, **more):

@@ -21,12 +21,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from walks import walk
 
 import jaxscale as js
 
@@ -37,27 +37,6 @@ HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "o
 for name in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
     codecs.lookup(name)  # is imported now, so that opening a store of such text imports nothing
 MEMBERS = ("ids", "bucket", "diverged_at", "cell", "low", "high", "diverged", "censored")
-
-
-@js.record
-class Walk:
-    rate: jax.Array
-
-    def sample(self, key):
-        return jnp.zeros(())
-
-    def init(self, key, data):
-        return jax.random.key_data(key)[0].astype(jnp.float32) / 2.0**32
-
-    def step(self, key, state, data):
-        return state + 0.5 * self.rate
-
-    def observe(self, state, data):
-        return {"position": state}
-
-
-def walk(rate, kind=0):
-    return Walk(rate=rate)
 
 
 def run(store, **more):

@@ -1,7 +1,6 @@
 """`part=(i, n)`: a sweep cut among processes that share nothing but a folder; locks, kills, and looking meanwhile."""
 
 import contextlib
-import importlib
 import json
 import os
 import re
@@ -16,39 +15,6 @@ import pytest
 import jaxscale as js
 from jaxscale.sweep.store import Store
 
-MODULE = '''
-"""Coupled logistic maps. Chaotic: a difference in the last bit at the start is of order one at the end."""
-
-import jax
-import jax.numpy as jnp
-import jaxscale as js
-
-
-@js.record
-class Maps:
-    rate: jax.Array
-
-    def sample(self, key):
-        weights = jax.random.uniform(key, (3, 3))
-        return weights / jnp.sum(weights, axis=1, keepdims=True)
-
-    def init(self, key, data):
-        return jax.random.uniform(key, (3,))
-
-    def step(self, key, state, data):
-        mixed = 0.99 * (data @ state) + 0.01 * jax.random.uniform(key)
-        return self.rate * mixed * (1.0 - mixed)
-
-    def observe(self, state, data):
-        return {"first": state[0], "coupling": data[0, 1]}
-
-
-def maps(rate, kind=0):
-    return Maps(rate=rate)
-
-
-COMMON = dict(grid={"rate": [3.7, 3.8, 3.9]}, seeds=8, times=[0, 1, 200], width=2, progress=False)
-'''
 CHILD = '''
 """The sweep in another process: a store, and what to ask for; says what it does, a line each."""
 
@@ -60,7 +26,7 @@ from jaxscale.sweep import work
 
 work.PIECE_SECONDS, work.FIRST_BLOCKS = 0.01, 1
 import jaxscale as js
-from chaos_of_parts import COMMON, maps
+from coupled_maps import COMMON, maps
 
 asked = json.loads(sys.argv[2])
 linger = asked.pop("linger", 0.0)
@@ -75,17 +41,6 @@ def say(event):
 js.sweep(maps, store=sys.argv[1], listeners=[say], **(COMMON | asked))
 '''
 RUNS = 24
-
-
-@pytest.fixture(scope="module")
-def chaos(tmp_path_factory):
-    """The module of the experiment, in a folder where other processes find it too."""
-    folder = tmp_path_factory.mktemp("importable")
-    (folder / "chaos_of_parts.py").write_text(MODULE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield importlib.import_module("chaos_of_parts")
-    sys.modules.pop("chaos_of_parts")
 
 
 @pytest.fixture(scope="module")

@@ -5,48 +5,16 @@ import json
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import wide_walk
 
 import jaxscale as js
 
 
-@jax.custom_batching.custom_vmap
-def block_width(x):
-    """1 for a single run; under vmap the number of lanes: bits that depend on the width, as real ones do."""
-    return jnp.ones_like(x)
-
-
-@block_width.def_vmap
-def _(size, batched, x):
-    return jnp.full_like(x, size), batched[0]
-
-
-@js.record
-class Walk:
-    rate: jax.Array
-
-    def sample(self, key):
-        return jnp.zeros(())
-
-    def init(self, key, data):
-        return jax.random.key_data(key)[0].astype(jnp.float32) / 2.0**32
-
-    def step(self, key, state, data):
-        return state + 0.5 * self.rate
-
-    def observe(self, state, data):
-        return {"position": state, "width": block_width(state)}
-
-
-def walk(rate):
-    return Walk(rate=rate)
-
-
 def run(store=None, **more):
     common = dict(grid={"rate": [0.1, 0.2, 0.3]}, seeds=8, times=[0, 9], devices=jax.devices()[:1], progress=False)
-    return js.sweep(walk, store=store, **(common | more))
+    return js.sweep(wide_walk, store=store, **(common | more))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Several processes under `jax.distributed`, on loopback: everyone computes a share and gets the whole, bit for bit."""
 
-import importlib
 import json
 import os
 import socket
@@ -14,52 +13,6 @@ import pytest
 import jaxscale as js
 from jaxscale.sweep.store import Store
 
-MODULE = '''
-"""Coupled logistic maps. Chaotic: a difference in the last bit at the start is of order one at the end."""
-
-import jax
-import jax.numpy as jnp
-import jaxscale as js
-
-
-@js.record
-class Maps:
-    rate: jax.Array
-    kind: int = js.static(default=0)
-
-    def sample(self, key):
-        weights = jax.random.uniform(key, (3, 3))
-        return weights / jnp.sum(weights, axis=1, keepdims=True)
-
-    def init(self, key, data):
-        return jax.random.uniform(key, (3,))
-
-    def step(self, key, state, data):
-        mixed = 0.99 * (data @ state) + 0.01 * jax.random.uniform(key)
-        return self.rate * mixed * (1.0 - mixed)
-
-    def observe(self, state, data):
-        more = {"kinds": jnp.int32(self.kind)} if self.kind else {}
-        return {"first": state[0], "coupling": data[0, 1]} | more
-
-
-def maps(rate, kind=0):
-    return Maps(rate=rate, kind=kind)
-
-
-COMMON = dict(grid={"rate": [3.7, 3.8, 3.9]}, seeds=8, times=[0, 1, 200], width=2, progress=False)
-WAYS = {
-    "memory": {},
-    "store": {"store": True},
-    "again": {"store": True},
-    "more": {"store": True, "seeds": 11},
-    "few": {"grid": {"rate": [3.8]}, "seeds": 1},
-    "crossed": {"seeds": {"data": 2, "init": 3}},
-    "static": {"static": {"kind": [0, 1]}, "grid": {"rate": [3.7]}},
-    "reduce": {"reduce": True},
-    "reduce stored": {"reduce": "quantiles", "store": True},
-}
-'''
 SCRIPT = '''
 """One process of a pod: makes the sweeps it is asked for, and keeps the result of each."""
 
@@ -73,7 +26,7 @@ import jax
 port, processes, index, folder, ways, late = json.loads(sys.argv[1])
 jax.config.update("jax_num_cpu_devices", 1)
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=processes, process_id=index)
-from chaos_of_pods import COMMON, WAYS, maps
+from coupled_maps import COMMON, WAYS, maps
 
 
 def linger(event):
@@ -92,17 +45,6 @@ for way in ways:
     print(json.dumps([way, result.attrs["runs_computed"]]), flush=True)
 '''
 PATIENCE = 120  # seconds, for all sweeps of a pod
-
-
-@pytest.fixture(scope="module")
-def chaos(tmp_path_factory):
-    """The module of the experiment, in a folder where other processes find it too."""
-    folder = tmp_path_factory.mktemp("importable")
-    (folder / "chaos_of_pods.py").write_text(MODULE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield importlib.import_module("chaos_of_pods")
-    sys.modules.pop("chaos_of_pods")
 
 
 def free_port():

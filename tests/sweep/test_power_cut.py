@@ -10,51 +10,19 @@ import warnings
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tap import Tap
+from walks import wide_walk
 
 import jaxscale as js
 
 TOLD = "told"  # between the file operations: so many more runs were reported as finished
 
 
-@jax.custom_batching.custom_vmap
-def block_width(x):
-    """1 for a single run; under vmap the number of lanes: bits that depend on the width, as real ones do."""
-    return jnp.ones_like(x)
-
-
-@block_width.def_vmap
-def _(size, batched, x):
-    return jnp.full_like(x, size), batched[0]
-
-
-@js.record
-class Walk:
-    rate: jax.Array
-
-    def sample(self, key):
-        return jnp.zeros(())
-
-    def init(self, key, data):
-        return jax.random.key_data(key)[0].astype(jnp.float32) / 2.0**32
-
-    def step(self, key, state, data):
-        return state + 0.5 * self.rate
-
-    def observe(self, state, data):
-        return {"position": state, "width": block_width(state)}
-
-
-def walk(rate):
-    return Walk(rate=rate)
-
-
 def run(store=None, seeds=4, width=2, **more):
     common = dict(grid={"rate": [0.1, 0.2, 0.3]}, times=[0, 2, 9], devices=jax.devices()[:1], progress=False)
-    return js.sweep(walk, seeds=seeds, store=store, width=width, **common, **more)
+    return js.sweep(wide_walk, seeds=seeds, store=store, width=width, **common, **more)
 
 
 TORN = (lambda c: c, lambda c: b"", lambda c: c[: len(c) // 2], lambda c: bytes(len(c)))  # what is left of unsynced bytes

@@ -64,16 +64,7 @@ def fit(
     law = getattr(law, "LAW", law)  # the module of a law will do
     if not isinstance(law, Law):
         raise TypeError(f"law must be a Law, e.g. `from jaxscale.fit.laws import power`; got {type(law).__name__}.")
-    if huber is not None and not (isinstance(huber, int | float | np.number) and huber > 0):
-        raise FitError(f"huber must be a positive delta, or None for squares; got {huber!r}.")
-    for name, column in (("y", y), ("weight", weight), ("cluster", cluster)):
-        if column is not None and not isinstance(column, str):
-            raise FitError(f"{name} must be the name of a column; got {type(column).__name__}.")
-    if space not in (None, "log", "raw"):
-        raise FitError(f"space must be 'log' or 'raw'; got {space!r}.")
-    for name, number in (("resamples", resamples), ("root", root)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
-            raise FitError(f"{name} must be a whole number, not negative; got {number!r}.")
+    _check_options(huber, y, weight, cluster, space, resamples, root)
     space = space or law.space
     if hasattr(data, "dims") and not hasattr(data, "columns") and not hasattr(data, "data_vars"):
         if given := [name for name, column in (("y", y), ("weight", weight), ("cluster", cluster)) if column is not None]:
@@ -94,6 +85,19 @@ def fit(
             law, data, x=x, y=y, weight=weight, cluster=cluster, space=space, resamples=resamples, root=root
         )  # fmt: skip
     return assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
+
+
+def _check_options(huber, y, weight, cluster, space, resamples, root):
+    if huber is not None and not (isinstance(huber, int | float | np.number) and huber > 0):
+        raise FitError(f"huber must be a positive delta, or None for squares; got {huber!r}.")
+    for name, column in (("y", y), ("weight", weight), ("cluster", cluster)):
+        if column is not None and not isinstance(column, str):
+            raise FitError(f"{name} must be the name of a column; got {type(column).__name__}.")
+    if space not in (None, "log", "raw"):
+        raise FitError(f"space must be 'log' or 'raw'; got {space!r}.")
+    for name, number in (("resamples", resamples), ("root", root)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+            raise FitError(f"{name} must be a whole number, not negative; got {number!r}.")
 
 
 def local_slopes(data: Any, *, x: str, over: str = "seed", statistic: str = "mean", resamples: int = 400, root: int = 0) -> Any:

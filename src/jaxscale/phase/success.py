@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.fit.float64 import float64
+from jaxscale.fit.linear import spd_solve
 
 ITERATIONS = 40
 RIDGE = 1e-3  # of the logistic slope: a column where every run below fails and every run above succeeds has no finite one
@@ -32,45 +35,17 @@ def success_boundary(
     Raises:
       ValueError: more successes than trials, a missing dimension, or a control parameter that does not increase.
     """
-    import jax
-    import jax.numpy as jnp
     import xarray
 
-    if along not in successes.dims or len(successes.dims) > 2:
-        raise ValueError(f"successes must have '{along}' and at most one other dimension; got {list(successes.dims)}.")
-    rest = [d for d in successes.dims if d != along]
-    k = np.atleast_2d(np.asarray(successes.transpose(*rest, along).values, float))
-    n = np.atleast_2d(np.asarray(trials.transpose(*rest, along).values, float))
-    x = np.asarray(successes[along].values, float)
-    if np.any(np.diff(x) <= 0):
-        raise ValueError(f"the coordinate '{along}' must increase; got {x.tolist()[:6]}.")
-    if np.any(k > n) or np.any(k < 0) or not 0 < level < 1:
-        raise ValueError("need 0 <= successes <= trials in every cell, and a level strictly between 0 and 1.")
+    rest, k, n, x = _columns(successes, trials, along, level)
     middle, wide = x.mean(), np.ptp(x)
     u = (x - middle) / wide
-
-    def newton(k, n):
-        design = jnp.stack([jnp.ones_like(u), jnp.asarray(u)], axis=1)
-
-        def step(_, b):
-            p = jax.nn.sigmoid(jnp.clip(design @ b, -30, 30))
-            gradient = design.T @ (k - n * p) - RIDGE * jnp.array([0.0, 1.0]) * b
-            w = n * p * (1 - p) + 1e-12
-            hessian = (design.T * w[None, :]) @ design + RIDGE * jnp.diag(jnp.array([1e-6, 1.0]))
-            determinant = hessian[0, 0] * hessian[1, 1] - hessian[0, 1] ** 2
-            move = jnp.array([
-                hessian[1, 1] * gradient[0] - hessian[0, 1] * gradient[1],
-                hessian[0, 0] * gradient[1] - hessian[0, 1] * gradient[0],
-            ]) / determinant  # fmt: skip
-            return b + jnp.clip(move, -5.0, 5.0)
-
-        return jax.lax.fori_loop(0, ITERATIONS, step, jnp.zeros(2))
 
     rng, rate = np.random.default_rng(root), (k + 0.5) / (n + 1)
     again = rng.binomial(n.astype(int), rate, size=(resamples, *k.shape))
     with float64():
-        fitted = jax.jit(jax.vmap(jax.vmap(newton)))
-        both = np.asarray(fitted(jnp.asarray(np.concatenate([k[None], again])), jnp.broadcast_to(n, (resamples + 1, *n.shape))))
+        fitted = jax.jit(jax.vmap(jax.vmap(_logistic, (0, 0, None)), (0, None, None)))
+        both = np.asarray(fitted(jnp.asarray(np.concatenate([k[None], again])), jnp.asarray(n), jnp.asarray(u)))
     logit = np.log(level / (1 - level))
     with np.errstate(divide="ignore", invalid="ignore"):
         position = (logit - both[..., 0]) / both[..., 1]
@@ -84,3 +59,32 @@ def success_boundary(
     return xarray.Dataset(
         {name: (shape, v if rest else v[0]) for name, v in found.items()}, coords, {"along": along, "level": level}
     )
+
+
+def _columns(successes, trials, along, level):
+    """The other dimension, (columns, n) successes and trials, (n,) control parameter."""
+    if along not in successes.dims or len(successes.dims) > 2:
+        raise ValueError(f"successes must have '{along}' and at most one other dimension; got {list(successes.dims)}.")
+    rest = [d for d in successes.dims if d != along]
+    k = np.atleast_2d(np.asarray(successes.transpose(*rest, along).values, float))
+    n = np.atleast_2d(np.asarray(trials.transpose(*rest, along).values, float))
+    x = np.asarray(successes[along].values, float)
+    if np.any(np.diff(x) <= 0):
+        raise ValueError(f"the coordinate '{along}' must increase; got {x.tolist()[:6]}.")
+    if np.any(k > n) or np.any(k < 0) or not 0 < level < 1:
+        raise ValueError("need 0 <= successes <= trials in every cell, and a level strictly between 0 and 1.")
+    return rest, k, n, x
+
+
+def _logistic(k, n, u):
+    """(2,) offset and slope of the logit of k successes in n trials, by Newton's method."""
+    design = jnp.stack([jnp.ones_like(u), u], axis=1)
+    ridge = RIDGE * jnp.array([1e-6, 1.0])
+
+    def step(_, b):
+        p = jax.nn.sigmoid(jnp.clip(design @ b, -30, 30))
+        weight = n * p * (1 - p) + 1e-12
+        hessian = (design.T * weight[None, :]) @ design + jnp.diag(ridge)
+        return b + jnp.clip(spd_solve(hessian, design.T @ (k - n * p) - ridge * b), -5.0, 5.0)
+
+    return jax.lax.fori_loop(0, ITERATIONS, step, jnp.zeros(2))

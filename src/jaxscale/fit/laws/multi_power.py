@@ -1,5 +1,6 @@
 """The multi-power law: every drop of the learning rate pays back along a power law of its own."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -98,7 +99,11 @@ def _schedules():
     )
 
 
-LAW = law(_schedules(), knots=32)  # of four short schedules: an example; make your own with `law`
+def _example_only(columns):
+    raise ValueError("this multi_power law knows the schedules of its example only; make yours: multi_power.law(schedules).")
+
+
+LAW = dataclasses.replace(law(_schedules(), knots=32), check=_example_only)
 
 TINY = Example(
     {"floor": 2.6, "amplitude": 0.5, "gain": 400.0, "alpha": 0.5, "beta": 0.6, "gamma": 0.6, "scale": 0.5},
