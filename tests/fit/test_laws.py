@@ -1,5 +1,7 @@
 """Every law found recovers its own example, exactly without noise, within its errors with it."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,3 +173,21 @@ def test_a_fit_without_resamples_knows_no_errors():
     points = Points(np.stack(example.x), y, np.ones(24), np.zeros(24), None, counts, 24, "runs", "y", (), {})
     found = assemble(law, points, space="log", huber=None)
     assert np.isnan(found["exponent"].seeds) and found["exponent"].value == pytest.approx(0.5) and found.status == "ok"
+
+
+@pytest.mark.parametrize("stalled, shrink", [(1e-12, 0.75), (0.05, 0.0)])
+def test_a_fit_does_not_depend_on_its_company(stalled, shrink, monkeypatch):
+    """Bit for bit: alone, among others, in another order; also where lanes are taken to have arrived that would go on."""
+    monkeypatch.setattr(sys.modules["jaxscale.fit.solve"], "STALLED", stalled)
+    monkeypatch.setattr(sys.modules["jaxscale.fit.solve"], "SHRINK", shrink)  # 0: they ride along to the end
+    law, example = LAWS["chinchilla"], EXAMPLES["chinchilla"]
+    x, rng = np.stack(example.x), np.random.default_rng(4)
+    y = law.at(x, example.values) * np.exp(0.02 * rng.normal(size=(6, x.shape[1])))
+    starts = np.exp(rng.uniform(-1, 1, (40, 5))) * np.array([400.0, 400, 2, 0.3, 0.3])
+    how = dict(huber=1e-2, iterations=60)
+    everyone = solve(law, x, y, np.ones(64), starts=starts, **how)
+    for row, start in ((0, 0), (3, 17), (5, 39)):
+        alone = solve(law, x, y[row], np.ones(64), starts=starts[[start]], **how)
+        np.testing.assert_array_equal(alone.every[0, 0], everyone.every[row, start])
+    turned = solve(law, x, y[::-1], np.ones(64), starts=starts[::-1], **how)
+    np.testing.assert_array_equal(turned.every[::-1, ::-1], everyone.every)

@@ -1,12 +1,10 @@
 """Collapses, transitions and early warnings on planted truths, and on the two-dimensional Ising model."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray
 from assertions import assert_mean
+from tables import published
 
 from jaxscale.fit.result import FitError
 from jaxscale.phase.collapse import collapse
@@ -14,8 +12,6 @@ from jaxscale.phase.early_warning import area_under_curve, early_warning, ensemb
 from jaxscale.phase.quality import gaussian_process, quality
 from jaxscale.phase.transition import bimodality, transition
 from jaxscale.theory import cover
-
-TABLES = Path(os.environ.get("JAXSCALE_TABLES", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def labelled(values, sizes, x, *more):
@@ -54,10 +50,7 @@ def test_intervals_of_collapses_cover():
 
 def test_ising_binder_ratio():
     """T15: K_c = ln(1 + sqrt 2) / 2, nu = 1; by the polynomial master curve and by the Gaussian process."""
-    path = TABLES / "ising2d" / "ising-square-B.dat"
-    if not path.exists():
-        pytest.skip("the Ising table is not here; set JAXSCALE_TABLES to the folder that holds it")
-    rows = np.loadtxt(path)
+    rows = np.loadtxt(published("ising2d/ising-square-B.dat"))
     sizes, x = np.unique(rows[:, 0]), np.unique(rows[:, 1])
     values, errors = np.full((2, len(sizes), len(x)), np.nan)
     at = np.searchsorted(sizes, rows[:, 0]), np.searchsorted(x, rows[:, 1])

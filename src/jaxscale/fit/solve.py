@@ -178,16 +178,17 @@ def _run(programs, x, y, weight, count, free, starts, iterations, progress):
     rows, which = (a.reshape(-1) for a in np.meshgrid(np.arange(len(y)), np.arange(starts.shape[1]), indexing="ij"))
     size = programs.block * programs.sharding.mesh.size * CHUNK_BLOCKS
     values, objectives = [], []
-    for at in _bar(range(0, len(rows), size), len(rows) // size, progress):
-        mine = slice(at, min(at + size, len(rows)))
-        start = starts[rows[mine], which[mine]]
-        z, objective = _chunk(programs, x, y, weight, count, free, rows[mine], start, iterations)
-        values.append(z)
-        objectives.append(objective)
+    with _bar(len(rows), progress) as bar:
+        for at in range(0, len(rows), size):
+            mine = slice(at, min(at + size, len(rows)))
+            start = starts[rows[mine], which[mine]]
+            z, objective = _chunk(programs, x, y, weight, count, free, rows[mine], start, iterations, bar)
+            values.append(z)
+            objectives.append(objective)
     return np.concatenate(values).reshape(*starts.shape[:2], -1), np.concatenate(objectives).reshape(starts.shape[:2])
 
 
-def _chunk(programs, x, y, weight, count, free, rows, start, iterations):
+def _chunk(programs, x, y, weight, count, free, rows, start, iterations, bar):
     """Lanes that no longer get better leave; the others close ranks. Each lane's answer is its own all the same."""
     devices, block = programs.sharding.mesh.size, programs.block
     room = devices * CHUNK_BLOCKS * block
@@ -211,6 +212,7 @@ def _chunk(programs, x, y, weight, count, free, rows, start, iterations):
     held = data(live, seat)
     found = programs.begin(used, x, *held, put(start, seat))
     state = tuple(np.array(np.asarray(a)[seat]) for a in found)
+    moving = np.ones(len(live), bool)
     while iterations > 0 and len(live):
         steps = min(iterations, SEGMENT)
         iterations -= steps
@@ -222,16 +224,20 @@ def _chunk(programs, x, y, weight, count, free, rows, start, iterations):
         new = tuple(np.asarray(a)[seat] for a in found)
         gain = state[2][live] - new[2]
         for whole, part in zip(state, new):
-            whole[live] = part
-        better = gain > STALLED * np.abs(new[2])
+            whole[live[moving]] = part[moving]
+        # who has arrived stays as it was then, also while it rides along: its answer must not depend on the company
+        better = moving & (gain > STALLED * np.abs(new[2]))
+        bar.update(int(moving.sum() - better.sum()))
+        moving = better
         if better.sum() <= SHRINK * len(live):
             live, used = live[better], -1
+            moving = np.ones(len(live), bool)
+    bar.update(int(moving.sum()))
     return np.asarray(programs.unpack(jnp.asarray(state[0]))), state[2]
 
 
-def _bar(chunks, count, progress):
-    if not progress or count < 2:
-        return chunks
+def _bar(lanes, progress):
+    """Lanes that have arrived; shown on anything over two seconds."""
     from tqdm.auto import tqdm
 
-    return tqdm(chunks, desc="fitting", unit="chunk", delay=2)
+    return tqdm(total=lanes, desc="fitting", unit="lane", delay=2, disable=not progress)
