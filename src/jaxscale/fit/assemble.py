@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxscale.fit import checks
-from jaxscale.fit.law import Law
+from jaxscale.fit.law import Law, residuals
 from jaxscale.fit.result import Fit, FitError, estimate
 from jaxscale.fit.solve import ITERATIONS, Solution, solve
 
@@ -122,12 +122,12 @@ def _estimates(law, windows, replicas, points):
 
 def _goodness(law, points, whole, scale, how):
     made = law.at(points.x, dict(zip(law.params, whole.values[0])))
-    seen, model = (np.log(points.y), np.log(np.maximum(made, 1e-300))) if how["space"] == "log" else (points.y, made)
-    residual = np.sqrt(points.weight) * (model - seen)
+    seen, gap = np.log(points.y) if how["space"] == "log" else points.y, residuals(how["space"], made, points.y)
+    residual = np.sqrt(points.weight) * gap
     total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
     found = {
         "r2": float(1 - np.sum(residual**2) / total) if np.ptp(points.y) > 0 else float("nan"),
-        "rmse": float(np.sqrt(np.mean((model - seen) ** 2))), "objective": float(whole.objective[0] / 2),
+        "rmse": float(np.sqrt(np.mean(gap**2))), "objective": float(whole.objective[0] / 2),
         "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
         "autocorrelation": checks.residual_structure(*_by_run(residual, scale, points.labels)),
         "hold_out": checks.hold_out(law, points.x, points.y, points.weight, scale, **how),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fit.law import Law
+from jaxscale.fit.law import Law, residuals
 from jaxscale.fit.result import Estimate
 from jaxscale.fit.solve import Solution, solve
 
@@ -62,9 +62,7 @@ def hold_out(law: Law, x: np.ndarray, y: np.ndarray, weight: np.ndarray, scale: 
         return float("nan")
     found = solve(law, x, y, np.where(largest, 0.0, weight), **how)
     made = law.at(x[:, largest], dict(zip(law.params, found.values[0])))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = np.log(made) - np.log(y[largest]) if how.get("space", "log") == "log" else made - y[largest]
-        return float(np.sqrt(np.mean(gap**2)))
+    return float(np.sqrt(np.mean(residuals(how.get("space", "log"), made, y[largest]) ** 2)))
 
 
 def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxscale.fit import checks
 from jaxscale.fit.fit import fit
+from jaxscale.fit.law import residuals
 from jaxscale.fit.result import Fit, FitError
 from jaxscale.fit.solve import solve
 
@@ -114,8 +115,7 @@ def _one_out(found: Fit) -> float:
     gaps = []
     for mask, values in zip(out, again.values):
         made = law.at(found.columns[:, mask], dict(zip(law.params, values)))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            gaps.append(np.log(made) - np.log(found.y[mask]) if found.how["space"] == "log" else made - found.y[mask])
+        gaps.append(residuals(found.how["space"], made, found.y[mask]))
     return float(np.sqrt(np.mean(np.concatenate(gaps) ** 2)))
 
 

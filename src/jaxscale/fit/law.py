@@ -64,6 +64,11 @@ def power(x: Any, exponent: Any) -> Any:
     return jnp.exp(exponent * jnp.log(x))
 
 
+def residuals(space: str, made: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Law less data, in the space of a fit."""
+    return np.log(np.maximum(made, 1e-300)) - np.log(y) if space == "log" else made - y
+
+
 def columns(*axes: Any) -> tuple[np.ndarray, ...]:
     """The grid of some axes, as flat columns."""
     return tuple(np.ravel(a) for a in np.meshgrid(*axes, indexing="ij"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fit.law import Law
+from jaxscale.fit.law import Law, residuals
 
 
 class FitError(ValueError):
@@ -113,8 +113,7 @@ class Fit:
     @property
     def residual(self) -> np.ndarray:
         """(n,) data less law, in the space of the fit."""
-        made = self.law.at(self.columns, self.values)
-        return np.log(self.y) - np.log(np.maximum(made, 1e-300)) if self.how.get("space", "log") == "log" else self.y - made
+        return -residuals(self.how.get("space", "log"), self.law.at(self.columns, self.values), self.y)
 
     def checklist(self) -> str:
         """Everything a reader needs to repeat the fit (Li, Kudugunta & Zettlemoyer 2025), as text."""

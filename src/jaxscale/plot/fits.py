@@ -140,6 +140,9 @@ def _scales(axes, x, fit):
         axes.set_xscale("log")
     if logs:
         axes.set_yscale("log")
+        if fit.y.max() < 10 * fit.y.min():  # less than a decade: plain numbers, not powers of ten
+            axes.yaxis.set_major_formatter("{x:.3g}")
+            axes.yaxis.set_minor_formatter("{x:.3g}")
 
 
 def _name(fit, i):
