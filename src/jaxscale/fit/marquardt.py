@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jaxscale.fit.law import Law
 from jaxscale.fit.linear import nonnegative, spd_solve
 
+LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
+
 
 class Search(NamedTuple):
     """One lane's search, to be vmapped. A state is (packed parameters, damping, objective, gradient, matrix).
@@ -90,7 +92,13 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
             new = expand(trial, x, y, weight, count)
             better = new[0] < value
             z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
-            return z, jnp.clip(jnp.where(better, damping / 4, damping * 6), 1e-14, 1e8), value, gradient, matrix
+            return (
+                z,
+                jnp.clip(jnp.where(better, damping / 4, damping * 6), LEAST_DAMPING, MOST_DAMPING),
+                value,
+                gradient,
+                matrix,
+            )
 
         return jax.lax.fori_loop(0, steps, step, state)
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxscale.fit.float64 import float64
 from jaxscale.fit.law import Law
-from jaxscale.fit.marquardt import searcher
+from jaxscale.fit.marquardt import MOST_DAMPING, searcher
 
 ITERATIONS = 60
 STARTS = {1: 24, 2: 16}  # per searched parameter; with more of them, `SPREAD` points spread evenly over the box
@@ -226,7 +226,8 @@ def _chunk(programs, x, y, weight, count, free, rows, start, iterations, bar):
         for whole, part in zip(state, new):
             whole[live[moving]] = part[moving]
         # who has arrived stays as it was then, also while it rides along: its answer must not depend on the company
-        better = moving & (gain > STALLED * np.abs(new[2]))
+        # a lane whose every step was refused is still raising its damping, until that is at its limit
+        better = moving & ((gain > STALLED * np.abs(new[2])) | ((gain == 0) & (new[1] < MOST_DAMPING)))
         bar.update(int(moving.sum() - better.sum()))
         moving = better
         if better.sum() <= SHRINK * len(live):
