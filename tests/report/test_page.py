@@ -84,7 +84,7 @@ def test_commands(tmp_path, capsys):
     assert main(["report", str(store), "-o", str(tmp_path / "new" / "r.html")]) == OK
     assert data_of((tmp_path / "new" / "r.html").read_text())["experiments"][0]["axes"][0]["name"] == "learning_rate"
     assert main(["watch", str(store), "--once"]) == OK
-    assert "0 pending" in capsys.readouterr().out
+    assert "6 of 6 runs done" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,55 @@ def opened(browser, tmp_path, runs, **more):
     WebDriverWait(browser, 20).until(
         lambda b: b.find_elements("css selector", "#diagram .plot .heatmaplayer image, #diagram .hm image")
     )
+
+
+def test_moments_have_a_page_too(tmp_path):
+    """`reduce=True` keeps no single runs: means with their intervals, and no histogram to click for."""
+    import jaxscale as js
+    from jaxscale.models.perceptron import TeacherStudent
+
+    def experiment(alpha):
+        return js.Descent(TeacherStudent(d=8, alpha=alpha), learning_rate=1.0)
+
+    common = dict(grid={"alpha": [1.0, 2.0, 4.0]}, seeds=16, times=[0, 5, 20], progress=False)
+    whole = js.sweep(experiment, **common)["error"].isel(time=-1)
+    js.sweep(experiment, **common, reduce=True, store=tmp_path / "store")
+    assert main(["report", str(tmp_path / "store"), "-o", str(tmp_path / "r.html")]) == OK
+    found = data_of((tmp_path / "r.html").read_text())["experiments"][0]
+    error = next(o for o in found["observables"] if o["name"] == "error")
+    np.testing.assert_allclose(error["mean"], whole.mean("seed"), rtol=1e-3)
+    half = 1.96 * whole.std("seed", ddof=1) / 4
+    np.testing.assert_allclose(np.subtract(error["high"], error["mean"]), half, rtol=2e-2)
+    assert [axis["name"] for axis in found["axes"]] == ["alpha"] and found["runs"] == 16 and "no single runs" in found["notes"][0]
+    assert main(["watch", str(tmp_path / "store"), "--once"]) == OK
+
+
+def test_fits_stand_in_the_page(tmp_path, capsys):
+    import jaxscale as js
+    from jaxscale.models.perceptron import TeacherStudent
+
+    def experiment(alpha):
+        return js.Descent(TeacherStudent(d=8, alpha=alpha), learning_rate=1.0)
+
+    store, page_at = str(tmp_path / "store"), str(tmp_path / "r.html")
+    js.sweep(experiment, grid={"alpha": [1.0, 2.0, 4.0, 8.0]}, seeds=16, times=[0, 50], store=store, progress=False)
+    assert main(["report", store, "-o", page_at, "--law", "power", "--x", "alpha", "--y", "error"]) == OK
+    (fit,) = data_of((tmp_path / "r.html").read_text())["fits"]
+    assert "(seeds)" in fit["estimates"]["exponent"] and fit["status"] in ("ok", "weak", "failed")
+    assert main(["report", store, "-o", page_at, "--law", "power", "--x", "alpha", "--y", "eror"]) == BAD_INPUT
+    assert "--y, one of ['diverged_at', 'error'" in capsys.readouterr().err
+
+
+def test_no_run_that_lived_and_runs_that_are_not_there():
+    runs = result()
+    runs["loss"][:] = np.nan
+    runs["diverged_at"][:] = 3
+    found = data_of(page({"sweep": runs}, title="t"))["experiments"][0]
+    loss = next(o for o in found["observables"] if o["name"] == "loss")
+    assert set(loss["mean"]) == {None} and set(loss["count"]) == {0} and found["diverged"] == [40] * 20
+    many = xarray.Dataset({"y": (("name", "seed"), np.zeros((5000, 2)))}, {"name": [f"label {i}" for i in range(5000)]})
+    found = data_of(page({"sweep": many}, title="t"))["experiments"][0]
+    assert len(found["axes"][0]["values"]) == 5000
 
 
 def point(browser, x, y):
@@ -170,3 +219,43 @@ def test_hostile_labels_show_as_text_and_nothing_is_asked_of_the_network(browser
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sgd_noise", "overparameterised_sensing"])
+def test_reports_of_studies_are_opened_hovered_and_clicked(browser, tmp_path, name):
+    from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.support.ui import Select
+
+    assert main(["run", name, "--scale", "smoke", "--out", str(tmp_path / "runs"), "--no-figures"]) == OK
+    assert main(["report", name, "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "r.html")]) == OK
+    browser.set_window_size(1100, 1400)
+    browser.get((tmp_path / "r.html").as_uri())
+    until(browser, lambda: browser.find_elements("css selector", "#diagram .nsewdrag"), 30)
+    area = browser.find_element("css selector", "#diagram .nsewdrag")
+    ActionChains(browser).move_to_element_with_offset(area, 3, 3).pause(0.2).move_to_element(area).perform()
+    diagram = browser.find_element("id", "diagram")
+    diagram.send_keys(Keys.ARROW_RIGHT, Keys.ENTER)
+    assert "seeds" in until(browser, lambda: browser.find_element("id", "cell").text)
+    ActionChains(browser).move_to_element(area).click().perform()
+    until(browser, lambda: browser.find_elements("css selector", "#curves .scatterlayer .trace"))
+    claims = browser.find_element("id", "claims").text
+    assert "met" in claims and "not tested at this scale" in claims
+    select = Select(browser.find_element("css selector", "[data-control=experiment]"))
+    for option in [o.text for o in select.options]:  # every experiment's diagram draws
+        Select(browser.find_element("css selector", "[data-control=experiment]")).select_by_visible_text(option)
+        diagram.send_keys(Keys.ENTER)
+        assert "seeds" in until(browser, lambda: browser.find_element("id", "cell").text)
+    browser.save_screenshot(str(tmp_path / f"{name}.png"))
+    assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+def test_dark_mode_changes_the_colours(browser, tmp_path):
+    opened(browser, tmp_path, result())
+    paper = []
+    for scheme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        paper.append(until(browser, lambda: browser.execute_script("return getComputedStyle(document.body).backgroundColor")))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert paper[0] != paper[1]

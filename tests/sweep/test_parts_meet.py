@@ -10,6 +10,7 @@ import pytest
 from walks import wide_walk
 
 import jaxscale as js
+from jaxscale.sweep.files import held, is_held
 
 
 def run(store=None, **more):
@@ -80,3 +81,14 @@ def test_runs_of_overlapping_parts_are_the_same_runs(tmp_path):
 
     run(tmp_path, width=2, part=(0, 2), listeners=[after_the_first_piece(third)])
     assert run(tmp_path, width=2).equals(calm) and js.load(tmp_path).equals(calm)
+
+
+def test_processes_that_look_at_a_lock_do_not_see_each_other(tmp_path):
+    """Two parts that start together both look at a lock left by an earlier cut: neither takes the other's look for a holder."""
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "lock.0-of-2.earlier").touch()
+    with open(tmp_path / "lock.0-of-2.earlier") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_held(tmp_path / "lock.0-of-2.earlier")
+    with held(tmp_path, "lock.0-of-2.earlier"):
+        assert is_held(tmp_path / "lock.0-of-2.earlier")

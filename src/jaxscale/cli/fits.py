@@ -46,7 +46,8 @@ def _found_laws():
     return discover("jaxscale.fit.laws", "LAW")
 
 
-def _law(name):
+def find_law(name: str) -> Any:
+    """A law by name; the nearest name is offered where there is none."""
     import difflib
 
     found = _found_laws()
@@ -115,7 +116,7 @@ def _fit(arguments):
     from jaxscale.fit.report import write
 
     data, how = _asked(arguments)
-    found = fit(_law(arguments.law), data, space=arguments.space, **how)
+    found = fit(find_law(arguments.law), data, space=arguments.space, **how)
     print(found)
     print()
     print(found.checklist())
@@ -138,7 +139,7 @@ def _compare(arguments):
     from jaxscale.fit.compare import compare
 
     data, how = _asked(arguments)
-    laws = [_law(name.strip()) for name in arguments.laws.split(",")]
+    laws = [find_law(name.strip()) for name in arguments.laws.split(",")]
     print(compare(laws, data, space=arguments.space, **how))
     return OK
 

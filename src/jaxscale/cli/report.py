@@ -1,6 +1,7 @@
 """`jaxscale report | watch`."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from jaxscale.cli.codes import OK
 from jaxscale.cli.studies import SCALES, find_study
 
 BLOCKS = " .:-=+*#%@"
+MOST_FITS = 24
 
 
 def add(commands: Any) -> None:
@@ -17,6 +19,9 @@ def add(commands: Any) -> None:
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="default: report.html")
     report.add_argument("--scale", default="smoke", choices=SCALES, help="of the study (default: smoke)")
     report.add_argument("--runs", type=Path, help="folder of the study's runs (default: runs/STUDY)")
+    report.add_argument("--law", help="fit this law (see `jaxscale laws`) to --y along --x in every curve of a store, at its end")
+    report.add_argument("--x", help="axis of the fits")
+    report.add_argument("--y", help="observable of the fits")
     report.set_defaults(command=_report)
 
     watch = commands.add_parser("watch", help="progress and diagram so far of a sweep that is running, in the terminal")
@@ -32,12 +37,33 @@ def _report(arguments):
     from jaxscale.sweep.run import load
 
     if Path(arguments.source).is_dir():
-        html = page({Path(arguments.source).name: load(arguments.source)}, title=f"jaxscale: {Path(arguments.source).name}")
+        name, runs = Path(arguments.source).name, load(arguments.source)
+        html = page({name: runs}, title=f"jaxscale: {name}", fits=_fits(runs, arguments) if arguments.law else ())
     else:
         html = _study_page(find_study(arguments.source), arguments)
     path = write_page(arguments.output, html)
     print(f"{path}: {len(html) / 1e6:.1f} MB; open it in a browser")
     return OK
+
+
+def _fits(runs, arguments):
+    """The law, fitted along --x at the last recorded step, for every value of the other axes."""
+    from itertools import product
+
+    from jaxscale.cli.fits import find_law
+    from jaxscale.fit.fit import fit
+
+    for option, names in (("x", runs.dims), ("y", runs.data_vars)):
+        if getattr(arguments, option) not in names:
+            raise ValueError(f"--law needs --{option}, one of {sorted(map(str, names))}; got {getattr(arguments, option)}.")
+    law, data = find_law(arguments.law), runs[arguments.y].isel(time=-1)
+    others = [d for d in data.dims if d not in (arguments.x, "seed", "data", "init")]
+    fits = []
+    for values in list(product(*(data[d].values.tolist() for d in others)))[:MOST_FITS]:
+        where = dict(zip(others, values))
+        found = fit(law, data.sel(where), x=arguments.x, progress=False)
+        fits.append(replace(found, label=f"{arguments.y} at {where}" if where else arguments.y))
+    return fits
 
 
 def _study_page(study, arguments):
@@ -46,7 +72,7 @@ def _study_page(study, arguments):
     from jaxscale.sweep.run import load
 
     folder = arguments.runs or Path("runs") / study.name
-    stores = {name: folder / f"{arguments.scale}-{name}" for name in study.experiments}
+    stores = {name: folder / f"{arguments.scale}-{name}" for name in study.at(arguments.scale)}
     if missing := [str(path) for path in stores.values() if not path.is_dir()]:
         raise FileNotFoundError(
             f"no runs at {missing[0]}; make them with: jaxscale run {study.name} --scale {arguments.scale} --out {folder}"
@@ -66,20 +92,55 @@ def _study_page(study, arguments):
 
 
 def _watch(arguments):
+    began, first = time.perf_counter(), None
     while True:
-        print(_look(arguments), flush=True)
-        if arguments.once:
+        runs = load_quietly(arguments.store)
+        done, asked = _counts(arguments.store, runs)
+        first = done if first is None else first
+        print(f"{time.strftime('%H:%M:%S')}  {done} of {asked} runs done{_pace(done - first, asked - done, began)}")
+        print(_look(arguments, runs), flush=True)
+        if arguments.once or done == asked:
             return OK
         time.sleep(arguments.every)
 
 
-def _look(arguments):
-    from jaxscale.sweep.audit import verify
+def load_quietly(store):
+    """The result so far; pieces that are being written while we look are next time's."""
+    import warnings
+
     from jaxscale.sweep.run import load
 
-    lines = [time.strftime("%H:%M:%S  ") + str(verify(arguments.store)).splitlines()[0]]
-    runs = load(arguments.store)
-    names = [str(name) for name in runs.data_vars if name not in ("diverged", "diverged_at")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load(store)
+
+
+def _counts(store, runs):
+    """(done, asked for) runs of a store."""
+    import numpy as np
+
+    from jaxscale.sweep.manifest import read_grid
+    from jaxscale.sweep.store import Store
+
+    grid = read_grid(Store.read(store).manifest)
+    asked = len(grid.buckets()) * grid.lanes_per_bucket
+    if "statistic" in runs.dims:
+        return int(runs["runs"].isel(time=-1).sum()) if "runs" in runs else 0, asked
+    return int(np.isfinite(runs["diverged_at"].values.astype(float)).sum()) if "diverged_at" in runs else 0, asked
+
+
+def _pace(done, left, began):
+    if not done or not left:
+        return ""
+    rate = done / (time.perf_counter() - began)
+    return f", {rate:.3g} a second, about {left / rate:.0f} s left"
+
+
+def _look(arguments, runs):
+    lines: list[str] = []
+    if "statistic" in runs.dims:
+        runs = runs.sel(statistic="mean")
+    names = [str(name) for name in runs.data_vars if name not in ("diverged", "diverged_at", "runs", "censored")]
     if not names:
         return "\n".join([*lines, "no finished runs yet"])
     name = arguments.observable or names[0]

@@ -12,7 +12,7 @@ from jaxscale.fit.result import FitError
 
 
 def curve_points(
-    law: Law, data: Any, *, x: str | Sequence[str], over: str, statistic: str, space: str, resamples: int, root: int
+    law: Law, data: Any, *, x: str | Sequence[str], over: str | Sequence[str], statistic: str, space: str, resamples: int, root: int
 ) -> Points:
     """The points of a labelled result, their seeds' statistic, its replicas and its variance as weights.
 
@@ -22,8 +22,10 @@ def curve_points(
     axes = [x] if isinstance(x, str) else list(x)
     if len(axes) != len(law.inputs):
         raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x={axes}.")
+    over = seed_dims(data, over)
     points, values, label = curve(data, axes, over)
-    best, replicas = resample(values, resamples if values.shape[1] > 1 else 0, statistic=statistic, root=root)
+    count, how = resamples if values.shape[1] > 1 else 0, clusters(data, axes, over, points)
+    best, replicas = resample(values, count, statistic=statistic, root=root, **how)
     use = np.isfinite(best)
     if space == "log" and np.any(best[use] <= 0):
         bad = points[:, use][:, best[use] <= 0]
@@ -55,21 +57,41 @@ def curve_points(
     return Points(points, best, weight, error, replicas, None, values.shape[1], "seeds", label, notes, facts)
 
 
-def curve(data: Any, axes: Sequence[str], over: str) -> tuple[np.ndarray, np.ndarray, str]:
+def seed_dims(data: Any, over: str | Sequence[str]) -> tuple[str, ...]:
+    """The dimensions to resample: those asked for, or the crossed ones where a sweep has these instead of "seed"."""
+    if over == "seed" and "seed" not in data.dims and {"data", "init"} <= set(data.dims):
+        return ("data", "init")
+    return (over,) if isinstance(over, str) else tuple(over)
+
+
+def clusters(data: Any, axes: Sequence[str], over: Sequence[str], points: np.ndarray) -> dict[str, Any]:
+    """Which runs must be resampled together: crossed seeds, and points that share their random numbers (`sweep(share=)`)."""
+    how: dict[str, Any] = {}
+    if len(over) == 2:
+        how["crossed"] = tuple(data.sizes[d] for d in over)
+    shared = set(str(data.attrs.get("shared", "")).split(","))
+    if shared & set(axes):
+        own = np.array([points[i] for i, x in enumerate(axes) if x not in shared]).reshape(-1, points.shape[1])
+        how["groups"] = np.unique(own, axis=1, return_inverse=True)[1].ravel() if len(own) else np.zeros(points.shape[1], int)
+    return how
+
+
+def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
     """(inputs, points), (points, seeds) and a label from a DataArray."""
     for x in axes:
         if x not in data.dims:
             raise FitError(f"x='{x}' is no dimension of the data; choose from {list(data.dims)}.")
-    extra = [d for d in data.dims if d not in (*axes, over)]
+    extra = [d for d in data.dims if d not in (*axes, *over)]
+    missing = [d for d in over if d not in data.dims]
     if extra:
-        typo = "" if over in data.dims else f"; over='{over}' is not one of them"
+        typo = f"; over='{missing[0]}' is not one of them" if missing else ""
         raise FitError(f"the data still have dimension(s) {extra}{typo}; select one value of each, e.g. .sel({extra[0]}=...).")
-    array = data.transpose(*axes, over) if over in data.dims else data.expand_dims({over: 1}, axis=-1).transpose(*axes, over)
+    array = (data.expand_dims({d: 1 for d in missing}) if missing else data).transpose(*axes, *over)
     for x in axes:
         array = array.sortby(x)
     grid = np.meshgrid(*(np.asarray(array[x].values, np.float64) for x in axes), indexing="ij")
     values = np.asarray(array.values, np.float64)
-    return np.stack([g.ravel() for g in grid]), values.reshape(-1, values.shape[-1]), str(data.name or "")
+    return np.stack([g.ravel() for g in grid]), values.reshape(grid[0].size, -1), str(data.name or "")
 
 
 def _weights(best, error, space):

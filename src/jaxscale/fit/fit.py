@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxscale.fit.assemble import assemble
 from jaxscale.fit.bootstrap import resample
-from jaxscale.fit.curves import curve, curve_points
+from jaxscale.fit.curves import clusters, curve, curve_points, seed_dims
 from jaxscale.fit.law import Law
 from jaxscale.fit.result import Estimate, Fit, FitError
 from jaxscale.fit.runs import table_points
@@ -21,7 +21,7 @@ def fit(
     *,
     x: str | Sequence[str] | Mapping[str, str],
     y: str | None = None,
-    over: str = "seed",
+    over: str | Sequence[str] = "seed",
     statistic: str = "mean",
     weight: str | None = None,
     cluster: str | None = None,
@@ -43,7 +43,8 @@ def fit(
         mapping of columns (a DataFrame is one).
       x: dimensions or columns of the law's inputs, in its order; of a table also {input: column}.
       y: column to explain, for a table.
-      over: the dimension to resample, for a labelled result.
+      over: the dimension to resample, for a labelled result; ("data", "init") of crossed seeds resamples draws, not runs.
+        Axes that the sweep was told to `share` are resampled together.
       statistic: "mean", "median" or "log mean" over seeds.
       weight: column of weights, one over the variance; all equal if None.
       cluster: column that says which rows belong to one run (checkpoints, repeats), to be resampled together.
@@ -100,13 +101,15 @@ def _check_options(huber, y, weight, cluster, space, resamples, root):
             raise FitError(f"{name} must be a whole number, not negative; got {number!r}.")
 
 
-def local_slopes(data: Any, *, x: str, over: str = "seed", statistic: str = "mean", resamples: int = 400, root: int = 0) -> Any:
+def local_slopes(
+    data: Any, *, x: str, over: str | Sequence[str] = "seed", statistic: str = "mean", resamples: int = 400, root: int = 0
+) -> Any:
     """D log y / d log x between neighbouring points: the honest picture of an exponent that is still drifting.
 
     Args:
       data: DataArray with dims (x, over), or (x,) alone; positive.
       x: dimension to differentiate along.
-      over: dimension to resample.
+      over: as for `fit`.
       statistic: over seeds.
       resamples: bootstrap resamples.
       root: seed of the resampling.
@@ -116,9 +119,11 @@ def local_slopes(data: Any, *, x: str, over: str = "seed", statistic: str = "mea
     """
     import xarray
 
-    points, values, _ = curve(data, [x], over)
+    dims = seed_dims(data, over)
+    points, values, _ = curve(data, [x], dims)
+    how = clusters(data, [x], dims, points)
     points = points[0]
-    best, replicas = resample(values, resamples if values.shape[1] > 1 else 2, statistic=statistic, root=root)
+    best, replicas = resample(values, resamples if values.shape[1] > 1 else 2, statistic=statistic, root=root, **how)
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.diff(np.log(points))
         slope, spread = np.diff(np.log(best)) / step, np.diff(np.log(replicas), axis=1) / step

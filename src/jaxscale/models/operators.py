@@ -43,18 +43,26 @@ class Gaussian:
 
     Attributes:
       m: number of measurements. Static.
+      used: measurements in use, at most m; the others are zero. None uses all. Traced, so that one program serves many.
     """
 
     m: int = static()
+    used: float | None = None
 
     def check(self):
         """At least one measurement."""
         _positive(self)
+        if self.used is not None and not 1 <= self.used <= self.m:
+            raise ValueError(f"Gaussian.used must lie in 1..m={self.m}; got {self.used}. Raise m to go further.")
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> jax.Array:
         """(m, n1 * n2), flat, so that a measurement is one matrix-vector product; (m, n (n + 1) / 2) when symmetric."""
         a = jax.random.normal(key, (self.m, *shape))
+        a = a if self.used is None else jnp.where(self._on()[:, None, None], a, 0)
         return _triangle(a) if symmetric else a.reshape(self.m, -1)
+
+    def _on(self):
+        return jnp.arange(self.m) < self.used
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
         """(m,)."""
@@ -63,11 +71,14 @@ class Gaussian:
             return drawn @ product.reshape(-1)
         return drawn @ product[jnp.triu_indices(len(product))]
 
-    noise = Population.noise
+    def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
+        """Unit noise on every measurement in use, (m,)."""
+        noise = Population().noise(key, drawn, seen)
+        return noise if self.used is None else jnp.where(self._on(), noise, 0)
 
     def energy(self, residual: jax.Array) -> jax.Array:
         """Mean square, ()."""
-        return jnp.mean(residual**2)
+        return _mean_square(residual) if self.used is None else jnp.sum(residual**2) / self.used
 
 
 @record
@@ -93,7 +104,10 @@ class SymmetricGaussian:
 
     measure = Gaussian.measure
     noise = Population.noise
-    energy = Gaussian.energy
+
+    def energy(self, residual: jax.Array) -> jax.Array:
+        """Mean square, ()."""
+        return _mean_square(residual)
 
 
 @record
@@ -122,7 +136,7 @@ class RankOne:
 
     noise = Population.noise
 
-    energy = Gaussian.energy
+    energy = SymmetricGaussian.energy
 
 
 @record
@@ -156,6 +170,10 @@ class Entries:
         return drawn * jax.random.normal(key, seen.shape)
 
     energy = Population.energy
+
+
+def _mean_square(residual):
+    return jnp.mean(residual**2)
 
 
 def _triangle(a):

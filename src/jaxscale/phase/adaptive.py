@@ -185,20 +185,20 @@ def refine(
     state = Refinement(axes, level, log, root=root)
     names, values = list(axes), [np.asarray(v) for v in axes.values()]
 
-    def at(cell, turn):
+    def at(slot, turn):
         del turn  # part of every run's key: a cell that is asked again draws anew
+        cell = slot // cells
         return experiment(**{n: _pick(v, cell, k, state.shape) for k, (n, v) in enumerate(zip(names, values))})
 
     for turn in range(max(budget // (cells * runs), 1)):
         asked = np.sort(state.ask(cells, runs))
-        chosen, repeats = np.unique(asked, return_counts=True)
-        chosen = np.concatenate([chosen, np.setdiff1d(np.arange(cells), chosen)[: cells - len(chosen)]])  # always as many lanes
+        again = np.arange(cells) - np.searchsorted(asked, asked)  # 0, 1, ... within equal cells: each slot draws its own runs
         found = sweep(
-            at, grid={"cell": np.sort(chosen).astype(np.int32), "turn": [turn]}, seeds=runs, times=times, root=root,
+            at, grid={"slot": (asked * cells + again).astype(np.int32), "turn": [turn]}, seeds=runs, times=times, root=root,
             store=None if store is None else f"{store}/round-{turn:04d}", progress=False, **how,
         )  # fmt: skip
-        last = found[observable].isel(time=-1, turn=0).transpose("cell", "seed")
-        state.tell(np.repeat(last["cell"].values, runs), last.values.ravel())
+        last = found[observable].isel(time=-1, turn=0).transpose("slot", "seed")
+        state.tell(np.repeat(last["slot"].values // cells, runs), last.values.ravel())
         tell(state)
         width = state.boundary()["width"].values
         if band and np.all(np.isfinite(width)) and width.max() <= band:

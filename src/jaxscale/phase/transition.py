@@ -46,7 +46,7 @@ def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "s
       volume: number of degrees of freedom of each size, multiplying the variance; L itself by default.
 
     Raises:
-      ValueError: a dimension is missing.
+      ValueError: a dimension is missing, or its coordinate does not increase.
 
     References:
       Binder 1981, Z. Phys. B 43, 119. Challa, Landau & Binder 1986, Phys. Rev. B 34, 1841.
@@ -56,6 +56,9 @@ def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "s
     for name in (size, control, over):
         if name not in data.dims:
             raise ValueError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
+    for name in (size, control):
+        if np.any(np.diff(np.asarray(data[name], float)) <= 0):
+            raise ValueError(f"the coordinate '{name}' must increase; got {data[name].values.tolist()[:6]}. Use .sortby('{name}').")
     data = data.transpose(size, control, over)
     sizes = np.asarray(data[size], float)
     values = np.asarray(data.values, float)

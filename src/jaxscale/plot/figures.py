@@ -27,8 +27,9 @@ def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.
 
 
 def phase_diagram(
-    data: Any, *, x: str, y: str, band: Any = None, axes: Any = None, log: str = "xy", log_colour: bool = False, title: str = ""
-) -> Any:
+    data: Any, *, x: str, y: str, band: Any = None, theory: Any = None, axes: Any = None, log: str = "xy",
+    log_colour: bool = False, title: str = "",
+) -> Any:  # fmt: skip
     """A heat map over two control parameters, with a boundary and its band.
 
     Args:
@@ -36,6 +37,7 @@ def phase_diagram(
       x: horizontal axis.
       y: vertical axis.
       band: Dataset from `jaxscale.phase.boundary` along `y`, over `x`.
+      theory: (xs, ys) of a line that theory expects, dashed.
       axes: matplotlib axes.
       log: which of "x", "y" are logarithmic.
       log_colour: colour by the logarithm.
@@ -57,7 +59,10 @@ def phase_diagram(
         axes.fill_between(at, band["low"].values[known], band["high"].values[known], color="white", alpha=0.45, lw=0)
         axes.plot(at, band["position"].values[known], color="white", lw=2)
         axes.plot(at, band["position"].values[known], color="black", lw=0.8)
-    _finish(axes, x, y, log, title)
+    if theory is not None:
+        axes.plot(*theory, color="white", lw=2, ls="--", scalex=False, scaley=False)
+        axes.plot(*theory, color="black", lw=0.8, ls="--", scalex=False, scaley=False)
+    _finish(axes, _axis(data, x), _axis(data, y), log, title)
     return axes
 
 
@@ -104,7 +109,7 @@ def curves(
         axes.fill_between(grid, low, high, color=shade, alpha=0.2, lw=0)
     if hue is not None or fits:
         axes.legend(fontsize=7, frameon=False)
-    _finish(axes, x, _label(data), log, title)
+    _finish(axes, _axis(data, x), _label(data), log, title)
     return axes
 
 
@@ -157,6 +162,12 @@ def _finish(axes, x, y, log, title):
 def _label(data):
     unit = data.attrs.get("units", "")
     return f"{data.name or ''} ({unit})" if unit and unit != "1" else str(data.name or "")
+
+
+def _axis(data, name):
+    """A control parameter with its unit, where its coordinate has one."""
+    unit = data[name].attrs.get("units", "") if name in data.coords else ""
+    return f"{name} ({unit})" if unit and unit != "1" else name
 
 
 def _number(value):

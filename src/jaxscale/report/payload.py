@@ -17,6 +17,8 @@ def experiment(name: str, runs: Any) -> dict[str, Any]:
     Every observable at the last recorded step, cell by cell: mean over seeds that have a value, its 95 % interval, seeds,
     diverged and unfinished counts; the seeds themselves and some trajectories, thinned where there are too many.
     """
+    if "statistic" in runs.dims:
+        return _moments(name, runs)
     seeds = [d for d in runs.dims if d in ("seed", "data", "init")]
     axes = [d for d in runs.dims if d not in (*seeds, "time")]
     cells = math.prod(runs.sizes[a] for a in axes) if axes else 1
@@ -44,6 +46,33 @@ def experiment(name: str, runs: Any) -> dict[str, Any]:
         "diverged": _plain(_count(runs, "diverged_at", axes, seeds, cells, lambda v: v >= 0)),
         "unfinished": _plain(_count(runs, "stopped", axes, seeds, cells, lambda v: ~v.astype(bool))),
         "notes": notes, "provenance": {str(k): _text(v) for k, v in runs.attrs.items()},
+    }  # fmt: skip
+
+
+def _moments(name, runs):
+    """One sweep that kept moments over seeds: means with their intervals, mean trajectories, no single runs."""
+    axes = [d for d in runs.dims if d not in ("time", "statistic", "quantile")]
+    times = np.asarray(runs["time"].values)
+    kept = np.unique(np.linspace(0, len(times) - 1, min(len(times), MOST_TIMES)).round().astype(int))
+    table = {str(v): runs[v].transpose(*axes, "time", "statistic") for v in runs.data_vars if "statistic" in runs[v].dims}
+    count = {k: runs[k].transpose(*axes, "time").values.reshape(-1, len(times))[:, -1] for k in ("runs", "diverged", "censored")}
+    valid = count["runs"] - count["diverged"]
+
+    def observable(v, data):
+        mean, std = (data.sel(statistic=s).values.reshape(-1, len(times)) for s in ("mean", "std"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            reach = np.where(valid > 1, 1.96 * std[:, -1] / np.sqrt(np.maximum(valid - 1, 1)), np.nan)
+        return {
+            "name": v, "unit": str(runs[v].attrs.get("units", "")), "mean": _plain(mean[:, -1]),
+            "low": _plain(mean[:, -1] - reach), "high": _plain(mean[:, -1] + reach), "count": _plain(valid),
+            "seeds": [[] for _ in mean], "curves": [[_plain(row)] for row in mean[:, kept]],
+        }  # fmt: skip
+
+    return {
+        "name": name, "axes": [_axis(runs, a) for a in axes], "observables": [observable(v, d) for v, d in table.items()],
+        "times": _plain(times[kept]), "runs": int(count["runs"].max()), "diverged": _plain(count["diverged"]),
+        "unfinished": _plain(count["censored"]), "provenance": {str(k): _text(v) for k, v in runs.attrs.items()},
+        "notes": ["moments over seeds were kept, and no single runs: trajectories are means"],
     }  # fmt: skip
 
 

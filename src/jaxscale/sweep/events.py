@@ -22,7 +22,8 @@ class Event(NamedTuple):
     """Something happened.
 
     Names: "planned" (runs, pending), "settled" (bucket, width, probe), "compiled" (bucket, seconds), "segment" (step, live,
-    finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "checkpoint", "checkpoint failed",
+    finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "stored" (the
+    cells of workers' pieces, after a round of tasks), "checkpoint", "checkpoint failed",
     "resumed", "out of memory", "done".
     """
 
@@ -90,7 +91,8 @@ class OnCells:
 
     Args:
       function: called with a dict of columns, one row per finished run: the coordinates, the seed, `diverged_at`, and each
-        observable at the last recorded step. It runs between segments, so keep it quick.
+        observable at the last recorded step. It runs between segments, so keep it quick. With an executor it is called as
+        rounds of tasks end; with `reduce` never, since no runs are kept.
     """
 
     def __init__(self, function: Callable[[dict[str, Any]], None]):
@@ -98,7 +100,7 @@ class OnCells:
 
     def __call__(self, event: Event) -> None:
         """Hand over the runs of a finished piece."""
-        if event.name == "piece" and "cells" in event.facts:
+        if "cells" in event.facts:
             self.function(event.facts["cells"])
 
 

@@ -168,12 +168,12 @@ def _locked(lock, path, shared, wait) -> bool:
 
 
 def is_held(file: Path) -> bool:
-    """Whether some process holds a lock file."""
+    """Whether some process holds a lock file for itself alone."""
     if fcntl is None:
         return False
     with contextlib.suppress(OSError), open(file) as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two processes that look do not see each other
         except OSError:
             return True
     return False

@@ -55,6 +55,8 @@ def assemble(
         values = np.stack(parts).reshape(*shape, *like.shape[1:])
         definition, unit = units.get(name.removesuffix("_quantile"), EXPLAINED.get(name, ("", "")))
         attrs = {"long_name": definition, "units": unit} if definition else {}
+        if provenance.get("share"):  # these points have their random numbers in common: fits resample them together
+            attrs["shared"] = ",".join(provenance["share"])
         variables[name] = ((*cell_dims, *dims), values, attrs)
     coords: dict[str, Any] = {name: list(values) for name, values in grid.static.items()}
     coords |= dict(grid.axes)

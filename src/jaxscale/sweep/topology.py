@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxscale.sweep.chips import CHIPS, devices, parse
 from jaxscale.sweep.plan import RUNNING, duration, size
+from jaxscale.sweep.request import Request
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 COMPILER = {"tpu": ("libtpu", "jaxscale[tpu]"), "cuda": ("jax_cuda12_plugin", "jaxscale[gpu]")}
@@ -66,7 +67,12 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **arguments: An
     if importlib.util.find_spec(module) is None:
         raise ModuleNotFoundError(f"planning for {name} needs its compiler, {module}: pip install '{extra}'.")
     job: dict[str, Any] = {"experiment": reference(experiment), "topology": topology, "path": sys.path}
-    job["arguments"] = {k: _plain(v) for k, v in arguments.items() if k not in (*RUNNING, "devices")}
+    asked = {k: v for k, v in arguments.items() if k not in (*RUNNING, "devices")}
+    if asked.pop("sizes", None):
+        raise ValueError("plan one way at a time for chips that are not here: pass the sizes as grid= or static=, not sizes=.")
+    asked.pop("sizes_as", None)
+    buckets = len(Request.make(experiment, **asked).grid.buckets())  # bad arguments fail here, and not once per child
+    job["arguments"] = {k: _plain(v) for k, v in asked.items()}
     found: list[dict[str, Any]] = []
     while True:
         lines, code, errors = _child(job | {"skip": len(found)})
@@ -76,7 +82,7 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **arguments: An
         found.append(
             {"static": {}, "error": f"the compiler's process ended with {code}: {errors[-300:].strip() or 'nothing said'}"}
         )
-        if len(found) >= 1000 or code == 2:
+        if len(found) >= buckets:
             return TopologyPlan(topology, tuple(found))
 
 
@@ -106,8 +112,6 @@ def main() -> None:
     sys.path[:] = job["path"]
     module, _, name = job["experiment"].partition(":")
     experiment = getattr(importlib.import_module(module), name)
-    from jaxscale.sweep.request import Request
-
     chip = CHIPS[parse(job["topology"])[0]]
     found = devices(job["topology"])
     request = Request.make(experiment, **job["arguments"], devices=found, memory=SHARE * chip.memory)

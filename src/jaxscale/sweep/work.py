@@ -246,11 +246,16 @@ def _tell_piece(bucket, lanes, piece, records, tell):
     facts = {"bucket": bucket.name, "runs": len(lanes), "seconds": round(records.seconds, 3), "segments": records.segments}
     facts |= {"lane_steps": records.lane_steps, "slot_steps": records.slot_steps}
     if not bucket.request.reduce:
-        seeds = {name: lanes.seeds[:, i] for i, name in enumerate(bucket.request.grid.seeds)}
-        last = {name: values[:, -1] for name, values in piece.observed.items()}
-        fixed = {name: np.full(len(lanes), value) for name, value in bucket.program.static.items()}
-        facts["cells"] = fixed | lanes.coords | seeds | {"diverged_at": piece["diverged_at"]} | last
+        facts["cells"] = cells(bucket, lanes, piece)
     tell("piece", **facts)
+
+
+def cells(bucket: Bucket, lanes: Lanes, piece: Piece) -> dict[str, np.ndarray]:
+    """Columns of finished runs for a tracker: coordinates, seeds, `diverged_at`, observables at the last recorded step."""
+    seeds = {name: lanes.seeds[:, i] for i, name in enumerate(bucket.request.grid.seeds)}
+    last = {name: values[:, -1] for name, values in piece.observed.items()}
+    fixed = {name: np.full(len(lanes), value) for name, value in bucket.program.static.items()}
+    return fixed | lanes.coords | seeds | {"diverged_at": piece["diverged_at"]} | last
 
 
 def _fits(executable, lanes):

@@ -20,7 +20,7 @@ from jaxscale.sweep.events import LOG
 from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.probe import seconds_per_lane_step
 from jaxscale.sweep.request import Request
-from jaxscale.sweep.store import Store
+from jaxscale.sweep.store import Piece, Store
 from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket
 
 FEWEST_TASKS = 16  # so that a few workers share a small sweep
@@ -93,7 +93,10 @@ class Workers:
                 bucket = dataclasses.replace(bucket, settings=store.narrow(bucket.name, bucket.width // 2))
                 index = bucket.pending([])
                 continue
-            left = bucket.pending(store.pieces().get(bucket.name, []))
+            pieces = store.pieces().get(bucket.name, [])
+            left = bucket.pending(pieces)
+            if not bucket.request.reduce:  # workers return keys only: what they stored is handed over from the store
+                _hand_over(bucket, bucket.lanes(np.setdiff1d(index, left)), pieces, tell)
             if len(left) >= len(index):
                 raise failures[0] if failures else StoreError(f"workers finished but stored nothing in '{job.store}'.")
             if failures:
@@ -124,6 +127,17 @@ class Workers:
             while not all(future.done() for future in waiting):
                 time.sleep(POLL_SECONDS)
         return failures
+
+
+def _hand_over(bucket, lanes, pieces, tell):
+    """Tell of the cells that this round has finished."""
+    for piece in pieces:
+        order = np.argsort(lanes.ids)
+        at = np.minimum(np.searchsorted(lanes.ids, piece["ids"], sorter=order), len(lanes) - 1)
+        mine = lanes.ids[order][at] == piece["ids"]
+        if mine.any():
+            rows = Piece({name: values[mine] for name, values in piece.items() if np.ndim(values)})
+            tell("stored", bucket=bucket.name, runs=int(mine.sum()), cells=work.cells(bucket, lanes.take(order[at][mine]), rows))
 
 
 def run_task(job: Job, index: np.ndarray) -> dict[str, Any]:

@@ -20,3 +20,14 @@ def one_step_rate(learning_rate: float, beta: float) -> float:
 def asymmetric_rate(learning_rate: float, factor_min: float) -> float:
     """Decay rate of the loss per step for F G^T, 2 eta sigma_min(F)^2: surplus parts of G decay along F's weakest direction."""
     return 2 * learning_rate * factor_min**2
+
+
+def degrees_of_freedom(n: int, rank: int, other: int | None = None) -> int:
+    """Numbers that fix a matrix of this rank, and the fewest measurements that can: n r - r (r - 1) / 2 for a symmetric one.
+
+    Args:
+      n: side of the matrix.
+      rank: r.
+      other: its other side, where it is not symmetric: r (n + other - r).
+    """
+    return n * rank - rank * (rank - 1) // 2 if other is None else rank * (n + other - rank)

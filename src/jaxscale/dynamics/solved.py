@@ -1,0 +1,48 @@
+"""No motion at all: the state is the minimiser, in closed form, from the first step on."""
+
+from typing import Any
+
+import jax
+
+from jaxscale.models.random_features import RandomFeatures
+from jaxscale.record import record
+
+
+@record
+class Solved:
+    """A model at its minimum. Record at times=[0].
+
+    Attributes:
+      model: what is learned; it must offer `solution(data)`.
+    """
+
+    model: Any
+
+    def check(self):
+        """A model that knows its minimiser."""
+        if not hasattr(self.model, "solution"):
+            raise TypeError(
+                f"Solved.model must offer solution(data); {type(self.model).__name__} does not. "
+                "Imitate RandomFeatures.solution, or use Descent."
+            )
+
+    def sample(self, key: jax.Array) -> Any:
+        """The model's data."""
+        return self.model.sample(key)
+
+    def init(self, key: jax.Array, data: Any) -> Any:
+        """The minimiser; `key` goes unused."""
+        del key
+        return self.model.solution(data)
+
+    def step(self, key: jax.Array, state: Any, data: Any) -> Any:
+        """Nothing moves."""
+        del key, data
+        return state
+
+    def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
+        """What the model observes."""
+        return self.model.observe(state, data)
+
+
+TINY = Solved(model=RandomFeatures(modes=16, samples_max=8, features_max=6, samples=6.0, features=5.0, ridge=0.1, noise=0.1))

@@ -1,0 +1,34 @@
+"""Activation codes: which ReLU units are on. How many inputs share theirs?
+
+He, Lei, Ji & Tao 2021, arXiv:2101.05490.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def redundancy(bits: jax.Array, used: jax.Array | None = None) -> jax.Array:
+    """Redundancy ratio (n - distinct codes) / n: 0 when every input has a code of its own.
+
+    Codes are hashed to 64 bits and sorted; two codes of a million inputs collide with a chance of 3e-8.
+
+    Args:
+      bits: (n, units) bool, unit on; units that are not in use must be constant.
+      used: (n,) bool, rows that count; None for all.
+
+    Returns:
+      ().
+    """
+    n, units = bits.shape
+    used = jnp.ones(n, bool) if used is None else used
+    hashes = [jnp.sum(jnp.where(bits, row[None, :], 0), axis=1, dtype=jnp.uint32) for row in _multipliers(units)]
+    spare, first, second = jax.lax.sort((~used, *hashes), num_keys=3)  # rows in use come first
+    same = (first[1:] == first[:-1]) & (second[1:] == second[:-1]) & ~spare[1:]
+    return jnp.sum(same) / jnp.maximum(jnp.sum(used), 1)
+
+
+def _multipliers(units):
+    """Two rows of (units,) random odd uint32: a sum over the units that are on is a hash."""
+    draws = np.random.default_rng(2021).integers(0, 2**32, size=(2, units), dtype=np.uint32) | np.uint32(1)
+    return jnp.asarray(draws)

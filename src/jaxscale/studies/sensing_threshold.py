@@ -1,0 +1,111 @@
+"""How many measurements does descent need to recover a low-rank matrix? A threshold in m over the degrees of freedom.
+
+Information asks for one measurement per degree of freedom. Gradient descent on factors needs a few; how many, and how sharp
+the onset is at finite size, is measured by the probability of recovery over measurements and sides, and its collapse.
+"""
+
+import numpy as np
+
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.until import Until, below
+from jaxscale.models.matrix_sensing import SymmetricSensing
+from jaxscale.models.operators import Gaussian
+from jaxscale.phase.collapse import collapse
+from jaxscale.phase.success import success_boundary
+from jaxscale.plot import figures, scaling
+from jaxscale.study import Claim, Found, Study
+from jaxscale.theory.sensing import degrees_of_freedom
+
+RANK, COLUMNS, MOST = 1, 2, 8.0
+RECOVERED = 0.02  # relative error
+
+
+def recovery(load, *, n):
+    """Descent on m = load * degrees of freedom Gaussian measurements of a rank-1 matrix, until recovered."""
+    freedom = degrees_of_freedom(n, RANK)
+    m = load * freedom
+    # few measurements make the loss steep: the largest singular value of A grows as 1 + sqrt(unknowns / m)
+    rate = 1.0 / (1 + (n * (n + 1) / 2 / m) ** 0.5) ** 2
+    operator = Gaussian(m=round(MOST * freedom), used=m)
+    model = SymmetricSensing(n=n, rank=RANK, k=COLUMNS, alpha=0.1, operator=operator)
+    return Until(system=Descent(model=model, learning_rate=rate), when=below("relative_error", RECOVERED), every=10)
+
+
+def _scale(sizes, loads, seeds, last):
+    return {"recovery": dict(grid={"load": loads}, static={"n": sizes}, seeds=seeds, times=[0, last // 4, last // 2, last])}
+
+
+SCALES = {
+    "smoke": _scale((8, 16), [1.0, 2.0, 3.0, 4.0, 6.0], 24, 200),
+    "laptop": _scale((8, 16, 24, 32), np.arange(1.0, 6.01, 0.5), 96, 400),
+    "accelerator": _scale((16, 32, 64, 128), np.arange(1.0, 6.01, 0.25), 2048, 2000),
+}
+
+
+def success(runs):
+    """0/1 of every run at the last step; a run that has not recovered by then has not."""
+    return runs["stopped"].isel(time=-1).astype(float).rename("probability of recovery")
+
+
+def line(runs):
+    """Where half the runs recover, per n, with a band from the counts."""
+    won = success(runs)
+    return success_boundary(won.sum("seed"), won.count("seed"), along="load")
+
+
+def measure(runs):
+    """Threshold, its sharpening with size, hopeless and easy ends, and the collapse."""
+    runs = runs["recovery"]
+    won, half = success(runs), line(runs)
+    chance = won.mean("seed")
+    middle, low, high = (float(half[name][-1]) for name in ("position", "low", "high"))
+    slopes = half["slope"].values
+    early = runs["stopped"].isel(time=-2).mean() / runs["stopped"].isel(time=-1).mean()
+    found = {
+        "information": Found(float(chance.sel(load=1.0).max()), note="largest probability over n at one per degree of freedom"),
+        "easy": Found(float(chance.isel(load=-1).min()), note=f"smallest probability over n at load {float(won['load'][-1]):g}"),
+        "half": Found(middle, (high - low) / 4, f"n = {int(won['n'][-1])}, measurements per degree of freedom"),
+        "sharper": Found(float(slopes[-1] / slopes[0]), note="slope at the largest over the smallest n"),
+        "settled": Found(float(early), note="recovered at half the time over at the end"),
+    }
+    if won.sizes["n"] > 2:
+        fit = collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
+        note = f"S = {fit.quality:.2f}, {fit.status}; {'; '.join(fit.reasons)}"
+        found |= {"threshold": Found(fit["threshold"].value, fit["threshold"].seeds, note)}
+        found |= {"nu": Found(fit["nu"].value, fit["nu"].seeds, note), "quality": Found(fit.quality, note=fit.status)}
+    return found
+
+
+def draw(runs, found):
+    """The probability over load and side with its boundary and the information limit, and the collapse."""
+    runs = runs["recovery"]
+    won, half = success(runs), line(runs)
+    many = won.sizes["n"] > 2
+    figure, axes = figures.new_axes(1, 3 if many else 2)
+    title = "line: half recover; dashed: one per degree of freedom"
+    chance, information = won.mean("seed", keep_attrs=True), (won["n"].values[[0, -1]], [1.0, 1.0])
+    figures.phase_diagram(chance, x="n", y="load", band=half, theory=information, axes=axes[0], log="x", title=title)
+    if many:
+        fit = collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
+        scaling.collapse_pair(fit, axes=axes[1:], control="load", value="probability of recovery")
+    else:
+        figures.curves(won, x="load", hue="n", log="", axes=axes[1])
+    return {"threshold": figure}
+
+
+STUDY = Study(
+    name="sensing_threshold",
+    question="how many Gaussian measurements per degree of freedom does descent need to recover a rank-1 matrix?",
+    paper="Candes & Plan 2011, arXiv:1001.0339 (degrees of freedom); Li, Ma & Zhang 2018, arXiv:1712.09203 (descent on factors)",
+    experiments={"recovery": recovery},
+    scales=SCALES,
+    measure=measure,
+    draw=draw,
+    claims=(
+        Claim("information", "one measurement per degree of freedom is not enough", 0, 0.2, "counting"),
+        Claim("easy", "six per degree of freedom are", 0.9, 1, "Candes & Plan 2011, order r n measurements"),
+        Claim("half", "half of the runs recover at a load of order one", 1, 5, "order r n measurements"),
+        Claim("sharper", "the onset sharpens with size", 1, np.inf, "finite-size scaling"),
+        Claim("quality", "recovery of all sizes collapses", 0, 5, "finite-size scaling"),
+    ),
+)
