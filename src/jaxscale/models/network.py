@@ -1,31 +1,37 @@
 """The door for flax: a module goes in, two pure functions come out. Parameters are plain pytrees from there on."""
 
+import functools
+
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 Init = Callable[[jax.Array, jax.Array], Any]
-Apply = Callable[[Any, jax.Array], jax.Array]
+Apply = Callable[..., Any]
 
 
 def network(module: Any) -> tuple[Init, Apply]:
-    """Make a flax Linen module pure.
+    """Make a flax module pure.
 
     Args:
-      module: a `flax.linen.Module` with parameters only (no batch statistics, no dropout).
+      module: a `flax.linen.Module`, or a function of `flax.nnx.Rngs` that builds an `nnx.Module`; with parameters only (no
+        batch statistics, no dropout).
 
     Returns:
-      init(key, inputs) -> parameters, and apply(parameters, inputs) -> outputs.
+      init(key, inputs) -> parameters, and apply(parameters, inputs, ...) -> outputs.
 
     Raises:
-      TypeError: `module` is not a Linen module, or keeps state beside its parameters.
+      TypeError: `module` is neither, or keeps state beside its parameters.
     """
     import flax.linen as nn  # 0.15 s, and only networks need it
 
     if not isinstance(module, nn.Module):
+        if callable(module):
+            return _nnx(module)
         raise TypeError(
-            f"network() takes a flax.linen.Module; got {type(module).__name__}. Pass an instance, e.g. nn.Dense(1)."
+            f"network() takes a flax.linen.Module, e.g. nn.Dense(1), or a function of nnx.Rngs that builds an nnx.Module, e.g. "
+            f"lambda rngs: nnx.Linear(2, 1, rngs=rngs); got {type(module).__name__}."
         )
 
     def init(key, inputs):
@@ -35,7 +41,33 @@ def network(module: Any) -> tuple[Init, Apply]:
             raise TypeError(f"network() needs a module with parameters only; {type(module).__name__} also keeps {extra}.")
         return variables["params"]
 
-    def apply(params, inputs):
-        return module.apply({"params": params}, inputs)
+    def apply(params, *inputs):
+        return module.apply({"params": params}, *inputs)
+
+    return init, apply
+
+
+def _nnx(build):
+    """The same for NNX, whose modules hold their parameters: they are built inside `init` and taken apart."""
+    from flax import nnx
+
+    def init(key, inputs):
+        del inputs  # NNX modules know their sizes
+        built = build(nnx.Rngs(key))
+        if not isinstance(built, nnx.Module):
+            raise TypeError(f"the function given to network() must build an nnx.Module; it built {type(built).__name__}.")
+        _, params, rest = nnx.split(built, nnx.Param, ...)
+        if jax.tree.leaves(nnx.filter_state(rest, nnx.Not(nnx.RngState)) if hasattr(nnx, "filter_state") else ()):
+            raise TypeError(f"network() needs a module with parameters only; {type(built).__name__} keeps other state too.")
+        return nnx.to_pure_dict(params)
+
+    @functools.cache
+    def structure():
+        return nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+
+    def apply(params, *inputs):
+        graph, shapes, rest = structure()
+        nnx.replace_by_pure_dict(shapes, params)
+        return nnx.merge(graph, shapes, rest)(*inputs)
 
     return init, apply

@@ -24,7 +24,7 @@ def _scale(sizes, points, sweeps, seeds, width=0.035):
 
 SCALES = {
     "smoke": _scale((4, 8), 5, 1500, 32, width=0.1),
-    "laptop": _scale((8, 12, 16, 24), 9, 10_000, 64),
+    "laptop": _scale((12, 16, 24, 32), 9, 6000, 48, width=0.02),
     "accelerator": _scale((16, 32, 64, 128), 17, 200_000, 1024, width=0.01),
 }
 

@@ -1,0 +1,153 @@
+"""Corpora whose entropy is known: Markov chains, hidden Markov models, Zipf's law alone. Excess loss has no fitted floor there."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.data.world import Example, next_token, zipf
+from jaxscale.record import record, static
+
+
+def _check_length(world):
+    if world.context < 2:
+        raise ValueError(f"{type(world).__name__}.context must be at least 2 tokens; got {world.context}.")
+
+
+@record
+class Unigram:
+    """Independent tokens with Zipf frequencies.
+
+    Attributes:
+      vocabulary: static.
+      context: static.
+      exponent: of the frequencies.
+    """
+
+    vocabulary: int = static(default=32)
+    context: int = static(default=32)
+    exponent: float = 1.0
+
+    def check(self):
+        """At least two tokens."""
+        _check_length(self)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """(V,) frequencies; nothing random."""
+        del key
+        return zipf(self.vocabulary, self.exponent)
+
+    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
+        """T + 1 draws."""
+        return next_token(jax.random.categorical(key, jnp.log(frozen), shape=(self.context + 1,)))
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """-sum p ln p, nats."""
+        return -jnp.sum(frozen * jnp.log(frozen))
+
+
+@record
+class Markov:
+    """A chain of order one with Dirichlet rows; the same for all sequences, or a new one for each (learning it in context).
+
+    Attributes:
+      vocabulary: V. Static.
+      context: T. Static.
+      concentration: of the Dirichlet rows; small ones are far from even.
+      fresh: draw a new chain for every sequence. Static.
+
+    References:
+      Edelman et al. 2024, The evolution of statistical induction heads, arXiv:2402.11004.
+    """
+
+    vocabulary: int = static(default=16)
+    context: int = static(default=32)
+    concentration: float = 0.3
+    fresh: bool = static(default=False)
+
+    def check(self):
+        """A positive concentration."""
+        _check_length(self)
+        if not self.concentration > 0:
+            raise ValueError(f"Markov.concentration must be positive; got {self.concentration}.")
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """(V, V) transition probabilities; unused where every sequence has its own."""
+        alpha = jnp.full(self.vocabulary, self.concentration, jnp.float32)
+        return jax.random.dirichlet(key, alpha, (self.vocabulary,)) + 1e-9
+
+    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
+        """A stationary stretch."""
+        key_chain, key_first, key_rest = jax.random.split(key, 3)
+        rows = jnp.log(self.sample(key_chain) if self.fresh else frozen)
+        start = jax.random.categorical(key_first, jnp.log(stationary(jnp.exp(rows))))
+
+        def step(token, key):
+            new = jax.random.categorical(key, rows[token])
+            return new, new
+
+        rest = jax.lax.scan(step, start, jax.random.split(key_rest, self.context))[1]
+        return next_token(jnp.concatenate([start[None], rest]))
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """-sum_i pi_i sum_j P_ij ln P_ij, nats: of a known chain. Chains that must be learned in context cost more."""
+        return -jnp.sum(stationary(frozen)[:, None] * frozen * jnp.log(frozen))
+
+
+@record
+class Hmm:
+    """Hidden classes that follow a Markov chain, each emitting words of its own by Zipf's law.
+
+    Attributes:
+      classes: hidden states. Static.
+      words: of each class; vocabularies do not overlap. Static.
+      context: T. Static.
+      concentration: of the rows of the class chain.
+    """
+
+    classes: int = static(default=4)
+    words: int = static(default=8)
+    context: int = static(default=32)
+    concentration: float = 0.3
+
+    def check(self):
+        """A positive concentration."""
+        _check_length(self)
+        if not self.concentration > 0:
+            raise ValueError(f"Hmm.concentration must be positive; got {self.concentration}.")
+
+    @property
+    def vocabulary(self) -> int:
+        """All words."""
+        return self.classes * self.words
+
+    def _chain(self):
+        return Markov(vocabulary=self.classes, context=self.context, concentration=self.concentration)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """(classes, classes) transition probabilities."""
+        return self._chain().sample(key)
+
+    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
+        """Classes by the chain, a word of each."""
+        key_chain, key_words = jax.random.split(key)
+        hidden = self._chain().example(key_chain, frozen)
+        states = jnp.concatenate([hidden.tokens[:1], hidden.targets])
+        words = jax.random.categorical(key_words, jnp.log(zipf(self.words)), shape=states.shape)
+        return next_token(states * self.words + words)
+
+    def class_of(self, tokens: jax.Array) -> jax.Array:
+        """The class that a word gives away."""
+        return tokens // self.words
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """Words give their class away, so the floor is the chain's entropy and that of a word within its class, nats."""
+        p = zipf(self.words)
+        return self._chain().entropy_floor(frozen) - jnp.sum(p * jnp.log(p))
+
+
+def stationary(rows: jax.Array, squarings: int = 12) -> jax.Array:
+    """(V,) stationary distribution of (V, V) transition probabilities, by squaring 2^12 steps."""
+    power = rows
+    for _ in range(squarings):
+        power = power @ power
+        power = power / jnp.sum(power, axis=1, keepdims=True)
+    return jnp.mean(power, axis=0)

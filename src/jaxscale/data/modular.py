@@ -1,0 +1,67 @@
+"""Modular addition, a + b mod p, with a fixed share of the table to learn from: the world of grokking."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.data.world import Example
+from jaxscale.record import record, static
+
+
+@record
+class ModularAddition:
+    """Tokens a, b; predict (a + b) mod p at the second. Training and held-out pairs are a random split of the table.
+
+    Attributes:
+      p: modulus. Static.
+      share: of the table in the training set. Traced.
+
+    References:
+      Power et al. 2022, arXiv:2201.02177.
+    """
+
+    p: int = static(default=23)
+    share: float = 0.6
+
+    context = 2
+
+    def check(self):
+        """A modulus, and a proper share."""
+        if self.p < 2 or not 0 < self.share < 1:
+            raise ValueError(f"ModularAddition needs p >= 2 and 0 < share < 1; got p={self.p}, share={self.share}.")
+
+    @property
+    def vocabulary(self) -> int:
+        """p."""
+        return self.p
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """(p p,) bool, which pairs are in the training set; their number is share p p, rounded."""
+        rank = jax.random.permutation(key, self.p**2)
+        return rank < jnp.round(self.share * self.p**2)
+
+    def table(self) -> Example:
+        """All p p pairs, each counting once."""
+        a, b = (g.ravel() for g in jnp.meshgrid(jnp.arange(self.p), jnp.arange(self.p), indexing="ij"))
+        tokens, answer = jnp.stack([a, b], axis=1), (a + b) % self.p
+        targets = jnp.stack([jnp.zeros_like(answer), answer], axis=1)
+        weight = jnp.stack([jnp.zeros(self.p**2), jnp.ones(self.p**2)], axis=1)
+        return Example(tokens.astype(jnp.int32), targets.astype(jnp.int32), weight)
+
+    def training(self, frozen: jax.Array) -> Example:
+        """The table, the held-out pairs at weight 0."""
+        table = self.table()
+        return table._replace(weight=table.weight * frozen[:, None])
+
+    def held_out(self, frozen: jax.Array) -> Example:
+        """The table, the training pairs at weight 0."""
+        table = self.table()
+        return table._replace(weight=table.weight * ~frozen[:, None])
+
+    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
+        """One training pair, drawn evenly."""
+        index = jax.random.categorical(key, jnp.where(frozen, 0.0, -jnp.inf))
+        return jax.tree.map(lambda column: column[index], self.table())
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """Zero: the sum is determined."""
+        return jnp.array(0.0)

@@ -1,0 +1,99 @@
+"""Multitask sparse parity: many independent skills with power-law frequencies, each a parity of its own bits."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.data.world import Example, last_only, zipf
+from jaxscale.record import record, static
+
+
+def disjoint_subsets(tasks: int, k: int, bits: int) -> tuple[tuple[int, ...], ...]:
+    """The first k bits for task 0, the next k for task 1, ...
+
+    Raises:
+      ValueError: there are not enough bits.
+    """
+    if tasks * k > bits:
+        raise ValueError(f"{tasks} disjoint subsets of {k} bits need {tasks * k} bits; got {bits}. Raise bits, or pass subsets=.")
+    return tuple(tuple(range(i * k, (i + 1) * k)) for i in range(tasks))
+
+
+@record
+class SparseParity:
+    """Tokens: the task, then n bits; predict the parity of the task's k bits at the end. Task i comes with p_i ~ i^-(1 + alpha).
+
+    The vocabulary holds the bits 0 and 1, then the tasks.
+
+    Attributes:
+      tasks: T. Static.
+      bits: n. Static.
+      k: bits a task. Static.
+      alpha: exponent of the frequencies, p_i ~ i^-(1 + alpha). Traced.
+      subsets: of each task; the disjoint ones if empty. Overlapping subsets share features, which changes exponents; equal
+        ones are refused. Static.
+
+    References:
+      Michaud et al. 2023, The quantization model of neural scaling, arXiv:2303.13506.
+    """
+
+    tasks: int = static(default=16)
+    bits: int = static(default=32)
+    k: int = static(default=2)
+    alpha: float = 0.4
+    subsets: Any = static(default=())
+
+    def check(self):
+        """Subsets that exist and differ."""
+        chosen = self.subsets or disjoint_subsets(self.tasks, self.k, self.bits)
+        if len(chosen) != self.tasks or any(len(set(s)) != self.k or not all(0 <= b < self.bits for b in s) for s in chosen):
+            raise ValueError(f"SparseParity.subsets must be {self.tasks} sets of {self.k} bits below {self.bits}; got {chosen}.")
+        if len({tuple(sorted(s)) for s in chosen}) < self.tasks:
+            raise ValueError(
+                "SparseParity.subsets holds the same bits for two tasks, which are then one skill with a larger frequency. "
+                "Leave subsets out for disjoint ones."
+            )
+        if not self.alpha > -1:
+            raise ValueError(f"SparseParity.alpha must exceed -1; got {self.alpha}.")
+
+    @property
+    def vocabulary(self) -> int:
+        """Two bits and the tasks."""
+        return 2 + self.tasks
+
+    @property
+    def context(self) -> int:
+        """The task and the bits."""
+        return 1 + self.bits
+
+    def _subsets(self):
+        return np.array(self.subsets or disjoint_subsets(self.tasks, self.k, self.bits))
+
+    def frequencies(self) -> jax.Array:
+        """(T,) p_i."""
+        return zipf(self.tasks, 1 + self.alpha)
+
+    def sample(self, key: jax.Array) -> tuple[()]:
+        """Nothing is frozen."""
+        del key
+        return ()
+
+    def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
+        """One task with fresh bits."""
+        key_task, key_bits = jax.random.split(key)
+        task = jax.random.categorical(key_task, jnp.log(self.frequencies()))
+        return self.of_task(key_bits, task)
+
+    def of_task(self, key: jax.Array, task: jax.Array) -> Example:
+        """Fresh bits for a given task."""
+        words = jax.random.bits(key, (-(-self.bits // 32),))  # 32 bits a draw
+        bits = (words[:, None] >> jnp.arange(32, dtype=jnp.uint32)[None, :]) & 1
+        bits = bits.reshape(-1)[: self.bits].astype(jnp.int32)
+        parity = jnp.sum(bits[jnp.asarray(self._subsets())[task]]) % 2
+        return last_only(jnp.concatenate([(2 + task)[None].astype(jnp.int32), bits]), parity)
+
+    def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
+        """Zero: parities are determined."""
+        return jnp.array(0.0)

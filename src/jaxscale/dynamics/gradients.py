@@ -1,0 +1,89 @@
+"""Where a gradient is taken, and what is done to it before a rule sees it: plain, sharpness-aware, noisy, normalised, clipped."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxscale.record import record
+
+Loss = Callable[[Any, jax.Array], jax.Array]  # of parameters and key
+
+
+@record
+class Plain:
+    """The gradient, clipped to a norm.
+
+    Attributes:
+      clip: largest global norm; infinite for none.
+    """
+
+    clip: float = float("inf")
+
+    def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
+        """The gradient, as the parameters."""
+        return clipped(jax.grad(loss)(params, key), self.clip)
+
+
+@record
+class Sam:
+    """Sharpness-aware minimisation: the gradient at w + rho g / |g|, on the same batch.
+
+    Attributes:
+      rho: radius, in parameter units. 0 is the plain gradient.
+
+    References:
+      Foret et al. 2021, arXiv:2010.01412, algorithm 1.
+    """
+
+    rho: float = 0.05
+
+    def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
+        """The gradient at the worst neighbour, to first order; every lane normalises its own."""
+        first = jax.grad(loss)(params, key)
+        step = self.rho / jnp.maximum(optax.global_norm(first), 1e-12)
+        return jax.grad(loss)(jax.tree.map(lambda w, g: w + step * g, params, first), key)
+
+
+@record
+class Noisy:
+    """The gradient with independent normal noise on every entry.
+
+    Attributes:
+      sigma: standard deviation.
+    """
+
+    sigma: float = 0.0
+
+    def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
+        """Gradient and noise; the noise does not share the loss's key."""
+        grads, tree = jax.tree.flatten(jax.grad(loss)(params, key))
+        keys = jax.random.split(jax.random.fold_in(key, 1), len(grads))
+        return tree.unflatten([g + self.sigma * jax.random.normal(k, g.shape) for g, k in zip(grads, keys)])
+
+
+@record
+class RmsNormalised:
+    """Each tensor's gradient over its root mean square, before the rule.
+
+    Attributes:
+      epsilon: added to it.
+
+    References:
+      Wang et al. 2024, Rethinking conventional wisdom in machine learning: from generalization to scaling, arXiv:2409.15156.
+    """
+
+    epsilon: float = 1e-8
+
+    def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
+        """Gradients of unit root mean square."""
+        return jax.tree.map(lambda g: g / (jnp.sqrt(jnp.mean(g**2)) + self.epsilon), jax.grad(loss)(params, key))
+
+
+def clipped(grads: Any, norm: jax.Array | float) -> Any:
+    """Scaled down to a global norm."""
+    size = optax.global_norm(grads)
+    factor = jnp.where(size > norm, norm / jnp.maximum(size, 1e-30), 1.0)
+    return jax.tree.map(lambda g: factor * g, grads)

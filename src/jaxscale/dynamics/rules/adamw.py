@@ -1,0 +1,53 @@
+"""Adam with decoupled weight decay, coupled to the learning rate or independent of it."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxscale.record import record, static
+
+
+@record
+class AdamW:
+    """theta <- theta - rate (Adam + decay theta); independent: theta - rate Adam - (rate / peak) decay theta.
+
+    Attributes:
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+      epsilon: added to the root of the second moment.
+      decay: weight decay lambda.
+      peak: peak learning rate, by which an independent decay is divided; 0 couples the decay to the rate.
+      matrices_only: decay leaves of two or more axes only. Static.
+
+    References:
+      Loshchilov & Hutter 2019, arXiv:1711.05101; Wortsman et al. 2023, arXiv:2309.14322, section 3.2.2 (independent).
+    """
+
+    b1: float = 0.9
+    b2: float = 0.95
+    epsilon: float = 1e-8
+    decay: float = 0.0
+    peak: float = 0.0
+    matrices_only: bool = static(default=True)
+
+    def check(self):
+        """Moments below one, a decay that shrinks."""
+        if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.epsilon > 0 and self.decay >= 0 and self.peak >= 0):
+            raise ValueError(f"AdamW needs 0 <= b1, b2 < 1, epsilon > 0, decay >= 0, peak >= 0; got {self}.")
+
+    def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """The optax transformation."""
+        independent = self.peak > 0
+        decay = self.decay / jnp.where(independent, self.peak, 1.0)
+
+        def decayed(updates, params):
+            def one(update, leaf):
+                return update + decay * leaf if leaf.ndim > 1 or not self.matrices_only else update
+
+            return jax.tree.map(one, updates, params)
+
+        shrink = optax.stateless(decayed)
+        return optax.chain(optax.scale_by_adam(self.b1, self.b2, self.epsilon), shrink, optax.scale_by_learning_rate(rate))
+
+
+TINY = AdamW(decay=0.1)

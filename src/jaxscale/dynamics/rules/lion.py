@@ -1,0 +1,36 @@
+"""Lion: the sign of an interpolated momentum."""
+
+import optax
+
+from jaxscale.record import record
+
+
+@record
+class Lion:
+    """theta <- theta - rate (sign(b1 m + (1 - b1) g) + decay theta); m <- b2 m + (1 - b2) g.
+
+    Attributes:
+      b1: interpolation of the update.
+      b2: decay of the momentum.
+      decay: weight decay.
+
+    References:
+      Chen et al. 2023, Symbolic discovery of optimization algorithms, arXiv:2302.06675.
+    """
+
+    b1: float = 0.9
+    b2: float = 0.99
+    decay: float = 0.0
+
+    def check(self):
+        """Running means, a decay that shrinks."""
+        if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.decay >= 0):
+            raise ValueError(f"Lion needs 0 <= b1, b2 < 1 and decay >= 0; got {self.b1}, {self.b2}, {self.decay}.")
+
+    def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """The optax transformation."""
+        decay = optax.stateless(lambda u, p: optax.tree.add_scale(u, self.decay, p))
+        return optax.chain(optax.scale_by_lion(self.b1, self.b2), decay, optax.scale_by_learning_rate(rate))
+
+
+TINY = Lion(decay=0.1)

@@ -1,0 +1,85 @@
+"""Training as it is done: a rule with its hyper-parameters, a schedule, a way to take the gradient, rates by role."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxscale.dynamics.gradients import Plain
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.schedules import CONSTANT
+from jaxscale.models.language.model import TINY as TINY_MODEL
+from jaxscale.models.language.roles import adam_rates
+from jaxscale.record import record, static
+
+
+class State(NamedTuple):
+    """What the next step needs."""
+
+    params: Any
+    memory: Any  # the rule's
+
+
+@record
+class Trained:
+    """Descent on a model's loss by a rule; everything numeric is traced, so that sweeping it compiles nothing.
+
+    Attributes:
+      model: what is learned.
+      learning_rate: at the peak of the schedule.
+      rule: see `jaxscale.dynamics.rules`.
+      schedule: see `jaxscale.dynamics.schedules`.
+      gradient: see `jaxscale.dynamics.gradients`.
+      mup: multiply each tensor's rate by its muP factor for Adam, relative to this width; 0 for equal rates. Static.
+    """
+
+    model: Any
+    learning_rate: float
+    rule: Any = AdamW()
+    schedule: Any = CONSTANT
+    gradient: Any = Plain()
+    mup: int = static(default=0)
+
+    def check(self):
+        """A positive rate, and parts that are parts."""
+        if not self.learning_rate > 0:
+            raise ValueError(f"Trained.learning_rate must be positive; got {self.learning_rate}.")
+        if not hasattr(self.rule, "optimizer"):
+            raise TypeError(
+                f"Trained.rule must be a rule such as AdamW(), with optimizer(rate); got {type(self.rule).__name__}. For an optax "
+                "function use Descent."
+            )
+        for name in ("schedule", "gradient"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"Trained.{name} must be a record that can be called; got {getattr(self, name)!r}.")
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """The optax transformation, rates by role included."""
+        rule = self.rule.optimizer(lambda count: self.learning_rate * self.schedule(count))
+        if not self.mup:
+            return rule
+        by_role = optax.stateless(lambda u, p: jax.tree.map(jnp.multiply, u, adam_rates(p, self.mup)))
+        return optax.chain(rule, by_role)
+
+    def sample(self, key: jax.Array) -> Any:
+        """The model's data."""
+        return self.model.sample(key)
+
+    def init(self, key: jax.Array, data: Any) -> State:
+        """The model's parameters and a fresh memory."""
+        params = self.model.init(key, data)
+        return State(params, self.optimizer().init(params))
+
+    def step(self, key: jax.Array, state: State, data: Any) -> State:
+        """One update; `key` goes to the model's loss."""
+        grads = self.gradient(lambda params, key: self.model.loss(params, data, key), state.params, key)
+        updates, memory = self.optimizer().update(grads, state.memory, state.params)
+        return State(optax.apply_updates(state.params, updates), memory)
+
+    def observe(self, state: State, data: Any) -> dict[str, jax.Array]:
+        """What the model observes."""
+        return self.model.observe(state.params, data)
+
+
+TINY = Trained(model=TINY_MODEL, learning_rate=0.01, rule=AdamW(decay=0.1))

@@ -1,0 +1,163 @@
+"""A network in a world: the energy that training descends. Also finite training sets, held-out loss, and interventions."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.data.relabel import Relabelling
+from jaxscale.data.world import Example, batch, numbered
+from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.taps import Tap, Taps
+from jaxscale.models.network import network
+from jaxscale.record import record, static
+
+
+class Data(NamedTuple):
+    """One draw of the quenched disorder."""
+
+    frozen: Any  # the world's
+    train: jax.Array  # key of a finite training set's list of sequences
+    test: Example  # (evaluation, T) held out
+
+
+@record
+class LanguageModel:
+    """Cross-entropy of a network on a world's sequences: fresh ones every step, a finite set, or a whole table.
+
+    Attributes:
+      world: see `jaxscale.data.world`.
+      network: a Linen module called as network(tokens, taps) -> (logits, sites), or a plain one, tokens -> logits. Static.
+      batch: sequences a step; 0 takes the world's whole training table (`training`). Static.
+      evaluation: held-out sequences behind every record. Static.
+      points: size of a finite training set; None draws fresh sequences for ever. Traced.
+      z_loss: coefficient of (log Z)^2.
+      taps: {site: Tap}, or a record that gives it when called with the (B, T) tokens; their fields are traced, so that
+        interventions are lanes.
+      probes: functions (model, params, data, logits, sites) -> {name: scalar} recorded too. Static.
+
+    References:
+      Chowdhery et al. 2022, arXiv:2204.02311 (z-loss).
+    """
+
+    world: Any
+    network: Any = static()
+    batch: int = static(default=8)
+    evaluation: int = static(default=64)
+    points: float | None = None
+    z_loss: float = 0.0
+    taps: Mapping[str, Tap] | Callable[[jax.Array], Taps] | None = None
+    probes: tuple = static(default=())
+
+    units = {
+        "loss": ("held-out cross-entropy", "nats per predicted token"),
+        "error": ("share of held-out tokens whose likeliest guess is wrong", "1"),
+        "max_score": ("largest attention logit in size on the held-out sequences", "1"),
+        "log_z": ("mean log of the softmax's normaliser on the held-out sequences", "nats"),
+        "excess": ("held-out cross-entropy less the world's entropy floor", "nats per predicted token"),
+    }
+
+    def check(self):
+        """World and network agree, and the sizes make sense."""
+        if hasattr(self.network, "check"):
+            self.network.check()
+        for name in ("vocabulary", "context"):
+            has, needs = getattr(self.network, name, None), getattr(self.world, name)
+            if has is not None and has < needs:
+                raise ValueError(
+                    f"the network's {name} is {has} and the world's {needs}; build it with {name}={needs}, or larger."
+                )
+        if self.batch < 0 or self.evaluation < 1:
+            raise ValueError(f"LanguageModel needs batch >= 0 and evaluation >= 1; got {self.batch} and {self.evaluation}.")
+        if self.batch == 0 and not hasattr(self.world, "training"):
+            raise ValueError(f"batch=0 takes a whole training table, and {type(self.world).__name__} has none; give a batch.")
+        if self.points is not None and not self.points >= 1:
+            raise ValueError(f"LanguageModel.points must be at least 1 sequence; got {self.points}.")
+
+    def _pure(self):
+        return network(self.network)
+
+    def sample(self, key: jax.Array) -> Data:
+        """The world's disorder, the key of a training set, held-out sequences."""
+        key_world, key_train, key_test = jax.random.split(key, 3)
+        frozen = self.world.sample(key_world)
+        if hasattr(self.world, "held_out"):
+            return Data(frozen, key_train, self.world.held_out(frozen))
+        draw = getattr(self.world, "unseen", self.world.example)
+        test = jax.vmap(lambda one: draw(one, frozen))(jax.random.split(key_test, self.evaluation))
+        return Data(frozen, key_train, test)
+
+    def init(self, key: jax.Array, data: Data) -> Any:
+        """The network's parameters."""
+        return self._pure()[0](key, data.test.tokens[:1])
+
+    def apply(self, params: Any, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""
+        taps = self.taps if taps is None else taps
+        taps = taps(tokens) if callable(taps) else taps
+        out = self._pure()[1](params, tokens, *(() if taps is None else (taps,)))
+        return out if isinstance(out, tuple) else (out, {})
+
+    def examples(self, data: Data, key: jax.Array) -> Example:
+        """What one step sees."""
+        if self.batch == 0:
+            return self.world.training(data.frozen)
+        if self.points is None:
+            return batch(self.world, key, data.frozen, self.batch)
+        index = jnp.floor(jax.random.uniform(key, (self.batch,)) * self.points).astype(jnp.int32)
+        return numbered(self.world, data.train, data.frozen, index)
+
+    def loss(self, params: Any, data: Data, key: jax.Array) -> jax.Array:
+        """Mean cross-entropy of one step's sequences, and z-loss."""
+        seen = self.examples(data, key)
+        logits, _ = self.apply(params, seen.tokens)
+        seen = answers(seen, logits)
+        return cross_entropy(logits, seen) + self.z_loss * _weighted(jax.nn.logsumexp(logits, axis=-1) ** 2, seen.weight)
+
+    def activations(self, params: Any, data: Data) -> dict[str, jax.Array]:
+        """Every site on the held-out sequences."""
+        return self.apply(params, data.test.tokens)[1]
+
+    def observe(self, params: Any, data: Data) -> dict[str, jax.Array]:
+        """Held-out loss and error, log Z, the largest attention logit, excess over the floor, and the probes."""
+        logits, sites = self.apply(params, data.test.tokens)
+        test = answers(data.test, logits)
+        loss = cross_entropy(logits, test)
+        wrong = (jnp.argmax(logits, axis=-1) != test.targets).astype(jnp.float32)
+        found = {
+            "loss": loss,
+            "error": _weighted(wrong, test.weight),
+            "log_z": _weighted(jax.nn.logsumexp(logits, axis=-1), test.weight),
+        }
+        scores = [value for name, value in sites.items() if name.endswith("/scores")]
+        if scores:
+            found["max_score"] = jnp.max(jnp.stack([jnp.max(jnp.abs(jnp.tril(s))) for s in scores]))
+        if hasattr(self.world, "entropy_floor"):
+            found["excess"] = loss - self.world.entropy_floor(data.frozen)
+        for probe in self.probes:
+            found |= probe(self, params, data, logits, sites)
+        return found
+
+
+def answers(seen: Example, logits: jax.Array) -> Example:
+    """Targets where the network answers: everywhere, or at the last place alone if it gives one answer a sequence."""
+    return seen if logits.shape[1] > 1 else seen._replace(targets=seen.targets[:, -1:], weight=seen.weight[:, -1:])
+
+
+def cross_entropy(logits: jax.Array, seen: Example) -> jax.Array:
+    """Weighted mean over places of -log p(target), nats."""
+    log_p = jax.nn.log_softmax(logits, axis=-1)
+    return -_weighted(jnp.take_along_axis(log_p, seen.targets[..., None], axis=-1)[..., 0], seen.weight)
+
+
+def _weighted(values, weight):
+    return jnp.sum(values * weight) / jnp.sum(weight)
+
+
+TINY = LanguageModel(
+    world=Relabelling(classes=4, labels=2),
+    network=Decoder(vocabulary=6, context=5, mixer=Attention(heads=2), width=8, depth=1, hidden=2),
+    batch=2, evaluation=4,
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""S4D: a diagonal state space model per channel, as a long convolution. Complex numbers are kept as pairs of reals.
+
+Shapes in names: B batch, T time, D channels, N modes (one of each conjugate pair).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.models.language.decoder import dense
+from jaxscale.models.language.taps import Sites
+
+INITS = ("lin", "inv", "legs", "real", "random")
+
+
+class S4D(nn.Module):
+    """y = K * u + D u, K_l = 2 Re sum_n C_n B_n A_n^l; then GELU and a gated map. Sites per layer: "kernel", "state_out".
+
+    Attributes:
+      modes: N / 2 of the paper.
+      start: how A begins: "lin", "inv", "legs", "real" or "random".
+      bilinear: discretise by the bilinear rule and not by zero-order hold.
+      step_range: (smallest, largest) time step, drawn evenly in the logarithm per channel.
+
+    References:
+      Gu, Gupta, Goel & Re 2022, arXiv:2206.11893, sections 3 and 4.
+    """
+
+    modes: int = 16
+    start: str = "lin"
+    bilinear: bool = False
+    step_range: tuple[float, float] = (1e-3, 1e-1)
+
+    def check_width(self, width: int) -> None:
+        """A start that is known."""
+        del width
+        if self.start not in INITS:
+            raise ValueError(f"S4D.start must be one of {INITS}; got {self.start!r}.")
+
+    @nn.compact
+    def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
+        """(B, T, D)."""
+        length, width = x_BTD.shape[1:]
+        low, high = np.log(self.step_range)
+        log_step_D = self.param("log_step", lambda key: jax.random.uniform(key, (width,), minval=low, maxval=high))
+        poles = jnp.asarray(initial_poles(self.start, self.modes))
+        decay_DN = self.param("log_decay", lambda key: jnp.broadcast_to(jnp.log(-poles.real)[None], (width, self.modes)))
+        turn_DN = self.param("frequency", lambda key: jnp.broadcast_to(poles.imag[None], (width, self.modes)))
+        c_2DN = self.param("readout_modes", nn.initializers.normal(0.5**0.5), (2, width, self.modes))
+        skip_D = self.param("skip", nn.initializers.normal(1.0), (width,))
+        a_DN = -jnp.exp(decay_DN) + 1j * turn_DN
+        kernel_DT = kernel(a_DN, c_2DN[0] + 1j * c_2DN[1], jnp.exp(log_step_D), length, self.bilinear)
+        kernel_DT = sites(f"{layer}/kernel", kernel_DT)
+        y_BTD = convolved(x_BTD, kernel_DT) + x_BTD * skip_D[None, None]
+        y_BTD = nn.gelu(sites(f"{layer}/state_out", y_BTD))
+        value, gate = jnp.split(dense(2 * width, "out")(y_BTD), 2, axis=-1)
+        return value * jax.nn.sigmoid(gate)
+
+
+def initial_poles(start: str, modes: int) -> np.ndarray:
+    """(modes,) complex A_n at the start; `modes` is half of the state size N."""
+    n, size = np.arange(modes), 2 * modes
+    if start == "lin":
+        return -0.5 + 1j * np.pi * n
+    if start == "inv":
+        return -0.5 + 1j * size / np.pi * (size / (2 * n + 1) - 1)
+    if start == "legs":
+        return legs_poles(size)
+    if start == "real":
+        return -(n + 1.0) + 0j
+    if start == "random":
+        return -0.5 + 1j * np.exp(np.random.default_rng(0).normal(size=modes))
+    raise ValueError(f"start must be one of {INITS}; got {start!r}.")
+
+
+def legs_poles(size: int) -> np.ndarray:
+    """(size / 2,) eigenvalues of the normal part of HiPPO-LegS with positive imaginary part, small to large."""
+    n = np.arange(size)
+    root = np.sqrt(2 * n + 1)
+    hippo = -np.where(n[:, None] > n[None, :], root[:, None] * root[None, :], 0) - np.diag(n + 1.0)
+    p = np.sqrt(n + 0.5)
+    values = np.linalg.eigvals(hippo + p[:, None] * p[None, :])
+    upper = values[values.imag > 0]
+    return upper[np.argsort(upper.imag)]
+
+
+def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Array, jax.Array]:
+    """(D, N) A and B of the recurrence x_t = A x_{t-1} + B u_t, for B = 1 in continuous time."""
+    scaled = a_DN * step_D[:, None]
+    if bilinear:
+        return (1 + scaled / 2) / (1 - scaled / 2), step_D[:, None] / (1 - scaled / 2)
+    return jnp.exp(scaled), (jnp.exp(scaled) - 1) / a_DN
+
+
+def kernel(a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, length: int, bilinear: bool = False) -> jax.Array:
+    """(D, T) real, by a Vandermonde product."""
+    a, b = discrete(a_DN, step_D, bilinear)
+    powers_DNT = jnp.exp(jnp.log(a)[:, :, None] * jnp.arange(length)[None, None])
+    return 2 * jnp.einsum("dn,dnt->dt", c_DN * b, powers_DNT).real
+
+
+def convolved(x_BTD: jax.Array, kernel_DT: jax.Array) -> jax.Array:
+    """Causal convolution along time, by FFT of twice the length."""
+    length = x_BTD.shape[1]
+    both = jnp.fft.rfft(x_BTD, 2 * length, axis=1) * jnp.fft.rfft(kernel_DT.T, 2 * length, axis=0)[None]
+    return jnp.fft.irfft(both, 2 * length, axis=1)[:, :length].astype(x_BTD.dtype)
+
+
+def recurrent(x_BTD: jax.Array, a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, bilinear: bool = False) -> jax.Array:
+    """The same map step by step: what the convolution must equal."""
+    a, b = discrete(a_DN, step_D, bilinear)
+
+    def step(state_BDN, u_BD):
+        state_BDN = a[None] * state_BDN + b[None] * u_BD[:, :, None]
+        return state_BDN, 2 * jnp.sum(c_DN[None] * state_BDN, axis=-1).real
+
+    start = jnp.zeros((x_BTD.shape[0], *a_DN.shape), a_DN.dtype)
+    return jnp.swapaxes(jax.lax.scan(step, start, jnp.swapaxes(x_BTD, 0, 1))[1], 0, 1)

@@ -1,0 +1,67 @@
+"""Taps: read, clamp, scale or ablate any named activation. Masks are traced, so an intervention is a lane, not a recompile."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.record import record
+
+
+@record
+class Tap:
+    """x -> where(mask, value, scale * x), and its gradient times `gradient`. Every field broadcasts against the activation.
+
+    Attributes:
+      mask: where to put `value`, 0 or 1; a mask between them mixes.
+      value: what to put there: 0 ablates, a pattern clamps.
+      scale: of what is left.
+      gradient: factor of the gradient that flows back; the forward pass does not change. 0.1 on "embed" is the
+        embedding-gradient shrink of GLM-130B.
+
+    References:
+      Singh et al. 2024, arXiv:2404.07129 (clamps through training). Zeng et al. 2022, arXiv:2210.02414 (gradient shrink).
+    """
+
+    mask: Any = 0.0
+    value: Any = 0.0
+    scale: Any = 1.0
+    gradient: Any = 1.0
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The activation as the rest of the network sees it."""
+        mask, value, scale, gradient = (_like(part, x) for part in (self.mask, self.value, self.scale, self.gradient))
+        x = gradient * x + (1 - gradient) * jax.lax.stop_gradient(x)
+        return mask * value + (1 - mask) * (scale * x)
+
+
+Taps = Mapping[str, Tap]
+
+
+class Sites:
+    """The named activations of one forward pass. Call it where an activation is made: it keeps it and returns it tapped."""
+
+    def __init__(self, taps: Taps | None):
+        self.taps, self.seen = dict(taps or {}), {}
+
+    def __call__(self, name: str, x: jax.Array) -> jax.Array:
+        """The activation `name`, tapped; what is kept is what the rest of the network sees."""
+        tapped = self.taps[name](x) if name in self.taps else x
+        self.seen[name] = tapped
+        return tapped
+
+    def check(self) -> None:
+        """Every tap has met its site.
+
+        Raises:
+          ValueError: a tap's name is no site; the sites are offered.
+        """
+        if unknown := sorted(set(self.taps) - set(self.seen)):
+            raise ValueError(f"no site '{unknown[0]}' in this network to tap; choose from {sorted(self.seen)}.")
+
+
+def _like(part, x):
+    """With the leading axes that broadcasting needs, said aloud."""
+    part = jnp.asarray(part, x.dtype)
+    return part.reshape((1,) * (x.ndim - part.ndim) + part.shape)

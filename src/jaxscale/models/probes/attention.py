@@ -1,0 +1,24 @@
+"""What attention heads do: look one token back, or at what followed the last occurrence of the present token."""
+
+import jax
+import jax.numpy as jnp
+
+
+def previous_token(pattern_BHTS: jax.Array) -> jax.Array:
+    """(H,) mean attention to the token before, over all places but the first."""
+    return jnp.mean(jnp.diagonal(pattern_BHTS, offset=-1, axis1=-2, axis2=-1), axis=(0, 2))
+
+
+def induction(pattern_BHTS: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+    """(H,) attention to tokens that followed an earlier occurrence of the present one, averaged over places that have any.
+
+    References:
+      Olsson et al. 2022, In-context learning and induction heads, arXiv:2209.11895.
+    """
+    same = tokens_BT[:, :, None] == tokens_BT[:, None, :]  # (B, T, S)
+    followed = jnp.pad(same, ((0, 0), (0, 0), (1, 0)))[:, :, :-1]  # s follows an equal token
+    earlier = jnp.tril(jnp.ones(same.shape[1:], bool))  # and stands no later than here
+    hit = followed & earlier[None]
+    asked = jnp.any(hit, axis=-1)
+    score = jnp.sum(pattern_BHTS * hit[:, None], axis=-1)
+    return jnp.sum(score * asked[:, None], axis=(0, 2)) / jnp.maximum(jnp.sum(asked), 1)

@@ -1,0 +1,34 @@
+"""The generalised discrimination value: how well classes are separated in a hidden layer, without a classifier."""
+
+import jax
+import jax.numpy as jnp
+
+
+def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool = False) -> jax.Array:
+    """0 without structure, negative where points of a class lie together.
+
+    z-scored per dimension and halved; D^-1/2 [mean over classes of the mean distance within, less mean over pairs of classes of
+    the mean distance between, both over distinct pairs].
+
+    Args:
+      points: (n, d).
+      labels: (n,) int; every class must occur twice at least.
+      classes: number of classes L, static.
+      normalised: divide by sqrt(L / (2 (L - 1))), the value of L collapsed equidistant classes, so that values with different
+        numbers of classes compare; -1 is then perfect.
+
+    References:
+      Schilling et al. 2021, Neural Networks 139, 278.
+    """
+    d = points.shape[1]
+    z = 0.5 * (points - jnp.mean(points, axis=0)) / jnp.maximum(jnp.std(points, axis=0), 1e-12)
+    square = jnp.sum(z**2, axis=1)
+    distance = jnp.sqrt(jnp.maximum(square[:, None] + square[None, :] - 2 * z @ z.T, 0))
+    member = jax.nn.one_hot(labels, classes)  # (n, L)
+    count = jnp.sum(member, axis=0)
+    total = member.T @ distance @ member  # (L, L) sums over pairs of points
+    within = jnp.mean(jnp.diagonal(total) / (count * (count - 1)))
+    mean = total / (count[:, None] * count[None, :])
+    between = (jnp.sum(mean) - jnp.trace(mean)) / (classes * (classes - 1))
+    value = (within - between) / jnp.sqrt(d)
+    return value / jnp.sqrt(classes / (2 * (classes - 1))) if normalised else value

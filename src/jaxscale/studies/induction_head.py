@@ -1,0 +1,140 @@
+"""What needs to go right for an induction head: a plateau, then a jump; and clamping one part of the circuit brings it forward.
+
+Sequences x1 l1 x2 l2 q with labels drawn afresh: only copying the label that followed q's earlier occurrence solves them. One
+attention head of the first layer is clamped to look at the previous token, or one of the second to look at the right label.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.data.relabel import Relabelling
+from jaxscale.dynamics.trained import Trained
+from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.model import LanguageModel
+from jaxscale.models.language.taps import Tap
+from jaxscale.models.probes.attention import induction
+from jaxscale.phase.first_passage import time_to
+from jaxscale.plot import figures
+from jaxscale.record import record
+from jaxscale.study import Claim, Found, Study
+
+NONE, PREVIOUS, INDUCTION = 0, 1, 2  # values of the axis `clamp`
+NAMES = {NONE: "none", PREVIOUS: "previous-token head", INDUCTION: "induction head"}
+SOLVED = 0.9  # accuracy
+
+
+@record
+class Clamp:
+    """Taps that put one head where the circuit needs it, by the axis `clamp`."""
+
+    clamp: Any
+    heads: int = 4
+
+    def __call__(self, tokens: jax.Array) -> dict[str, Tap]:
+        """A head of layer 0 looks one token back; a head of layer 1 looks from q to the label after its earlier occurrence."""
+        length = tokens.shape[1]
+        back = jnp.eye(length, k=-1).at[0, 0].set(1.0)
+        first = (jnp.arange(self.heads) == 0).astype(jnp.float32)[:, None, None]
+        at = jnp.where(tokens[:, 0] == tokens[:, -1], 1, 3)
+        right = jax.nn.one_hot(at, length)[:, None, None, :]  # (B, 1, 1, S)
+        query = (jnp.arange(length) == length - 1).astype(jnp.float32)[:, None]
+        return {
+            "layer0/pattern": Tap(mask=(self.clamp == PREVIOUS) * first, value=back),
+            "layer1/pattern": Tap(mask=(self.clamp == INDUCTION) * first * query[None], value=right),
+        }
+
+
+def scores(model, params, data, logits, sites):
+    """The best head's attention from labels to their classes in layer 0, and its induction score in layer 1."""
+    labels = sites["layer0/pattern"][:, :, 1::2]  # the places that the circuit needs; elsewhere a head may look anywhere
+    return {
+        "previous_score": jnp.max(jnp.mean(labels[:, :, [0, 1], [0, 2]], axis=(0, 2))),
+        "induction_score": jnp.max(induction(sites["layer1/pattern"], data.test.tokens)),
+    }
+
+
+def circuit(clamp, *, heads):
+    """A two-layer attention-only network by Adam."""
+    world = Relabelling(classes=32, labels=5)
+    network = Decoder(vocabulary=world.vocabulary, context=world.context, mixer=Attention(heads=heads), width=32, hidden=0)
+    model = LanguageModel(
+        world=world, network=network, batch=32, evaluation=256, taps=Clamp(clamp=clamp, heads=heads), probes=(scores,)
+    )
+    return Trained(model=model, learning_rate=5e-4)
+
+
+def _scale(seeds, last, every, width):
+    times, clamps = np.arange(0, last + 1, every), [NONE, PREVIOUS, INDUCTION]
+    return {"circuit": dict(grid={"clamp": clamps}, static={"heads": (4,)}, seeds=seeds, times=times, width=width)}
+
+
+SCALES = {"smoke": _scale(2, 300, 20, 2), "laptop": _scale(8, 1600, 20, 12), "accelerator": _scale(256, 20_000, 50, None)}
+
+
+def measure(runs):
+    """Median steps to 90 % with and without clamps, the plateau's length, scores before and after the jump."""
+    runs = runs["circuit"].isel(heads=0)
+    accuracy = (1 - runs["error"]).rename("accuracy")
+    steps = time_to(accuracy, SOLVED)
+    median = {clamp: float(steps.sel(clamp=clamp).median("seed")) for clamp in NAMES}
+    found = {"induction_steps": Found(median[INDUCTION], note="median steps to 90 %, induction head clamped")}
+    last = runs.isel(time=-1).sel(clamp=INDUCTION)
+    found["solved_clamped"] = Found(float(1 - last["error"].mean()), note="accuracy at the end, induction head clamped")
+    if not np.isfinite(median[NONE]):
+        return found
+    free = accuracy.sel(clamp=NONE)
+    plateau = ((free > 0.45) & (free < 0.65)).sum("time") * float(runs["time"][1] - runs["time"][0]) / steps.sel(clamp=NONE)
+    before, after = (free["time"].values == 0), slice(-1, None)
+    rise = {n: float(runs[n].sel(clamp=NONE).isel(time=after).mean() - runs[n].sel(clamp=NONE).isel(time=before).mean())
+            for n in ("previous_score", "induction_score")}  # fmt: skip
+    found |= {
+        "free_steps": Found(median[NONE], note="median steps to 90 %, nothing clamped"),
+        "previous_steps": Found(median[PREVIOUS], note="median steps to 90 %, previous-token head clamped"),
+        "previous_ratio": Found(median[NONE] / median[PREVIOUS], note="none over previous-token head clamped"),
+        "induction_ratio": Found(median[PREVIOUS] / median[INDUCTION], note="previous-token over induction head clamped"),
+        "plateau": Found(float(plateau.median()), note="share of the time to 90 % spent between 45 and 65 %, median"),
+        "scores": Found(min(rise.values()), note=", ".join(f"{n} rises by {v:.2f}" for n, v in rise.items())),
+    }
+    return found
+
+
+def draw(runs, found):
+    """Accuracies, and the two scores of the free network."""
+    runs = runs["circuit"].isel(heads=0)
+    figure, axes = figures.new_axes(1, 2)
+    accuracy = (1 - runs["error"]).rename("accuracy")
+    for i, (clamp, name) in enumerate(NAMES.items()):
+        mean = accuracy.sel(clamp=clamp).mean("seed")
+        axes[0].plot(mean["time"], mean, color=figures.COLOURS[i], label=f"clamped: {name}")
+        for seed in accuracy.sel(clamp=clamp).transpose("seed", "time").values:
+            axes[0].plot(mean["time"], seed, color=figures.COLOURS[i], lw=0.4, alpha=0.4)
+    for i, name in enumerate(("previous_score", "induction_score")):
+        axes[1].plot(runs["time"], runs[name].sel(clamp=NONE).mean("seed"), color=figures.COLOURS[i], label=name)
+    for ax, label in zip(axes, ("accuracy", "score of the best head, nothing clamped")):
+        ax.set_xlabel("step")
+        ax.set_ylabel(label)
+        ax.legend(fontsize=7, frameon=False)
+    return {"circuit": figure}
+
+
+SOURCE = "Singh et al. 2024"
+STUDY = Study(
+    name="induction_head",
+    question="which part of an induction circuit is the slow one?",
+    paper="Singh, Moskovitz, Hill, Chan & Saxe 2024, What needs to go right for an induction head?, arXiv:2404.07129",
+    experiments={"circuit": circuit},
+    scales=SCALES,
+    measure=measure,
+    draw=draw,
+    claims=(
+        Claim("solved_clamped", "with the induction head clamped the task is learned", 0.85, 1, SOURCE),
+        Claim("previous_ratio", "clamping the previous-token head brings the jump forward", 1.3, np.inf, f"{SOURCE}, section 5"),
+        Claim("induction_ratio", "clamping the induction head does so more", 1.3, np.inf, f"{SOURCE}, section 5"),
+        Claim("plateau", "before the jump accuracy stands at chance of two labels", 0.15, 1, f"{SOURCE}, figure 1"),
+        Claim("scores", "previous-token and induction scores rise together", 0.15, 1, f"{SOURCE}, section 4"),
+    ),
+)

@@ -1,0 +1,125 @@
+"""Which start of a diagonal state space model can remember? A delayed bump, fitted by its readout alone, for every start.
+
+The imaginary parts matter: evenly spaced or inverse ones span a delay, real ones and random ones do not.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.dynamics.solved import Solved
+from jaxscale.models.language.s4d import INITS, initial_poles
+from jaxscale.plot import figures
+from jaxscale.record import record, static
+from jaxscale.study import Claim, Found, Study
+
+
+class Data(NamedTuple):
+    """What there is to fit."""
+
+    basis: jax.Array  # (points, 2 modes), real and imaginary parts of the modes on a grid of times
+    bump: jax.Array  # (points,)
+
+
+@record
+class DelayKernel:
+    """The least-squares fit of sum_n c_n exp(a_n t), t in 0..1, to a bump of width sigma at delay tau.
+
+    Attributes:
+      start: of the poles a_n. Static.
+      modes: N / 2. Static.
+      delay: tau.
+      sigma: width of the bump.
+      ridge: of the fit.
+      points: of the grid. Static.
+
+    References:
+      Gu, Gupta, Goel & Re 2022, arXiv:2206.11893, section 4.
+    """
+
+    start: str = static()
+    modes: int = static(default=32)
+    delay: float = 0.3
+    sigma: float = 0.02
+    ridge: float = 1e-5
+    points: int = static(default=512)
+
+    units = {"relative_error": ("norm of what is left over the bump's norm", "1")}
+
+    def check(self):
+        """A start that is known, a bump inside."""
+        initial_poles(self.start, self.modes)
+        if not 0 < self.delay < 1 or not self.sigma > 0:
+            raise ValueError(f"DelayKernel needs 0 < delay < 1 and sigma > 0; got {self.delay} and {self.sigma}.")
+
+    def sample(self, key: jax.Array) -> Data:
+        """Modes and bump; random starts draw their imaginary parts from the key."""
+        poles = jnp.asarray(initial_poles(self.start, self.modes))
+        if self.start == "random":
+            poles = -0.5 + 1j * jnp.exp(jax.random.normal(key, (self.modes,)))
+        t = jnp.linspace(0.0, 1.0, self.points)
+        waves = jnp.exp(poles[None, :] * t[:, None])
+        bump = jnp.exp(-((t - self.delay) ** 2) / (2 * self.sigma**2))
+        return Data(jnp.concatenate([waves.real, waves.imag], axis=1), bump)
+
+    def solution(self, data: Data) -> jax.Array:
+        """(2 modes,) coefficients, by singular values: the modes are nearly dependent."""
+        u, s, vt = jnp.linalg.svd(data.basis, full_matrices=False)
+        return vt.T @ (s / (s**2 + self.ridge * s[0] ** 2) * (u.T @ data.bump))
+
+    def observe(self, w: jax.Array, data: Data) -> dict[str, Any]:
+        """How much of the bump is missed."""
+        return {"relative_error": jnp.linalg.norm(data.basis @ w - data.bump) / jnp.linalg.norm(data.bump)}
+
+
+def fitted_bump(delay, sigma, *, start):
+    """One start's best kernel."""
+    return Solved(model=DelayKernel(start=start, delay=delay, sigma=sigma))
+
+
+def _scale(delays, sigmas, seeds):
+    grid = {"delay": delays, "sigma": sigmas}
+    return {"bump": dict(grid=grid, static={"start": INITS}, seeds=seeds, times=[0], width=4)}
+
+
+SCALES = {
+    "smoke": _scale([0.3, 0.6], [0.02], 4),
+    "laptop": _scale(np.linspace(0.1, 0.9, 9), [0.02, 0.05], 16),
+    "accelerator": _scale(np.linspace(0.05, 0.95, 37), [0.01, 0.02, 0.05], 256),
+}
+
+
+def measure(runs):
+    """Errors of the starts, the average over delays at the narrow bump."""
+    error = runs["bump"]["relative_error"].isel(time=0, sigma=0)
+    mean = {str(s): error.sel(start=s).mean(["delay", "seed"]) for s in error["start"].values}
+    value = {name: float(v) for name, v in mean.items()}
+    good, bad = max(value["lin"], value["inv"], value["legs"]), min(value["real"], value["random"])
+    found = {"ordering": Found(bad / good, note="best of real and random over worst of lin, inv and legs")}
+    return found | {name: Found(v, note="relative error, average over delays") for name, v in value.items()}
+
+
+def draw(runs, found):
+    """Errors against the delay."""
+    error = runs["bump"]["relative_error"].isel(time=0, sigma=0)
+    figure, axes = figures.new_axes()
+    figures.curves(error, x="delay", hue="start", axes=axes, log="y", title=f"bump of width {float(error['sigma']):.2f}")
+    return {"bump": figure}
+
+
+STUDY = Study(
+    name="s4d_init",
+    question="which start of a diagonal state space model spans a delay?",
+    paper="Gu, Gupta, Goel & Re 2022, On the parameterization and initialization of diagonal state space models, arXiv:2206.11893",
+    experiments={"bump": fitted_bump},
+    scales=SCALES,
+    measure=measure,
+    draw=draw,
+    claims=(
+        Claim("ordering", "lin, inv and legs beat real and random: ratio of errors", 3, np.inf, "their section 4 and table 5"),
+        Claim("lin", "S4D-Lin spans the delay", 0, 0.15, "their section 4"),
+        Claim("real", "S4D-Real does not", 0.4, 1.05, "their section 4"),
+    ),
+)

@@ -1,0 +1,91 @@
+"""Do hidden states of a next-word predictor cluster by the class of the word to come, without being told of classes?
+
+Words of a hidden Markov model: classes emit vocabularies of their own, so that the least possible loss is known, and what
+clusters must have been inferred from order alone.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.data.markov import Hmm
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.trained import Trained
+from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.model import LanguageModel
+from jaxscale.models.probes.gdv import gdv
+from jaxscale.plot import figures
+from jaxscale.study import Claim, Found, Study
+
+CLASSES = 6
+
+
+def clusters(model, params, data, logits, sites):
+    """GDV of the states at the last place, by the class of the next word, at every depth; and with shuffled labels."""
+    label = model.world.class_of(data.test.targets[:, -1])
+    places = {"embed": sites["embed"], "layer0": sites["layer0/out"], "layer1": sites["layer1/out"], "final": sites["final"]}
+    found = {f"gdv_{name}": gdv(x[:, -1], label, CLASSES, normalised=True) for name, x in places.items()}
+    shuffled = jax.random.permutation(jax.random.key(3), label)
+    return found | {"gdv_shuffled": gdv(sites["final"][:, -1], shuffled, CLASSES, normalised=True)}
+
+
+def words(concentration, *, width):
+    """A transformer of two layers on sentences of 12 words."""
+    world = Hmm(classes=CLASSES, words=12, context=12, concentration=concentration)
+    network = Decoder(vocabulary=world.vocabulary, context=12, mixer=Attention(heads=2), width=width)
+    model = LanguageModel(world=world, network=network, batch=32, evaluation=1000, probes=(clusters,))
+    return Trained(model=model, learning_rate=3e-3, rule=AdamW())
+
+
+def _scale(seeds, last, records, width):
+    times = np.linspace(0, last, records).round().astype(int)
+    return {"words": dict(grid={"concentration": [0.15]}, static={"width": (32,)}, seeds=seeds, times=times, width=width)}
+
+
+SCALES = {"smoke": _scale(2, 200, 3, 2), "laptop": _scale(6, 800, 9, 3), "accelerator": _scale(128, 20_000, 41, None)}
+
+
+def measure(runs):
+    """GDV at the end and at the start, its depth, and the loss over its floor."""
+    runs = runs["words"].isel(concentration=0, width=0)
+    last, first = runs.isel(time=-1), runs.isel(time=0)
+    final = last["gdv_final"]
+    depth = [float(last[f"gdv_{name}"].mean()) for name in ("embed", "layer0", "layer1")]
+    return {
+        "clusters": Found(float(final.mean()), float(final.std(ddof=1) / final.size**0.5), "GDV of the last layer, 0 to -1"),
+        "shuffled": Found(float(np.abs(last["gdv_shuffled"]).max()), note="largest size with shuffled labels"),
+        "training": Found(float(final.mean() - first["gdv_final"].mean()), note="less before training"),
+        "depth": Found(depth[2] - depth[0], note=f"after two blocks less embedding: {depth}"),
+        "excess": Found(float(last["excess"].mean()), note="loss over the floor, nats"),
+    }
+
+
+def draw(runs, found):
+    """GDV by depth against the step, and the loss over its floor."""
+    runs = runs["words"].isel(concentration=0, width=0)
+    figure, axes = figures.new_axes(1, 2)
+    for i, name in enumerate(("embed", "layer0", "layer1", "final", "shuffled")):
+        axes[0].plot(runs["time"], runs[f"gdv_{name}"].mean("seed"), color=figures.COLOURS[i], label=name)
+    axes[1].plot(runs["time"], runs["excess"].mean("seed"), color=figures.COLOURS[0])
+    for ax, label in zip(axes, ("GDV by the class of the next word", "loss over its floor (nats)")):
+        ax.set_xlabel("step")
+        ax.set_ylabel(label)
+    axes[0].legend(fontsize=7, frameon=False)
+    return {"clusters": figure}
+
+
+STUDY = Study(
+    name="word_classes",
+    question="do word classes appear in the hidden states of a next-word predictor that was never told of them?",
+    paper="Surendran, Schilling, Stoewer & Krauss 2023, arXiv:2306.05115 (GDV of next-word prediction); here on a known source",
+    experiments={"words": words},
+    scales=SCALES,
+    measure=measure,
+    draw=draw,
+    claims=(
+        Claim("shuffled", "shuffled labels have a GDV of nothing", 0, 0.02, "exact in expectation"),
+        Claim("clusters", "states cluster by the class of the next word", -1, -0.05, "their result, by depth"),
+        Claim("training", "training brings the clusters", -1, -0.03, "their result"),
+    ),
+)
