@@ -32,6 +32,9 @@ bench: $(VENV)/.ready
 	$(RUN) benchmarks/sensing.py
 	$(RUN) benchmarks/engine.py
 	$(RUN) benchmarks/fits.py
+	$(RUN) benchmarks/collapse.py
+	$(RUN) benchmarks/adaptive.py
+	$(RUN) benchmarks/language.py
 
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready

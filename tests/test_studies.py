@@ -17,8 +17,13 @@ def test_the_studies_are_found():
     assert set(STUDIES) >= {"sgd_noise", "overparameterised_sensing"}
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("name", STUDIES)
+def by_cost():
+    """Every study: the quick ones with every version, the others among the slow tests."""
+    for name, study in STUDIES.items():
+        yield pytest.param(name, marks=pytest.mark.smoke if study.quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", by_cost())
 def test_study_at_smoke_scale(name, tmp_path):
     study = STUDIES[name]
     report = run_study(study, "smoke", out=tmp_path, progress=False)

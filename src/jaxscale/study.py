@@ -70,6 +70,7 @@ class Study:
         names is reported without a verdict.
       draw: ({experiment name: Dataset}, measured) -> {figure name: matplotlib figure}.
       claims: numbers to meet.
+      quick: its smoke scale takes a few seconds, compiling included, so that it is run with every test and every version.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Study:
     measure: Callable[[Mapping[str, Any]], dict[str, Found]]
     draw: Callable[[Mapping[str, Any], dict[str, Found]], dict[str, Any]]
     claims: tuple[Claim, ...]
+    quick: bool = False
 
     def plan(self, scale: str) -> dict[str, Plan]:
         """The plan of every sweep at a scale."""

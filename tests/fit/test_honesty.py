@@ -41,6 +41,7 @@ def test_small_losses_are_the_large_scales():
     assert loss[held].max() < 1.5
 
 
+@pytest.mark.slow
 def test_bands_cover_as_parameters_do():
     held = []
     for seed in range(60):

@@ -29,6 +29,8 @@ SNIPPETS = st.sampled_from(
     + ["\\", "\x00", "\x0c", "\u2028", "é", "n", "loss", "\x1e", "1e999", "# ", ";"]
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 
 def fuzz(examples):
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

@@ -21,14 +21,14 @@ def test_redundancy_counts_distinct_rows(units):
 
 def test_a_narrow_network_in_a_wide_program_is_the_narrow_network():
     wide = HashEncoder(samples_max=32, width_max=8, samples=20.0, width=3.0)
-    data = wide.sample(jax.random.key(0))
-    params = wide.init(jax.random.key(1), data)
-    seen, logits = wide.layers(params, data.inputs)
+    data = jax.jit(wide.sample)(jax.random.key(0))
+    params = jax.jit(wide.init)(jax.random.key(1), data)
+    seen, logits = jax.jit(wide.layers)(params, data.inputs)
     assert np.all(seen[0][:, 3:] == 0) and np.all(seen[1][:, 3:] == 0)
     narrow = [k[:3, :3] if i == 1 else (k[:, :3] if i == 0 else k[:3]) for i, k in enumerate(params.kernels)]
     hidden = np.maximum(np.maximum(data.inputs @ narrow[0], 0) @ narrow[1], 0)
     np.testing.assert_allclose(logits, hidden @ narrow[2], atol=1e-5)
-    grads = jax.grad(wide.loss)(params, data, None)
+    grads = jax.jit(jax.grad(wide.loss))(params, data, None)
     assert np.all(grads.kernels[1][3:] == 0) and np.all(grads.biases[0][3:] == 0)
     with pytest.raises(ValueError, match="width must lie in 1..width_max=8; got 9"):
         HashEncoder(samples_max=32, width_max=8, samples=20.0, width=9.0).check()

@@ -86,8 +86,19 @@ def test_a_refinement_of_sweeps_compiles_once_and_resumes(tmp_path, caplog):
     again = refine(coin, **how)  # every round is in its store
     np.testing.assert_array_equal(again.count, state.count)
     np.testing.assert_array_equal(again.total, state.total)
+    assert state.count.sum() == 12 * 4 * 4  # repeats of a cell are runs of it, and none goes to a filler
     early = refine(coin, **(how | {"store": None, "band": 2.0, "budget": 10**4}))
     assert early.count.sum() < 10**4
+
+
+def test_a_cell_that_is_asked_for_twice_gets_twice_the_runs(monkeypatch):
+    """Every slot draws runs of its own."""
+    asked = np.array([7, 7, 7, 30])
+    monkeypatch.setattr(Refinement, "ask", lambda self, cells, runs: asked)
+    state = refine(coin, axes=AXES, observable="heads", level=0.5, times=[0, 1], cells=4, runs=50, budget=200)
+    assert state.count[7] == 150 and state.count[30] == 50 and state.count.sum() == 200
+    rate = state.total[7] / 150
+    assert abs(state.square[7] / 150 - rate) < 1e-6  # 0/1 outcomes
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,27 @@ def test_verdicts_on_three_kinds_of_transition():
     assert few.kind == "not decidable" and "10 seeds" in few.reason
 
 
+def test_axes_that_do_not_increase_are_refused():
+    data = labelled(np.zeros((2, 3, 40)), [8, 16], np.array([0.0, 1.0, 0.5]), "seed")
+    with pytest.raises(ValueError, match="coordinate 'x' must increase"):
+        transition(data)
+
+
+def test_seeds_that_all_diverged_decide_nothing():
+    data = labelled(np.full((2, 3, 40), np.nan), [8, 16], np.array([0.0, 0.5, 1.0]), "seed")
+    assert transition(data).kind == "not decidable"
+
+
+def test_real_series_are_told_apart_from_their_control():
+    """An individual-based simulation that approaches collapse, and its control."""
+    rows = np.genfromtxt(published("early_warning_series/ibms.csv"), delimiter=",", names=True)
+    rising, control = (early_warning(rows[name], surrogates=300) for name in ("y0", "y1"))
+    assert rising.p[0] < control.p[0]
+    glaciation = np.genfromtxt(published("early_warning_series/glaciation.csv"), delimiter=",", names=True)["y0"]
+    found = early_warning(glaciation, indicator="autocorrelation", surrogates=300)
+    assert found.tau[0] > 0 and 0 < found.p[0] <= 1
+
+
 def test_binder_of_a_normal_distribution_is_zero():
     values = np.random.default_rng(2).normal(size=(1, 200, 400))
     found = transition(labelled(values, [8], np.arange(200.0), "seed"))

@@ -131,7 +131,9 @@ def test_moments_have_a_page_too(tmp_path):
     np.testing.assert_allclose(error["mean"], whole.mean("seed"), rtol=1e-3)
     half = 1.96 * whole.std("seed", ddof=1) / 4
     np.testing.assert_allclose(np.subtract(error["high"], error["mean"]), half, rtol=2e-2)
-    assert [axis["name"] for axis in found["axes"]] == ["alpha"] and found["runs"] == 16 and "no single runs" in found["notes"][0]
+    assert (
+        [axis["name"] for axis in found["axes"]] == ["alpha"] and found["runs"] == 16 and "no single runs" in found["notes"][0]
+    )
     assert main(["watch", str(tmp_path / "store"), "--once"]) == OK
 
 

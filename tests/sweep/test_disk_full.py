@@ -21,6 +21,8 @@ import jaxscale as js
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 MOST = 1000  # changes of one sweep, so that a test of this file ends
 
+pytestmark = pytest.mark.slow
+
 
 def run(store=None, seeds=4, **more):
     common = dict(grid={"rate": [0.1, 0.2, 0.3]}, times=[0, 2, 9], width=2, devices=jax.devices()[:1], progress=False)

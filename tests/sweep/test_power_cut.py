@@ -19,6 +19,8 @@ import jaxscale as js
 
 TOLD = "told"  # between the file operations: so many more runs were reported as finished
 
+pytestmark = pytest.mark.slow
+
 
 def run(store=None, seeds=4, width=2, **more):
     common = dict(grid={"rate": [0.1, 0.2, 0.3]}, times=[0, 2, 9], devices=jax.devices()[:1], progress=False)

@@ -18,6 +18,7 @@ from jaxscale.sweep.topology import plan_topology, reference
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 SWEEPS = [(study, name) for study in STUDIES.values() for name in study.experiments]
+BY_COST = [pytest.param(*pair, marks=() if pair[0].quick else pytest.mark.slow) for pair in SWEEPS]
 no_tpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU's compiler, libtpu, is not installed")
 no_gpu = pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda12_plugin") is None, reason="the GPU's compiler, jax_cuda12_plugin, is not installed"
@@ -30,7 +31,7 @@ def bucket(study, name, scale="accelerator"):
     return request, request.program(request.grid.buckets()[0])
 
 
-@pytest.mark.parametrize("study, name", SWEEPS, ids=lambda x: getattr(x, "name", x))
+@pytest.mark.parametrize("study, name", BY_COST, ids=lambda x: getattr(x, "name", x))
 def test_every_study_lowers_for_every_platform(study, name):
     from jax import export
 
@@ -116,6 +117,19 @@ def test_a_compiler_that_dies_is_a_failed_check(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     dead = plan_topology(STUDIES["sgd_noise"].experiments["chain"], "v5e", grid={"points": [8]}, times=[0, 1])
     assert not dead.fits and "ended with 1" in str(dead) and "FAILED" in str(dead)
+    assert len(dead.buckets) == 1  # one child a bucket, and not one after the other for ever
+    several = dict(grid={"points": [8.0]}, static={"chi": (0, 1)}, times=[0, 1])
+    assert len(plan_topology(STUDIES["sgd_noise"].experiments["scaling"], "v5e", **several).buckets) == 2
+
+
+def test_bad_arguments_are_refused_before_any_child(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    experiment = STUDIES["sgd_noise"].experiments["chain"]
+    with pytest.raises(TypeError, match="the experiment takes"):
+        plan_topology(experiment, "v5e", grid={"point": [8.0]}, times=[0, 1])
+    with pytest.raises(ValueError, match="not sizes="):
+        plan_topology(experiment, "v5e", grid={}, sizes={"points": [8, 16]}, times=[0, 1])
 
 
 @no_tpu

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.sweep.events import OnCells
 from jaxscale.sweep.store import Store
 from jaxscale.sweep.workers import run_task
 
@@ -196,6 +197,20 @@ def test_processes(chaos, pool, whole, tmp_path, monkeypatch):
     assert sweep(chaos, "store").equals(whole)
     again = sweep(chaos, "store", executor=pool, listeners=[heard])
     assert again.equals(whole) and sum(heard) == RUNS  # finished: a load
+
+
+def test_trackers_hear_of_workers_runs(chaos, tmp_path):
+    """Workers return keys only; what they stored is handed over, every run once."""
+    handed = []
+    with ThreadPoolExecutor(2) as pool:
+        runs = js.sweep(
+            chaos.maps, grid={"rate": [3.7, 3.8]}, seeds=6, times=[0, 5], width=2, executor=pool, store=tmp_path,
+            progress=False, listeners=[OnCells(handed.append)],
+        )  # fmt: skip
+    rate, seed, first = (np.concatenate([part[name] for part in handed]) for name in ("rate", "seed", "first"))
+    assert len(seed) == 12 == len({*zip(rate.tolist(), seed.tolist())})
+    for r, s, value in zip(rate, seed, first):
+        assert value == runs["first"].sel(rate=r, seed=s).isel(time=-1)
 
 
 def test_crossed_disorder(chaos, tmp_path):

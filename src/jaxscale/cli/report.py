@@ -19,7 +19,9 @@ def add(commands: Any) -> None:
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="default: report.html")
     report.add_argument("--scale", default="smoke", choices=SCALES, help="of the study (default: smoke)")
     report.add_argument("--runs", type=Path, help="folder of the study's runs (default: runs/STUDY)")
-    report.add_argument("--law", help="fit this law (see `jaxscale laws`) to --y along --x in every curve of a store, at its end")
+    report.add_argument(
+        "--law", help="fit this law (see `jaxscale laws`) to --y along --x in every curve of a store, at its end"
+    )
     report.add_argument("--x", help="axis of the fits")
     report.add_argument("--y", help="observable of the fits")
     report.set_defaults(command=_report)

@@ -38,18 +38,25 @@ def _status(arguments):
 
 
 def _verify(arguments):
-    from jaxscale.sweep.audit import Recorded, verify
+    from jaxscale.sweep.audit import verify
 
-    named = _named(arguments.experiment) if arguments.experiment else None
+    named = swept(arguments.store, arguments.experiment)
     if named is None:
-        wanted = Recorded.of(arguments.store).contract.get("experiment")
-        known = [e for study in found_studies().values() for e in study.experiments.values()]
-        named = next((e for e in known if f"{e.__module__}.{e.__qualname__}" == wanted), None)
-        if named is None:
-            print(f"'{wanted}' is no study's experiment: pieces are hashed only. --experiment MODULE:NAME makes runs again.")
+        print("this is no study's experiment: pieces are hashed only. --experiment MODULE:NAME makes runs again.")
     found = verify(arguments.store, named, cells=arguments.cells)
     print(found)
     return OK if found else FAILED
+
+
+def swept(store: Path, named: str | None) -> Any:
+    """What a store's runs are of: the function that the user names, or a study's; None if neither. Nothing else is imported."""
+    from jaxscale.sweep.audit import Recorded
+
+    if named:
+        return _named(named)
+    wanted = Recorded.of(store).contract.get("experiment")
+    known = [e for study in found_studies().values() for e in study.experiments.values()]
+    return next((e for e in known if f"{e.__module__}.{e.__qualname__}" == wanted), None)
 
 
 def _merge(arguments):

@@ -46,7 +46,7 @@ class Hierarchy:
 
     @property
     def vocabulary(self) -> int:
-        """v."""
+        """V."""
         return self.features
 
     @property
@@ -78,4 +78,3 @@ class Hierarchy:
             which = jax.random.randint(one, string.shape, 0, self.synonyms)
             string = frozen[i][string, which].reshape(-1)
         return last_only(string, label) if self.predict == "class" else next_token(string)
-

@@ -1,4 +1,4 @@
-"""Corpora whose entropy is known: Markov chains, hidden Markov models, Zipf's law alone. Excess loss has no fitted floor there."""
+"""Corpora whose entropy is known: Markov chains, hidden Markov models, Zipf's law alone. Excess loss needs no fitted floor."""
 
 import jax
 import jax.numpy as jnp

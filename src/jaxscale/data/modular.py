@@ -31,7 +31,7 @@ class ModularAddition:
 
     @property
     def vocabulary(self) -> int:
-        """p."""
+        """P."""
         return self.p
 
     def sample(self, key: jax.Array) -> jax.Array:

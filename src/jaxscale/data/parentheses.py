@@ -32,7 +32,7 @@ class Parentheses:
         """A chance, and a stack."""
         if not 0 < self.open < 1 or self.deepest < 1 or self.context < 2:
             raise ValueError(
-                f"Parentheses needs 0 < open < 1, deepest >= 1 and context >= 2; got {self.open}, {self.deepest}, {self.context}."
+                f"Parentheses needs 0 < open < 1, deepest >= 1, context >= 2; got {self.open}, {self.deepest}, {self.context}."
             )
 
     @property

@@ -17,13 +17,15 @@ def disjoint_subsets(tasks: int, k: int, bits: int) -> tuple[tuple[int, ...], ..
       ValueError: there are not enough bits.
     """
     if tasks * k > bits:
-        raise ValueError(f"{tasks} disjoint subsets of {k} bits need {tasks * k} bits; got {bits}. Raise bits, or pass subsets=.")
+        raise ValueError(
+            f"{tasks} disjoint subsets of {k} bits need {tasks * k} bits; got {bits}. Raise bits, or pass subsets=."
+        )
     return tuple(tuple(range(i * k, (i + 1) * k)) for i in range(tasks))
 
 
 @record
 class SparseParity:
-    """Tokens: the task, then n bits; predict the parity of the task's k bits at the end. Task i comes with p_i ~ i^-(1 + alpha).
+    """Tokens: the task, then n bits; predict the parity of the task's k bits at the end. Task i has p_i ~ i^-(1 + alpha).
 
     The vocabulary holds the bits 0 and 1, then the tasks.
 
@@ -49,7 +51,9 @@ class SparseParity:
         """Subsets that exist and differ."""
         chosen = self.subsets or disjoint_subsets(self.tasks, self.k, self.bits)
         if len(chosen) != self.tasks or any(len(set(s)) != self.k or not all(0 <= b < self.bits for b in s) for s in chosen):
-            raise ValueError(f"SparseParity.subsets must be {self.tasks} sets of {self.k} bits below {self.bits}; got {chosen}.")
+            raise ValueError(
+                f"SparseParity.subsets must be {self.tasks} sets of {self.k} bits below {self.bits}; got {chosen}."
+            )
         if len({tuple(sorted(s)) for s in chosen}) < self.tasks:
             raise ValueError(
                 "SparseParity.subsets holds the same bits for two tasks, which are then one skill with a larger frequency. "

@@ -77,8 +77,9 @@ class Stories:
         fill = base["filler"] + jax.random.randint(key_filler, (self.filler,), 0, self.fillers)
         who, what, stop = base["name"] + name, base["object"] + thing, base["stop"]
         has, is_ = base["aux"] + plural, base["aux"] + 2 + plural
-        first, later = jnp.stack([who, verb, what, stop]), jnp.stack(
-            [who, has, what, stop, who, is_, base["state"] + frozen[thing], stop]
+        first, later = (
+            jnp.stack([who, verb, what, stop]),
+            jnp.stack([who, has, what, stop, who, is_, base["state"] + frozen[thing], stop]),
         )
         return jnp.concatenate([first, fill, later]), plural, thing
 

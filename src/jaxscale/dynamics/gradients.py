@@ -1,4 +1,4 @@
-"""Where a gradient is taken, and what is done to it before a rule sees it: plain, sharpness-aware, noisy, normalised, clipped."""
+"""Where a gradient is taken, and what is done to it before a rule sees it: sharpness-aware, noisy, normalised, clipped."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,9 +59,8 @@ class Noisy:
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
         """Gradient and noise; the noise does not share the loss's key."""
-        grads, tree = jax.tree.flatten(jax.grad(loss)(params, key))
-        keys = jax.random.split(jax.random.fold_in(key, 1), len(grads))
-        return tree.unflatten([g + self.sigma * jax.random.normal(k, g.shape) for g, k in zip(grads, keys)])
+        grads = jax.grad(loss)(params, key)
+        return optax.tree.add_scale(grads, self.sigma, optax.tree.random_like(jax.random.fold_in(key, 1), grads))
 
 
 @record

@@ -63,7 +63,7 @@ class Ising:
         draws = jax.random.bits(key, (self.size, self.size), jnp.uint16)  # each site is drawn for once a sweep
 
         def half(spins, which):
-            field = sum(jnp.roll(spins, by, axis) for by in (1, -1) for axis in (0, 1))
+            field = jnp.sum(jnp.stack([jnp.roll(spins, by, axis) for by in (1, -1) for axis in (0, 1)]), axis=0)
             up = jax.nn.sigmoid(2 * self.coupling * field.astype(jnp.float32))
             new = jnp.where(draws < up * 2**16, 1, -1).astype(jnp.int8)
             return jnp.where(colour == which, new, spins)

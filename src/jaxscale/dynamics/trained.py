@@ -9,8 +9,8 @@ import optax
 from jaxscale.dynamics.gradients import Plain
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import CONSTANT
-from jaxscale.models.language.model import TINY as TINY_MODEL
 from jaxscale.models.language.roles import adam_rates
+from jaxscale.models.perceptron import TeacherStudent
 from jaxscale.record import record, static
 
 
@@ -47,8 +47,8 @@ class Trained:
             raise ValueError(f"Trained.learning_rate must be positive; got {self.learning_rate}.")
         if not hasattr(self.rule, "optimizer"):
             raise TypeError(
-                f"Trained.rule must be a rule such as AdamW(), with optimizer(rate); got {type(self.rule).__name__}. For an optax "
-                "function use Descent."
+                f"Trained.rule must be a rule such as AdamW(), with optimizer(rate); got {type(self.rule).__name__}. "
+                "For an optax function use Descent."
             )
         for name in ("schedule", "gradient"):
             if not callable(getattr(self, name)):
@@ -82,4 +82,4 @@ class Trained:
         return self.model.observe(state.params, data)
 
 
-TINY = Trained(model=TINY_MODEL, learning_rate=0.01, rule=AdamW(decay=0.1))
+TINY = Trained(model=TeacherStudent(d=4, alpha=2.0, alpha_max=3.0), learning_rate=0.01, rule=AdamW(decay=0.1))

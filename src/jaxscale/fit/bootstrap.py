@@ -1,5 +1,7 @@
 """Resampling over seeds: the source of every error bar right of the Dataset."""
 
+from typing import Any
+
 import numpy as np
 
 STATISTICS = ("mean", "median", "log mean")
@@ -49,7 +51,7 @@ def resample(
 def _clustered(work, count, reduce, rng, groups, crossed):
     """Whole clusters of runs: seeds that points share, or rows and columns of crossed seeds."""
     groups = np.arange(len(work)) if groups is None else np.asarray(groups)
-    over = {np.median: np.nanmedian, np.mean: np.nanmean}[reduce]
+    over: Any = np.nanmedian if reduce is np.median else np.nanmean
     best, replicas = np.full(len(work), np.nan), np.full((count, len(work)), np.nan)
     some = ~np.all(np.isnan(work), axis=1)
     best[some] = over(work[some], axis=1)

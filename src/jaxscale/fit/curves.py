@@ -12,7 +12,15 @@ from jaxscale.fit.result import FitError
 
 
 def curve_points(
-    law: Law, data: Any, *, x: str | Sequence[str], over: str | Sequence[str], statistic: str, space: str, resamples: int, root: int
+    law: Law,
+    data: Any,
+    *,
+    x: str | Sequence[str],
+    over: str | Sequence[str],
+    statistic: str,
+    space: str,
+    resamples: int,
+    root: int,
 ) -> Points:
     """The points of a labelled result, their seeds' statistic, its replicas and its variance as weights.
 

@@ -51,7 +51,8 @@ class InContextRegression:
         """A start off the saddle."""
         if self.d < 1 or self.length < 1 or not self.scale > 0:
             raise ValueError(
-                f"InContextRegression needs d, length >= 1 and scale > 0 (0 is a saddle); got {self.d}, {self.length}, {self.scale}."
+                f"InContextRegression needs d, length >= 1 and scale > 0 (0 is a saddle); "
+                f"got {self.d}, {self.length}, {self.scale}."
             )
 
     def sample(self, key: jax.Array) -> jax.Array:
@@ -90,7 +91,7 @@ class InContextRegression:
         return self.d - 2 * jnp.trace(matrix) + (1 + (self.d + 1) / self.length) * jnp.sum(matrix**2)
 
     def optimum(self) -> float:
-        """d (d + 1) / (N + d + 1)."""
+        """D (d + 1) / (N + d + 1)."""
         return self.d * (self.d + 1) / (self.length + self.d + 1)
 
     def observe(self, params: tuple[jax.Array, jax.Array], data: jax.Array) -> dict[str, jax.Array]:

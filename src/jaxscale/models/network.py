@@ -1,7 +1,6 @@
 """The door for flax: a module goes in, two pure functions come out. Parameters are plain pytrees from there on."""
 
 import functools
-
 from collections.abc import Callable
 from typing import Any
 
@@ -56,8 +55,8 @@ def _nnx(build):
         built = build(nnx.Rngs(key))
         if not isinstance(built, nnx.Module):
             raise TypeError(f"the function given to network() must build an nnx.Module; it built {type(built).__name__}.")
-        _, params, rest = nnx.split(built, nnx.Param, ...)
-        if jax.tree.leaves(nnx.filter_state(rest, nnx.Not(nnx.RngState)) if hasattr(nnx, "filter_state") else ()):
+        _, params, *rest = nnx.split(built, nnx.Param, ...)
+        if jax.tree.leaves(nnx.filter_state(rest[0], nnx.Not(nnx.RngState)) if hasattr(nnx, "filter_state") else ()):
             raise TypeError(f"network() needs a module with parameters only; {type(built).__name__} keeps other state too.")
         return nnx.to_pure_dict(params)
 

@@ -62,7 +62,7 @@ class Gaussian:
         return _triangle(a) if symmetric else a.reshape(self.m, -1)
 
     def _on(self):
-        return jnp.arange(self.m) < self.used
+        return jnp.arange(self.m) < jnp.asarray(self.used)
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
         """(m,)."""

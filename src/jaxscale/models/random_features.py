@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.record import Scalar, record, static
 from jaxscale.theory.random_features import power_law
 
 
@@ -14,15 +14,15 @@ class Data(NamedTuple):
 
     design: jax.Array  # (n_max, k_max), features of the samples; zero in the rows and columns that are not in use
     labels: jax.Array  # (n_max,), zero in rows that are not in use
-    maps: jax.Array  # (modes, k_max), mode i's share in each feature, sqrt(lambda_i) included; (modes,) when modes are features
+    maps: jax.Array  # (modes, k_max), mode i's share in each feature, sqrt(lambda_i) included; or (modes,)
 
 
 @record
 class RandomFeatures:
     """y = sum_i v_i x_i + noise, x standard normal, learned from k features z = sum_i sqrt(lambda_i) x_i W_i.
 
-    lambda_i = (i + onset)^-b, v_i^2 = (i + onset)^-a; W is normal with variance 1/k. Without `features`, every mode is a feature of its own:
-    kernel regression.
+    lambda_i = (i + onset)^-b, v_i^2 = (i + onset)^-a; W is normal with variance 1/k. Without
+    `features`, every mode is a feature of its own: kernel regression.
 
     Attributes:
       modes: number of eigenmodes. Static.
@@ -45,8 +45,8 @@ class RandomFeatures:
     features_max: int = static(default=0)
     samples: float
     features: float = 0.0
-    b: float = 1.5
-    a: float = 1.5
+    b: Scalar = 1.5
+    a: Scalar = 1.5
     onset: float = 0.0
     ridge: float = 1e-3
     noise: float = 0.0
@@ -99,7 +99,7 @@ class RandomFeatures:
         return jnp.zeros(data.design.shape[1])
 
     def solution(self, data: Data) -> jax.Array:
-        """The minimiser, (k_max,), by the (n, n) system: w = Z^T (Z Z^T + ridge)^-1 y. Rows not in use stay out by themselves."""
+        """The minimiser, (k_max,), by the (n, n) system: w = Z^T (Z Z^T + ridge)^-1 y. Rows not in use stay out."""
         gram = data.design @ data.design.T + self.ridge * jnp.eye(self.samples_max)
         return data.design.T @ jax.scipy.linalg.solve(gram, data.labels, assume_a="pos")
 

@@ -58,7 +58,9 @@ def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "s
             raise ValueError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
     for name in (size, control):
         if np.any(np.diff(np.asarray(data[name], float)) <= 0):
-            raise ValueError(f"the coordinate '{name}' must increase; got {data[name].values.tolist()[:6]}. Use .sortby('{name}').")
+            raise ValueError(
+                f"the coordinate '{name}' must increase; got {data[name].values.tolist()[:6]}. Use .sortby('{name}')."
+            )
     data = data.transpose(size, control, over)
     sizes = np.asarray(data[size], float)
     values = np.asarray(data.values, float)

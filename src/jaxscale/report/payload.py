@@ -55,7 +55,9 @@ def _moments(name, runs):
     times = np.asarray(runs["time"].values)
     kept = np.unique(np.linspace(0, len(times) - 1, min(len(times), MOST_TIMES)).round().astype(int))
     table = {str(v): runs[v].transpose(*axes, "time", "statistic") for v in runs.data_vars if "statistic" in runs[v].dims}
-    count = {k: runs[k].transpose(*axes, "time").values.reshape(-1, len(times))[:, -1] for k in ("runs", "diverged", "censored")}
+    count = {
+        k: runs[k].transpose(*axes, "time").values.reshape(-1, len(times))[:, -1] for k in ("runs", "diverged", "censored")
+    }
     valid = count["runs"] - count["diverged"]
 
     def observable(v, data):

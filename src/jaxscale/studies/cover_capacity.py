@@ -95,6 +95,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    quick=True,
     claims=(
         Claim("undecided", "every run is decided by a certificate", 0, 0.01, "Gordan's theorem"),
         Claim("chi2", "the share of realisable labellings is Cover's function", 0.5, 1.6, "Cover 1965, exact at every size"),

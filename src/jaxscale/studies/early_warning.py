@@ -16,13 +16,14 @@ AUC = {100: 0.756, 250: 0.919, 1000: 0.999}  # steps of the ramp: area under the
 
 
 def series(end, *, length):
-    """k falls from .5 to `end` over the series; end = .5 approaches nothing."""
+    """K falls from .5 to `end` over the series; end = .5 approaches nothing."""
     return OrnsteinUhlenbeck(start=START, end=end, steps=float(length))
 
 
 def _scale(lengths, seeds):
     return {
-        f"series_{n}": dict(grid={"end": [END, START]}, static={"length": (n,)}, seeds=seeds, times=np.arange(n)) for n in lengths
+        f"series_{n}": dict(grid={"end": [END, START]}, static={"length": (n,)}, seeds=seeds, times=np.arange(n))
+        for n in lengths
     }
 
 
@@ -42,7 +43,7 @@ def values(runs, end):
 def measure(runs):
     """Areas under the curve, the null's spread and calibration, the ensemble's variance."""
     found, rng = {}, np.random.default_rng(0)
-    for name, run in runs.items():
+    for run in runs.values():
         n = run.sizes["time"]
         rising, flat = (kendall(rolling(values(run, end)[:2000])) for end in (END, START))
         picks = [(rng.integers(len(rising), size=len(rising)), rng.integers(len(flat), size=len(flat))) for _ in range(50)]

@@ -46,7 +46,9 @@ def conflict(conflict, *, entities):
 
 def _scale(chances, entities, seeds, last, width):
     times = [0, last // 2, last]
-    return {"conflict": dict(grid={"conflict": chances}, static={"entities": (entities,)}, seeds=seeds, times=times, width=width)}
+    return {
+        "conflict": dict(grid={"conflict": chances}, static={"entities": (entities,)}, seeds=seeds, times=times, width=width)
+    }
 
 
 CHANCES = [0.0, 0.003, 0.006, 0.012, 0.025, 0.05]
@@ -85,7 +87,9 @@ def measure(runs):
     if context.sizes["conflict"] > 2:
         middle = context.sel(conflict=0.006, method="nearest").transpose("seed", "group").values
         rho = [_spearman(row) for row in middle]
-        found["spearman"] = Found(float(np.mean(rho)), float(np.std(rho, ddof=1) / len(rho) ** 0.5), "rarity against P(in context), .006")
+        found["spearman"] = Found(
+            float(np.mean(rho)), float(np.std(rho, ddof=1) / len(rho) ** 0.5), "rarity against P(in context), .006"
+        )
     return found
 
 

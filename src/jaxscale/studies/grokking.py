@@ -31,7 +31,9 @@ def addition(decay, share, *, p):
 
 def _scale(p, shares, decays, seeds, last, width):
     times = np.unique(np.concatenate([[0], np.geomspace(10, last, 40).round()])).astype(int)
-    return {"addition": dict(grid={"decay": decays, "share": shares}, static={"p": (p,)}, seeds=seeds, times=times, width=width)}
+    return {
+        "addition": dict(grid={"decay": decays, "share": shares}, static={"p": (p,)}, seeds=seeds, times=times, width=width)
+    }
 
 
 SCALES = {
@@ -68,9 +70,8 @@ def draw(runs, found):
     first = axes[0] if many else axes
     cell = runs.sel(share=0.6, decay=1.0, method="nearest")
     for i, (name, curve) in enumerate((("training pairs", cell["train_accuracy"]), ("held-out pairs", 1 - cell["error"]))):
-        for seed in curve.transpose("seed", "time").values:
-            first.plot(curve["time"][1:], seed[1:], color=figures.COLOURS[i], lw=0.8, label=name)
-            name = None
+        for k, seed in enumerate(curve.transpose("seed", "time").values):
+            first.plot(curve["time"][1:], seed[1:], color=figures.COLOURS[i], lw=0.8, label=None if k else name)
     first.set_xscale("log")
     first.set_xlabel("step")
     first.set_ylabel("accuracy")
@@ -91,7 +92,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     claims=(
-        Claim("delay", "held-out pairs are learned several times later than training pairs", 2, np.inf, "Power et al., figure 1"),
+        Claim(
+            "delay", "held-out pairs are learned several times later than training pairs", 2, np.inf, "Power et al., figure 1"
+        ),
         Claim("no_decay", "without weight decay they are not learned in that time", 0, 0.3, "Power et al., figure 2 right"),
         Claim("share", "a larger share of the table generalises better", 0.2, 1, "Power et al., figure 2 left"),
     ),

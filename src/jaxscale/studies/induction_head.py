@@ -132,7 +132,9 @@ STUDY = Study(
     draw=draw,
     claims=(
         Claim("solved_clamped", "with the induction head clamped the task is learned", 0.85, 1, SOURCE),
-        Claim("previous_ratio", "clamping the previous-token head brings the jump forward", 1.3, np.inf, f"{SOURCE}, section 5"),
+        Claim(
+            "previous_ratio", "clamping the previous-token head brings the jump forward", 1.3, np.inf, f"{SOURCE}, section 5"
+        ),
         Claim("induction_ratio", "clamping the induction head does so more", 1.3, np.inf, f"{SOURCE}, section 5"),
         Claim("plateau", "before the jump accuracy stands at chance of two labels", 0.15, 1, f"{SOURCE}, figure 1"),
         Claim("scores", "previous-token and induction scores rise together", 0.15, 1, f"{SOURCE}, section 4"),

@@ -96,6 +96,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    quick=True,
     claims=(
         Claim("at_critical", "Binder cumulant at K_c over its limit .61069", 0.97, 1.03, "Kamieniarz & Blote 1993"),
         Claim("ordered", "above K_c the cumulant grows with size", 1e-3, 1, "Binder 1981"),

@@ -3,6 +3,8 @@
 Kernel regression with eigenvalues i^-b and squared target coefficients i^-a: the error falls as P^-min(a - 1, 2 b).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +20,7 @@ from jaxscale.theory.random_features import power_law
 
 RIDGE = 1e-5
 B, A = np.array([1.5, 2.0, 1.5]), np.array([1.5, 1.6, 2.2])  # three spectra; the axis `spectrum` counts them
-REGIONS = dict(b=1.5, a=2.2, onset=8.0)
+REGIONS: dict[str, Any] = dict(b=1.5, a=2.2, onset=8.0)
 NOISE = 0.03  # of the curve with three regions; its square is 1.3 % of the best guess's error
 FAR, MORE_MODES = np.geomspace(100, 10_000, 12), 100_000
 

@@ -1,6 +1,6 @@
-"""Attention logits grow with the learning rate until training breaks, in the smallest transformers too; query-key norm stops it.
+"""Attention logits grow with the learning rate until training breaks, in tiny transformers too; query-key norm stops it.
 
-Character models of real prose (CPython's own documentation), seven learning rates over three decades, with and without the norm.
+Character models of real prose (CPython's own documentation), seven rates over three decades, with and without the norm.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def sensitivity(learning_rate, *, qk_norm, steps):
     """AdamW without decay, 5 % warm-up."""
     world, decoder = network(qk_norm=qk_norm, context=32)
     model = LanguageModel(world=world, network=decoder, batch=16, evaluation=32)
-    schedule = Schedule(shape="cosine", steps=float(steps), warmup=0.05 * steps, floor=0.1)
+    schedule = Schedule(warmup=0.05 * steps)
     return Trained(model=model, learning_rate=learning_rate, rule=AdamW(), schedule=schedule)
 
 
@@ -48,12 +48,12 @@ SCALES = {
 
 
 def lr_sensitivity(loss):
-    """S = mean over rates of min(final loss, loss at the start) - best final loss, per seed; a diverged run counts as the start.
+    """S = mean over rates of min(final loss, loss at the start) - best final loss, per seed; diverged runs count as the start.
 
     Args:
       loss: DataArray (learning_rate, time, ...).
     """
-    start = loss.isel(time=0)
+    start = loss.isel(time=0).mean("seed")
     final = loss.isel(time=-1)
     final = final.where(np.isfinite(final), start)
     capped = final.where(final < start, start)
@@ -73,7 +73,9 @@ def measure(runs):
         "bound": Found(float(every) / head**0.5, note="largest logit with the norm over sqrt(head width), all runs"),
     }
     gap = final.sel(qk_norm=False) - final.sel(qk_norm=True)
-    found["hot_gap"] = Found(float(gap.mean()), float(gap.std(ddof=1) / gap.size**0.5), "nats, rate .1, without less with the norm")
+    found["hot_gap"] = Found(
+        float(gap.mean()), float(gap.std(ddof=1) / gap.size**0.5), "nats, rate .1, without less with the norm"
+    )
     if runs.sizes["learning_rate"] > 4:
         s = lr_sensitivity(runs["loss"])
         ratio = s.sel(qk_norm=True) / s.sel(qk_norm=False)
@@ -107,7 +109,13 @@ STUDY = Study(
     draw=draw,
     claims=(
         Claim("bound", "with the norm |q k| / sqrt(d) <= sqrt(d), exactly", 0, 1 + 1e-5, "derived"),
-        Claim("logit_ratio", "largest logit without over with the norm, at learning rate .1", 100, np.inf, f"{SOURCE}, section 3.1"),
+        Claim(
+            "logit_ratio",
+            "largest logit without over with the norm, at learning rate .1",
+            100,
+            np.inf,
+            f"{SOURCE}, section 3.1",
+        ),
         Claim("sensitivity", "the norm lowers the learning-rate sensitivity S: ratio", 0, 0.7, f"{SOURCE}, section 3.1"),
     ),
 )

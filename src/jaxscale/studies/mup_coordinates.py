@@ -26,7 +26,7 @@ def coordinates(learning_rate, *, width, mup):
     mixer = Attention(heads=width // 8, mup=mup)
     network = Decoder(vocabulary=16, context=16, mixer=mixer, width=width, depth=1, mup=mup, base=BASE)
     model = LanguageModel(world=world, network=network, batch=16, evaluation=16)
-    return Tracked(Trained(model=model, learning_rate=learning_rate, rule=AdamW(), mup=BASE if mup else 0))
+    return Tracked(system=Trained(model=model, learning_rate=learning_rate, rule=AdamW(), mup=BASE if mup else 0))
 
 
 def _scale(widths, seeds, ways=(False, True)):
@@ -36,7 +36,7 @@ def _scale(widths, seeds, ways=(False, True)):
 
 SCALES = {
     "smoke": _scale((16, 64), 4, ways=(True,)),
-    "laptop": _scale((16, 32, 64, 128, 256), 8),
+    "laptop": _scale((32, 64, 128, 256), 8),
     "accelerator": _scale((64, 256, 1024, 4096), 64),
 }
 
@@ -58,9 +58,10 @@ def measure(runs):
     """Slopes of both parametrisations."""
     found = slopes(runs)
     worst = max((slope for (_, mup), slope in found.items() if mup), key=lambda s: abs(s[0]))
-    out = {"mup": Found(*worst, "worst slope over sites")}
+    out = {"mup": Found(worst[0], worst[1], "worst slope over sites")}
     if ("moved_logits", False) in found:
-        out["standard"] = Found(*found["moved_logits", False], "slope of the logits' movement")
+        slope, error = found["moved_logits", False]
+        out["standard"] = Found(slope, error, "slope of the logits' movement")
     names = {True: "mup", False: "standard"}
     return out | {f"{names[mup]} {site.removeprefix('moved_')}": Found(*slope) for (site, mup), slope in found.items()}
 

@@ -202,6 +202,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    quick=True,
     claims=(
         Claim("constant", "X X^T, population: L(T) (2 eta T)^2 / (k - r) -> 1", 0.98, 1.02, "derived from their section 3"),
         Claim("slope", "X X^T, population: slope of log L against log T is -2", -2.05, -1.95, f"{SOURCE}, theorem 1"),

@@ -74,7 +74,7 @@ def measure(runs):
 
 
 def gap(error):
-    """ln of the mean error at one ridge over that at the other, along samples."""
+    """Ln of the mean error at one ridge over that at the other, along samples."""
     log = np.log(error.mean("seed"))
     return log.isel(ridge=0, drop=True) - log.isel(ridge=1, drop=True)
 
@@ -116,7 +116,9 @@ def draw(runs, found):
     if "ridges" not in runs:
         return {"plane": figure}
     two = runs["ridges"]["error"].isel(time=0)
-    figures.curves(two, x="samples", hue="ridge", axes=axes[2], title=f"two ridges; dashed: closed form, {exact_crossover():.1f}")
+    figures.curves(
+        two, x="samples", hue="ridge", axes=axes[2], title=f"two ridges; dashed: closed form, {exact_crossover():.1f}"
+    )
     axes[2].axvline(exact_crossover(), color="0.4", ls="--", lw=0.8)
     return {"plane": figure}
 

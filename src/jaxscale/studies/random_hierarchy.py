@@ -40,7 +40,10 @@ def measure(runs):
     """Errors well below and above P* = n_c m^L, and the exponent of the points needed in m."""
     runs = runs["hierarchy"]
     error = runs["error"].isel(time=-1)
-    stars = {int(m): Hierarchy(features=V, classes=V, synonyms=int(m), levels=2).sample_complexity() for m in error["synonyms"].values}
+    stars = {
+        int(m): Hierarchy(features=V, classes=V, synonyms=int(m), levels=2).sample_complexity()
+        for m in error["synonyms"].values
+    }
     chance = 1 - 1 / V
     at = error.sel(synonyms=4)
     low = at.sel(points=stars[4] / 4, method="nearest")
@@ -52,7 +55,7 @@ def measure(runs):
     }
     if len(stars) > 2:
         # points at which the error has fallen to half of chance, each seed its own
-        needed = crossing(error, along="points", level=chance / 2, scale="log")
+        needed = crossing(error.clip(min=1e-3), along="points", level=chance / 2, scale="log")
         exponent = fit(power.LAW, needed, x="synonyms", statistic="log mean", progress=False)["exponent"]
         found["exponent"] = Found(-exponent.value, exponent.seeds, "points to half of chance ~ m^this; L = 2")
     return found

@@ -112,7 +112,7 @@ def draw(runs, found):
 STUDY = Study(
     name="s4d_init",
     question="which start of a diagonal state space model spans a delay?",
-    paper="Gu, Gupta, Goel & Re 2022, On the parameterization and initialization of diagonal state space models, arXiv:2206.11893",
+    paper="Gu, Gupta, Goel & Re 2022, On the parameterization and initialization of diagonal SSMs, arXiv:2206.11893",
     experiments={"bump": fitted_bump},
     scales=SCALES,
     measure=measure,

@@ -63,7 +63,9 @@ def measure(runs):
     early = runs["stopped"].isel(time=-2).mean() / runs["stopped"].isel(time=-1).mean()
     found = {
         "information": Found(float(chance.sel(load=1.0).max()), note="largest probability over n at one per degree of freedom"),
-        "easy": Found(float(chance.isel(load=-1).min()), note=f"smallest probability over n at load {float(won['load'][-1]):g}"),
+        "easy": Found(
+            float(chance.isel(load=-1).min()), note=f"smallest probability over n at load {float(won['load'][-1]):g}"
+        ),
         "half": Found(middle, (high - low) / 4, f"n = {int(won['n'][-1])}, measurements per degree of freedom"),
         "sharper": Found(float(slopes[-1] / slopes[0]), note="slope at the largest over the smallest n"),
         "settled": Found(float(early), note="recovered at half the time over at the end"),
@@ -96,7 +98,7 @@ def draw(runs, found):
 STUDY = Study(
     name="sensing_threshold",
     question="how many Gaussian measurements per degree of freedom does descent need to recover a rank-1 matrix?",
-    paper="Candes & Plan 2011, arXiv:1001.0339 (degrees of freedom); Li, Ma & Zhang 2018, arXiv:1712.09203 (descent on factors)",
+    paper="Candes & Plan 2011, arXiv:1001.0339 (degrees of freedom); Li, Ma & Zhang 2018, arXiv:1712.09203 (descent)",
     experiments={"recovery": recovery},
     scales=SCALES,
     measure=measure,

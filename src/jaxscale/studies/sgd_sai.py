@@ -21,7 +21,9 @@ STABLE = 3e-2
 def trained(learning_rate, rule):
     """The character model of `lr_sensitivity` by one rule."""
     world, decoder = network(qk_norm=False, context=32)
-    return Trained(model=LanguageModel(world=world, network=decoder, batch=16, evaluation=64), learning_rate=learning_rate, rule=rule)
+    return Trained(
+        model=LanguageModel(world=world, network=decoder, batch=16, evaluation=64), learning_rate=learning_rate, rule=rule
+    )
 
 
 def momentum(learning_rate, *, scale):
@@ -59,7 +61,9 @@ def measure(runs):
     gap = np.abs(stable.sel(scale="gsnr") - stable.sel(scale="root size"))
     found = {"same": Found(float(gap.max()), note="largest difference of final losses at rates up to .03, nats")}
     best = {str(s): float(loss.sel(scale=s).mean("seed").min()) for s in loss["scale"].values}
-    found |= {f"best_{name.replace(' ', '_')}": Found(value, note="best final loss over rates, nats") for name, value in best.items()}
+    found |= {
+        f"best_{name.replace(' ', '_')}": Found(value, note="best final loss over rates, nats") for name, value in best.items()
+    }
     if "one" in best:
         found["against_momentum"] = Found(best["gsnr"] - best["one"], note="SGD-SaI less tuned SGD with momentum, nats")
         adam = float(runs["adam"]["loss"].isel(time=-1).mean("seed").min())
@@ -82,5 +86,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
-    claims=(Claim("same", "SGD-SaI and sqrt(size)-scaled SGD with momentum end at the same loss", 0, 0.02, "derived from g-SNR"),),
+    claims=(
+        Claim("same", "SGD-SaI and sqrt(size)-scaled SGD with momentum end at the same loss", 0, 0.02, "derived from g-SNR"),
+    ),
 )

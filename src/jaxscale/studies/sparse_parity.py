@@ -1,4 +1,4 @@
-"""Skills emerge one by one, the rarer the later: times of emergence in multitask sparse parity against the skills' frequencies."""
+"""Skills emerge one by one, the rarer the later: times of emergence in multitask sparse parity against frequencies."""
 
 import flax.linen as nn
 import jax
@@ -53,9 +53,7 @@ def by_task(model, params, data, logits, sites):
 def skills(alpha, *, tasks):
     """Adam on fresh sequences, disjoint pairs of bits."""
     world = SparseParity(tasks=tasks, bits=2 * tasks, k=2, alpha=alpha)
-    model = LanguageModel(
-        world=world, network=ParityNet(tasks, 2 * tasks), batch=512, evaluation=256, probes=(by_task,)
-    )
+    model = LanguageModel(world=world, network=ParityNet(tasks, 2 * tasks), batch=1024, evaluation=256, probes=(by_task,))
     return Trained(model=model, learning_rate=2e-3, rule=AdamW(b2=0.999))
 
 
@@ -66,7 +64,7 @@ def _scale(tasks, seeds, last, records, width):
 
 SCALES = {
     "smoke": _scale(6, 2, 1200, 30, 2),
-    "laptop": _scale(24, 4, 8000, 80, 2),
+    "laptop": _scale(16, 4, 10_000, 100, 2),
     "accelerator": _scale(512, 32, 100_000, 200, None),
 }
 
@@ -86,7 +84,9 @@ def measure(runs):
     steps = emergence(runs).transpose("rank", "seed")
     learned = np.isfinite(steps)
     ranks = steps["rank"].values
-    order = [np.corrcoef(ranks[ok], np.argsort(np.argsort(column[ok])))[0, 1] for column, ok in zip(steps.values.T, learned.values.T)]
+    order = [
+        np.corrcoef(ranks[ok], np.argsort(np.argsort(column[ok])))[0, 1] for column, ok in zip(steps.values.T, learned.values.T)
+    ]
     found = {
         "learned": Found(float(learned.mean()), note="share of the skills learned at the end"),
         "order": Found(float(np.mean(order)), float(np.std(order) / len(order) ** 0.5), "rank correlation of times and ranks"),
@@ -97,7 +97,9 @@ def measure(runs):
         # the first skills share the time in which features form at all; the law is of the tail
         tail = whole.isel(rank=slice(3, None))
         slope = fit(power.LAW, tail.rename("steps"), x="rank", statistic="log mean", progress=False)["exponent"]
-        found["slope"] = Found(-slope.value - (1 + ALPHA), slope.seeds, f"slope {-slope.value:.3f} less 1 + alpha = {1 + ALPHA}")
+        found["slope"] = Found(
+            -slope.value - (1 + ALPHA), slope.seeds, f"slope {-slope.value:.3f} less 1 + alpha = {1 + ALPHA}"
+        )
     return found
 
 

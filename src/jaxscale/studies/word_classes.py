@@ -5,7 +5,6 @@ clusters must have been inferred from order alone.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.markov import Hmm

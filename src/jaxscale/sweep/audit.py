@@ -123,7 +123,7 @@ def replay(
     """
     record = Recorded.of(runs)
     request = record.request(experiment, np.arange(record.contract["times"][-1] + 1) if times is None else times)
-    static, index, labels = _find(record.grid, cell)
+    static, index, labels = find_run(record.grid, cell)
     settings = record.buckets[bucket_name(static)]
     bucket = Bucket(request, request.program(static), settings)
     _check_program(bucket, settings)
@@ -201,8 +201,12 @@ class Recorded:
         )  # fmt: skip
 
 
-def _find(grid, cell):
-    """Static point, flat position and labels of one run."""
+def find_run(grid: Any, cell: Mapping[str, Any]) -> tuple[dict[str, Any], int, dict[str, Any]]:
+    """Static point, flat position and labels of one run.
+
+    Raises:
+      ValueError: an axis is missing or unknown, or has no such value.
+    """
     names = [*grid.static, *grid.axes, *grid.seeds]
     if set(cell) != set(names):
         raise ValueError(f"cell must give one value for each of {names}; got {sorted(cell)}.")

@@ -131,13 +131,15 @@ class Workers:
 
 def _hand_over(bucket, lanes, pieces, tell):
     """Tell of the cells that this round has finished."""
-    for piece in pieces:
+    for piece in pieces if len(lanes) else ():
         order = np.argsort(lanes.ids)
         at = np.minimum(np.searchsorted(lanes.ids, piece["ids"], sorter=order), len(lanes) - 1)
         mine = lanes.ids[order][at] == piece["ids"]
         if mine.any():
             rows = Piece({name: values[mine] for name, values in piece.items() if np.ndim(values)})
-            tell("stored", bucket=bucket.name, runs=int(mine.sum()), cells=work.cells(bucket, lanes.take(order[at][mine]), rows))
+            tell(
+                "stored", bucket=bucket.name, runs=int(mine.sum()), cells=work.cells(bucket, lanes.take(order[at][mine]), rows)
+            )
 
 
 def run_task(job: Job, index: np.ndarray) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def error(
     return jax.lax.map(one, (n.ravel(), k.ravel())).reshape(n.shape)
 
 
-def power_law(modes: int, *, b: float, a: float, onset: float = 0.0) -> tuple[jax.Array, jax.Array]:
+def power_law(modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: float = 0.0) -> tuple[jax.Array, jax.Array]:
     """Capacity and source: lambda_i = (i + onset)^-b and v_i^2 = (i + onset)^-a, i = 1 .. modes.
 
     The first `onset` modes are much alike, so that fewer samples than that learn next to nothing.

@@ -108,14 +108,14 @@ def test_new_rows_in_the_hull_never_win():
 
 
 def test_adapters_reach_into_a_network():
-    data = TINY.sample(jax.random.key(2))
-    params = TINY.init(jax.random.key(3), data)
+    data = jax.jit(TINY.sample)(jax.random.key(2))
+    params, apply = jax.jit(TINY.init)(jax.random.key(3), data), jax.jit(TINY.apply)
     path = "layer0_mixer/q/kernel"
     adapter = adapt.lora(KEYS[5], params["layer0_mixer"]["q"]["kernel"], 2)
-    same = TINY.apply(adapt.adapted(params, {path: adapter}), data.test.tokens)[0]
-    np.testing.assert_array_equal(same, TINY.apply(params, data.test.tokens)[0])
+    same = apply(adapt.adapted(params, {path: adapter}), data.test.tokens)[0]
+    np.testing.assert_array_equal(same, apply(params, data.test.tokens)[0])
     trained = adapt.LowRank(a=adapter.a, core=adapter.core, b=jnp.ones_like(adapter.b))
-    other = TINY.apply(adapt.adapted(params, {path: trained}), data.test.tokens)[0]
+    other = apply(adapt.adapted(params, {path: trained}), data.test.tokens)[0]
     assert np.max(np.abs(other - same)) > 1e-3
     with pytest.raises(ValueError, match="no parameter 'layer9/kernel' to adapt; choose from"):
         adapt.adapted(params, {"layer9/kernel": adapter})

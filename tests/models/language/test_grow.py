@@ -40,7 +40,8 @@ def test_grown_moments_are_those_of_grown_gradients():
     def loss(pair):
         return jnp.mean((network(*pair) - target) ** 2)
 
-    old, new = jax.grad(loss)((BEFORE, AFTER)), jax.grad(loss)(grow.fpi(BEFORE, AFTER, units))
+    gradient = jax.jit(jax.grad(loss))
+    old, new = gradient((BEFORE, AFTER)), gradient(grow.fpi(BEFORE, AFTER, units))
     for k, after in ((0, False), (1, True)):
         first, second = grow.grown_moments(old[k], old[k] ** 2, units, after=after)
         np.testing.assert_allclose(first, new[k], rtol=1e-3, atol=1e-6)
@@ -58,19 +59,20 @@ def test_a_block_without_outputs_is_the_identity():
     import dataclasses
 
     deep = dataclasses.replace(TINY, network=TINY.network.clone(depth=2))
-    data = TINY.sample(jax.random.key(1))
-    shallow, params = TINY.init(jax.random.key(2), data), deep.init(jax.random.key(3), data)
+    data = jax.jit(TINY.sample)(jax.random.key(1))
+    shallow, params = jax.jit(TINY.init)(jax.random.key(2), data), jax.jit(deep.init)(jax.random.key(3), data)
     block = {name: part for name, part in params.items() if name.startswith("layer1")}
     whole = shallow | grow.identity_block(block, ("out", "layer1_down"))
-    np.testing.assert_array_equal(deep.apply(whole, data.test.tokens)[0], TINY.apply(shallow, data.test.tokens)[0])
+    found, wanted = (jax.jit(m.apply)(p, data.test.tokens)[0] for m, p in ((deep, whole), (TINY, shallow)))
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("top", [1, 2, 4])
 def test_upcycled_experts_are_the_dense_perceptron(top):
     up, down = jax.random.normal(KEYS[5], (5, 7)), jax.random.normal(KEYS[6], (7, 5))
     experts = grow.upcycle(KEYS[7], up, down, 4, top=top)
-    np.testing.assert_allclose(experts(X), jax.nn.gelu(X @ up) @ down, rtol=1e-4, atol=1e-5)
-    grads = jax.grad(lambda e: jnp.sum(e(X) ** 2))(experts)
+    np.testing.assert_allclose(jax.jit(lambda e: e(X))(experts), jax.nn.gelu(X @ up) @ down, rtol=1e-4, atol=1e-5)
+    grads = jax.jit(jax.grad(lambda e: jnp.sum(e(X) ** 2)))(experts)
     assert np.all(np.isfinite(grads.router))
 
 

@@ -50,4 +50,4 @@ class AdamW:
         return optax.chain(optax.scale_by_adam(self.b1, self.b2, self.epsilon), shrink, optax.scale_by_learning_rate(rate))
 
 
-TINY = AdamW(decay=0.1)
+RULE = AdamW(decay=0.1)

@@ -33,4 +33,4 @@ class Lion:
         return optax.chain(optax.scale_by_lion(self.b1, self.b2), decay, optax.scale_by_learning_rate(rate))
 
 
-TINY = Lion(decay=0.1)
+RULE = Lion(decay=0.1)

@@ -12,7 +12,7 @@ from jaxscale.record import record, static
 class Memory(NamedTuple):
     """What the next update needs."""
 
-    count: jax.Array  # ()
+    steps: jax.Array  # ()
     scale: Any  # () per tensor, fixed by the first gradient
     momentum: Any
 
@@ -53,14 +53,14 @@ class Momentum:
             return Memory(jnp.array(0, jnp.int32), scale, jax.tree.map(jnp.zeros_like, params))
 
         def update(grads, memory, params):
-            first = memory.count == 0
+            first = memory.steps == 0
             scale = jax.tree.map(lambda old, g: jnp.where(first, self._scale(g), old), memory.scale, grads)
             momentum = jax.tree.map(
                 lambda m, g: jnp.where(first, g, self.beta * m + (1 - self.beta) * g), memory.momentum, grads
             )
-            eta = rate(memory.count)
+            eta = rate(memory.steps)
             updates = jax.tree.map(lambda s, m, p: -eta * (s * m + self.decay * p), scale, momentum, params)
-            return updates, Memory(memory.count + 1, scale, momentum)
+            return updates, Memory(memory.steps + 1, scale, momentum)
 
         return optax.GradientTransformation(init, update)
 
@@ -86,4 +86,4 @@ def gsnr(gradient: jax.Array, epsilon: float = 1e-8) -> jax.Array:
     return jnp.linalg.norm(gradient.ravel()) / (spread + epsilon)
 
 
-TINY = Momentum(scale="gsnr", mend=True)
+RULE = Momentum(scale="gsnr", mend=True)

@@ -252,4 +252,6 @@ def _check_rank(name, rank, kernel):
 
 def _check_divides(name, rank, sides):
     if any(side % rank for side in sides):
-        raise ValueError(f"{name} cuts the kernel into blocks, so rank must divide {' and '.join(map(str, sides))}; got {rank}.")
+        raise ValueError(
+            f"{name} cuts the kernel into blocks, so rank must divide {' and '.join(map(str, sides))}; got {rank}."
+        )

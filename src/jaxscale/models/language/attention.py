@@ -54,9 +54,7 @@ class Attention(nn.Module):
             q_BTHK, k_BTHK = (_normalised(y) for y in (q_BTHK, k_BTHK))
         if self.rope:
             q_BTHK, k_BTHK = (rotated(y) for y in (q_BTHK, k_BTHK))
-        q_BTHK, k_BTHK, v_BTHK = (
-            sites(f"{layer}/{name}", y) for name, y in (("q", q_BTHK), ("k", k_BTHK), ("v", v_BTHK))
-        )
+        q_BTHK, k_BTHK, v_BTHK = (sites(f"{layer}/{name}", y) for name, y in (("q", q_BTHK), ("k", k_BTHK), ("v", v_BTHK)))
         scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK) / (size if self.mup else size**0.5)
         scores_BHTS = sites(f"{layer}/scores", scores_BHTS)
         scores_BHTS = jnp.where(causal(length)[None, None], scores_BHTS, -1e30)

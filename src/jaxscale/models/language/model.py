@@ -95,9 +95,9 @@ class LanguageModel:
 
     def apply(self, params: Any, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
         """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""
-        taps = self.taps if taps is None else taps
-        taps = taps(tokens) if callable(taps) else taps
-        out = self._pure()[1](params, tokens, *(() if taps is None else (taps,)))
+        chosen = self.taps if taps is None else taps
+        chosen = chosen(tokens) if callable(chosen) else chosen
+        out = self._pure()[1](params, tokens, *(() if chosen is None else (chosen,)))
         return out if isinstance(out, tuple) else (out, {})
 
     def examples(self, data: Data, key: jax.Array) -> Example:

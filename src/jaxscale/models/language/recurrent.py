@@ -74,7 +74,7 @@ class ReluRnn(nn.Module):
 
 
 def low_rank(key: jax.Array, size: int, rank: int, gain: float) -> jax.Array:
-    """gain N(0, 1/size) of (size, size), cut to its `rank` largest singular values at the same Frobenius norm; 0 keeps all."""
+    """Gain N(0, 1/size) of (size, size), cut to its `rank` largest singular values at the same Frobenius norm; 0 keeps all."""
     w = gain * jax.random.normal(key, (size, size)) / size**0.5
     if not rank:
         return w

@@ -1,4 +1,4 @@
-"""What each parameter is: input, hidden, readout or vector, with its fan-in and fan-out. Rules, growth and adapters share it."""
+"""What each parameter is: input, hidden, readout or vector, with its fan-in and fan-out. Rules and growth share it."""
 
 from typing import Any, NamedTuple
 

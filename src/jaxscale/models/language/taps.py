@@ -32,7 +32,7 @@ class Tap:
     def __call__(self, x: jax.Array) -> jax.Array:
         """The activation as the rest of the network sees it."""
         mask, value, scale, gradient = (_like(part, x) for part in (self.mask, self.value, self.scale, self.gradient))
-        x = gradient * x + (1 - gradient) * jax.lax.stop_gradient(x)
+        x = x - (1 - gradient) * (x - jax.lax.stop_gradient(x))  # exactly x: the difference is zero
         return mask * value + (1 - mask) * (scale * x)
 
 
@@ -43,7 +43,8 @@ class Sites:
     """The named activations of one forward pass. Call it where an activation is made: it keeps it and returns it tapped."""
 
     def __init__(self, taps: Taps | None):
-        self.taps, self.seen = dict(taps or {}), {}
+        self.taps: dict[str, Tap] = dict(taps or {})
+        self.seen: dict[str, jax.Array] = {}
 
     def __call__(self, name: str, x: jax.Array) -> jax.Array:
         """The activation `name`, tapped; what is kept is what the rest of the network sees."""

@@ -41,7 +41,7 @@ class TokenMlp(nn.Module):
         """An activation that is known, a layer at least."""
         if self.activation not in ACTIVATIONS or self.depth < 1:
             raise ValueError(
-                f"TokenMlp.activation must be one of {sorted(ACTIVATIONS)} and depth >= 1; got {self.activation!r}, {self.depth}."
+                f"TokenMlp.activation must be in {sorted(ACTIVATIONS)} and depth >= 1; got {self.activation!r}, {self.depth}."
             )
 
     @nn.compact

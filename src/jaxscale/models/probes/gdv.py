@@ -21,7 +21,8 @@ def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool 
       Schilling et al. 2021, Neural Networks 139, 278.
     """
     d = points.shape[1]
-    z = 0.5 * (points - jnp.mean(points, axis=0)) / jnp.maximum(jnp.std(points, axis=0), 1e-12)
+    centred = points - jnp.mean(points, axis=0, keepdims=True)
+    z = 0.5 * centred / jnp.maximum(jnp.std(points, axis=0, keepdims=True), 1e-12)
     square = jnp.sum(z**2, axis=1)
     distance = jnp.sqrt(jnp.maximum(square[:, None] + square[None, :] - 2 * z @ z.T, 0))
     member = jax.nn.one_hot(labels, classes)  # (n, L)

@@ -1,0 +1,54 @@
+"""Label noise: any world, some of whose targets are replaced at random in training, and none in what is held out."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxscale.data.relabel import Relabelling
+from jaxscale.data.world import Example
+from jaxscale.record import record
+
+
+@record
+class NoisyLabels:
+    """The world, with each counted target replaced by an even draw over the vocabulary with chance `share`.
+
+    Attributes:
+      world: any world.
+      share: of replaced targets. Traced.
+    """
+
+    world: Any = Relabelling()
+    share: float = 0.1
+
+    def check(self):
+        """A chance."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"NoisyLabels.share must lie in 0..1; got {self.share}.")
+
+    @property
+    def vocabulary(self) -> int:
+        """The world's."""
+        return self.world.vocabulary
+
+    @property
+    def context(self) -> int:
+        """The world's."""
+        return self.world.context
+
+    def sample(self, key: jax.Array) -> Any:
+        """The world's."""
+        return self.world.sample(key)
+
+    def example(self, key: jax.Array, frozen: Any) -> Example:
+        """One noisy sequence."""
+        key_world, key_hit, key_new = jax.random.split(key, 3)
+        clean = self.world.example(key_world, frozen)
+        hit = jax.random.bernoulli(key_hit, self.share, clean.targets.shape) & (clean.weight > 0)
+        new = jax.random.randint(key_new, clean.targets.shape, 0, self.vocabulary)
+        return clean._replace(targets=jnp.where(hit, new, clean.targets))
+
+    def unseen(self, key: jax.Array, frozen: Any) -> Example:
+        """One clean sequence, for the held-out loss."""
+        return getattr(self.world, "unseen", self.world.example)(key, frozen)

@@ -1,0 +1,71 @@
+"""Text from a trained network, and parameters out of this package and back."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length: int, *, temperature: float = 1.0) -> jax.Array:
+    """Tokens drawn one after another from what the network predicts.
+
+    Args:
+      model: a `LanguageModel`.
+      params: its parameters.
+      key: consumed.
+      prompt: (n,) tokens, at least one.
+      length: tokens to add.
+      temperature: logits are divided by it; 0 takes the likeliest.
+
+    Returns:
+      (n + length,).
+
+    Raises:
+      ValueError: an empty prompt, or tokens that the network does not have.
+    """
+    context, vocabulary = model.world.context, model.world.vocabulary
+    prompt = jnp.asarray(prompt, jnp.int32)
+    if prompt.ndim != 1 or not prompt.size or jnp.any((prompt < 0) | (prompt >= vocabulary)):
+        raise ValueError(f"the prompt must be at least one token of 0..{vocabulary - 1}; got {prompt.tolist()[:8]}.")
+    window = jnp.zeros(context, jnp.int32).at[: min(prompt.size, context)].set(prompt[-context:])
+    filled = jnp.array(min(prompt.size, context))
+
+    def step(carry, key):
+        window, filled = carry
+        logits = model.apply(params, window[None])[0][0, filled - 1]
+        drawn = jax.random.categorical(key, logits / jnp.maximum(temperature, 1e-6))
+        token = jnp.where(temperature > 0, drawn, jnp.argmax(logits)).astype(jnp.int32)
+        full = filled == context
+        window = jnp.where(full, jnp.roll(window, -1), window)
+        window = window.at[jnp.where(full, context - 1, filled)].set(token)
+        return (window, jnp.minimum(filled + 1, context)), token
+
+    tokens = jax.jit(lambda keys: jax.lax.scan(step, (window, filled), keys)[1])(jax.random.split(key, length))
+    return jnp.concatenate([prompt, tokens])
+
+
+def save_params(folder: str | os.PathLike, params: Any) -> Path:
+    """Write a parameter tree as an orbax checkpoint, which flax reads; the folder must not exist."""
+    import orbax.checkpoint as ocp
+
+    path = Path(folder).absolute()
+    if path.exists():
+        raise ValueError(f"'{path}' exists; give a folder that does not.")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path, params)
+    return path
+
+
+def load_params(folder: str | os.PathLike, like: Any) -> Any:
+    """Read them back, for `module.apply({"params": params}, ...)`.
+
+    Args:
+      folder: as given to `save_params`.
+      like: a tree of the same structure, e.g. `model.init(key, data)`.
+    """
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(Path(folder).absolute(), jax.tree.map(ocp.utils.to_shape_dtype_struct, like))

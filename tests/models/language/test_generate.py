@@ -1,0 +1,76 @@
+"""Text from trained networks, and parameters out and back in."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.cli import main
+from jaxscale.cli.codes import BAD_INPUT, OK
+from jaxscale.data.markov import Markov
+from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.trained import Trained
+from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.generate import generate, load_params, save_params
+from jaxscale.models.language.model import LanguageModel
+from jaxscale.sweep.final import final_state
+
+
+def text_run(learning_rate):
+    world = CharacterText(context=8, alphabet=32)
+    network = Decoder(vocabulary=32, context=8, mixer=Attention(heads=2), width=8, depth=1, hidden=2)
+    return Trained(model=LanguageModel(world=world, network=network, batch=4, evaluation=4), learning_rate=learning_rate)
+
+
+def test_what_is_generated_follows_the_chain(tmp_path):
+    """A network that knows its chain by heart: the logits of a bigram table."""
+    world = Markov(vocabulary=4, context=5)
+    model = LanguageModel(world=world, network=lambda rngs: Table(rngs), batch=4, evaluation=4)
+    rows = jnp.array([[0.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+    params = {"table": {"embedding": 50 * rows}}
+    tokens = generate(model, params, jax.random.key(0), jnp.array([2]), 30)
+    np.testing.assert_array_equal(tokens, (2 + np.arange(31)) % 4)
+    even = generate(model, {"table": {"embedding": 0 * rows}}, jax.random.key(0), jnp.array([0]), 200)
+    assert len(np.unique(even)) == 4
+    with pytest.raises(ValueError, match=r"at least one token of 0..3; got \[4\]"):
+        generate(model, params, jax.random.key(0), jnp.array([4]), 3)
+
+
+def Table(rngs):
+    from flax import nnx
+
+    class Bigram(nnx.Module):
+        def __init__(self, rngs):
+            self.table = nnx.Embed(4, 4, rngs=rngs)
+
+        def __call__(self, tokens):
+            return self.table(tokens)
+
+    return Bigram(rngs)
+
+
+def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
+    store = tmp_path / "store"
+    grid = {"learning_rate": [0.01, 0.02]}
+    runs = js.sweep(text_run, grid=grid, seeds=2, times=[0, 6], width=2, store=store, progress=False)
+    cell = {"learning_rate": 0.02, "seed": 1}
+    system, data, state = final_state(text_run, store, cell)
+    found = system.observe(state, data)
+    assert float(found["loss"]) == pytest.approx(float(runs["loss"].sel(cell).isel(time=-1)), rel=1e-4)
+    common = ["sample", str(store), "--experiment", f"{__name__}:text_run", "--length", "40"]
+    where = tmp_path / "params"
+    assert main([*common, "--cell", "learning_rate=0.02,seed=1", "--export", str(where)]) == OK
+    said = capsys.readouterr().out
+    assert said[1:4] == "he " and "parameters: " in said  # T is none of the 32 commonest characters
+    again = load_params(where, state.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), again, state.params)
+    logits, _ = system.model.network.apply({"params": again}, data.test.tokens)
+    np.testing.assert_allclose(logits, system.model.apply(state.params, data.test.tokens)[0], rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="exists; give a folder that does not"):
+        save_params(where, again)
+    assert main([*common, "--cell", "learning_rate=0.5,seed=1"]) == BAD_INPUT
+    assert "must be one of" in capsys.readouterr().err
+    assert main(["sample", str(store), "--cell", "seed=1"]) == BAD_INPUT
+    assert "--experiment MODULE:NAME" in capsys.readouterr().err

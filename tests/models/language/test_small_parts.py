@@ -1,0 +1,99 @@
+"""Counted flops against the compiler's, ghost batches, noisy labels, digits as sequences, the multilinear skill model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxscale.data.modular import ModularAddition
+from jaxscale.data.noise import NoisyLabels
+from jaxscale.data.relabel import Relabelling
+from jaxscale.data.sequential_digits import SequentialDigits
+from jaxscale.data.world import batch
+from jaxscale.fit.float64 import float64
+from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.flops import flops_per_token, mfu
+from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
+from jaxscale.models.network import network
+from jaxscale.record import check
+from jaxscale.theory import multilinear_skills
+
+
+def test_flops_are_the_compilers():
+    """Within 10 %."""
+    module = Decoder(vocabulary=64, context=32, mixer=Attention(heads=2), width=64)
+    init, apply = network(module)
+    tokens = jax.random.randint(jax.random.key(0), (4, 32), 0, 64)
+
+    def loss(params):
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(params, tokens)[0], tokens))
+
+    params = init(jax.random.key(1), tokens)
+    cost = jax.jit(jax.grad(loss)).lower(params).compile().cost_analysis()
+    counted = (cost[0] if isinstance(cost, list) else cost)["flops"]
+    assert flops_per_token(module) * tokens.size == pytest.approx(counted, rel=0.1)
+    used = mfu(module, batch=4, steps_per_second=10.0, lanes=8, peak=1e12)
+    assert used == pytest.approx(8 * 10 * tokens.size * flops_per_token(module) / 1e12)
+
+
+def test_ghost_batches_are_normalised_by_themselves():
+    init, apply = network(GhostBatchNorm(group=4))
+    x = jax.random.normal(jax.random.key(2), (12, 5)) * 3 + 1
+    params = init(jax.random.key(3), x)
+    y = apply(params, x).reshape(3, 4, 5)
+    np.testing.assert_allclose(y.mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(1), 1, rtol=1e-3)
+    other = apply(params, x.at[0].add(9.0)).reshape(3, 4, 5)
+    np.testing.assert_array_equal(other[1:], y[1:])
+    assert sqrt_rate(0.1, 256, 64) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="must divide the 12 rows; got 5"):
+        network(GhostBatchNorm(group=5))[0](jax.random.key(0), x)
+
+
+def test_labels_are_noisy_in_training_alone():
+    world = NoisyLabels(world=Relabelling(classes=4, labels=4), share=0.5)
+    check(world)
+    seen = batch(world, jax.random.key(0), (), 2000)
+    clean = jnp.where(seen.tokens[:, 0] == seen.tokens[:, 4], seen.tokens[:, 1], seen.tokens[:, 3])
+    wrong = np.mean(np.asarray(seen.targets[:, -1] != clean))
+    assert abs(wrong - 0.5 * 7 / 8) < 0.04 and np.all(seen.targets[:, :-1] == 0)
+    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(1), 200))
+    right = jnp.where(unseen.tokens[:, 0] == unseen.tokens[:, 4], unseen.tokens[:, 1], unseen.tokens[:, 3])
+    np.testing.assert_array_equal(unseen.targets[:, -1], right)
+    assert NoisyLabels(world=ModularAddition(p=5)).vocabulary == 5
+    with pytest.raises(ValueError, match="share must lie in 0..1"):
+        check(NoisyLabels(share=2.0))
+
+
+def test_digits_as_sequences():
+    pytest.importorskip("sklearn")
+    world = SequentialDigits()
+    check(world)
+    seen = batch(world, jax.random.key(0), (), 300)
+    assert seen.tokens.shape == (300, 64) and int(seen.tokens.max()) == 16
+    assert len(np.unique(seen.targets[:, -1])) == 10
+    train = {tuple(row) for row in np.asarray(batch(world, jax.random.key(1), (), 4000).tokens).tolist()}
+    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(2), 50))
+    assert not train & {tuple(row) for row in np.asarray(unseen.tokens).tolist()}
+
+
+@pytest.mark.parametrize("alpha", [0.4, 0.8])
+def test_exponents_of_multilinear_skills(alpha):
+    with float64():
+        t = jnp.geomspace(3e3, 3e5, 12)
+        in_time = np.asarray(multilinear_skills.loss(t, alpha=alpha, count=200_000))
+        n = np.geomspace(30, 1000, 8)
+        in_size = np.array([float(multilinear_skills.loss(1e12, alpha=alpha, skills=k)) for k in n])
+    known = multilinear_skills.exponents(alpha)
+    assert -np.polyfit(np.log(np.asarray(t)), np.log(in_time), 1)[0] == pytest.approx(known["time"], abs=0.03)
+    assert -np.polyfit(np.log(n), np.log(in_size), 1)[0] == pytest.approx(known["size"], abs=0.03)
+
+
+def test_a_skill_is_gradient_flow():
+    a = b = 0.1**0.5
+    dt, p = 1e-3, 0.7
+    for _ in range(5000):
+        a, b = a + dt * p * (1 - a * b) * b, b + dt * p * (1 - a * b) * a
+    assert float(multilinear_skills.strength(5.0, p, start=0.1)) == pytest.approx(a * b, rel=1e-3)

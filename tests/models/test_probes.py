@@ -1,0 +1,81 @@
+"""Probes against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxscale.models.in_context_regression import InContextRegression
+from jaxscale.models.probes import gdv as gdv_probe
+from jaxscale.models.probes.attention import induction, previous_token
+from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
+
+gdv = jax.jit(gdv_probe.gdv, static_argnums=2, static_argnames="normalised")
+
+
+def test_gdv_of_nothing_and_of_collapsed_classes():
+    points, labels = jax.random.normal(jax.random.key(0), (600, 8)), jnp.arange(600) % 3
+    assert abs(float(gdv(points, labels, 3))) < 3e-3
+    for classes in (2, 3, 10):
+        far = jnp.eye(classes)[jnp.arange(200) % classes]  # equidistant
+        value = float(gdv(far, jnp.arange(200) % classes, classes))
+        scale = (classes / (2 * (classes - 1))) ** 0.5
+        assert value == pytest.approx(-scale, rel=0.03) or classes == 2
+        assert float(gdv(far, jnp.arange(200) % classes, classes, normalised=True)) == pytest.approx(value / scale, rel=1e-5)
+    assert float(gdv(jnp.eye(2)[jnp.arange(200) % 2], jnp.arange(200) % 2, 2)) == pytest.approx(-1, rel=0.01)
+
+
+def test_gdv_is_invariant():
+    points, labels = jax.random.normal(jax.random.key(1), (60, 4)), jnp.arange(60) % 4
+    points = points + 2 * jax.nn.one_hot(labels, 4)
+    value = float(gdv(points, labels, 4))
+    assert value < -0.05
+    for changed in (points + 7.0, 3.0 * points, jnp.concatenate([points, points], axis=1)):
+        assert float(gdv(changed, labels, 4)) == pytest.approx(value, rel=1e-4)
+
+
+def test_heads_that_do_what_is_scored():
+    tokens = jnp.array([[5, 7, 5, 7, 5], [1, 2, 3, 1, 4]])
+    back = jnp.zeros((2, 1, 5, 5)).at[:, :, jnp.arange(1, 5), jnp.arange(4)].set(1.0)
+    assert float(previous_token(back)[0]) == 1
+    perfect = np.zeros((2, 1, 5, 5))
+    perfect[0, 0, 2, 1] = perfect[0, 0, 3, 2] = 1
+    perfect[0, 0, 4, 1] = perfect[0, 0, 4, 3] = 0.5
+    perfect[1, 0, 3, 1] = 1
+    assert float(induction(jnp.asarray(perfect), tokens)[0]) == pytest.approx(1.0)
+    assert float(induction(jnp.asarray(np.eye(5)[None, None].repeat(2, 0)), jnp.tile(jnp.arange(5)[None], (2, 1)))[0]) == 0
+
+
+def test_the_top_eigenvalue_of_a_quadratic():
+    a = jax.random.normal(jax.random.key(2), (6, 6))
+    a = a @ a.T
+    value, vector = top_eigenvalue(lambda w: w["x"] @ a @ w["x"] / 2, {"x": jnp.ones(6)}, iterations=200)
+    assert float(value) == pytest.approx(float(jnp.linalg.eigvalsh(a)[-1]), rel=1e-3)
+    warm, _ = top_eigenvalue(lambda w: w["x"] @ a @ w["x"] / 2, {"x": jnp.ones(6)}, start=vector, iterations=1)
+    assert float(warm) == pytest.approx(float(value), rel=1e-3)
+
+
+def test_kernels():
+    x, w = jax.random.normal(jax.random.key(3), (5, 3)), {"w": jnp.ones((3, 2))}
+    kernel = tangent_kernel(lambda p, x: x @ p["w"], w, x)
+    np.testing.assert_allclose(kernel, 2 * x @ x.T, rtol=1e-4, atol=1e-5)
+    assert float(alignment(kernel, 3 * kernel)) == pytest.approx(1, rel=1e-5)
+    assert float(alignment(jnp.diag(jnp.array([1.0, 0])), jnp.diag(jnp.array([0, 1.0])))) == 0
+
+
+def test_noise_scale():
+    grads = {"w": 2.0 + 3.0 * jax.random.normal(jax.random.key(4), (20_000, 10))}
+    assert float(gradient_noise_scale(grads)) == pytest.approx(9 * 10 / (4 * 10), rel=0.03)
+
+
+@pytest.mark.parametrize("d, n, risk", [(5, 10, 1.875), (5, 40, 0.652), (10, 20, 3.548)])
+def test_risk_of_in_context_regression(d, n, risk):
+    """d (d + 1) / (N + d + 1), as the minimum of the exact risk over multiples of the identity, and by sampling."""
+    model = InContextRegression(d=d, length=n, evaluation=20_000)
+    assert model.optimum() == pytest.approx(risk, abs=5e-4)
+    best = 1 / (1 + (d + 1) / n)
+    assert float(model.risk(best * jnp.eye(d))) == pytest.approx(risk, abs=1e-3)
+    assert float(jnp.linalg.norm(jax.grad(model.risk)(best * jnp.eye(d)))) < 1e-4
+    prompt = model.prompts(jax.random.key(5), 40_000)
+    sampled = (model.predict((jnp.eye(d), best * jnp.eye(d)), prompt) - prompt.answer) ** 2
+    assert float(jnp.mean(sampled)) == pytest.approx(risk, rel=0.05)
