@@ -35,7 +35,7 @@ def copying(learning_rate, *, length):
 
 
 def _scale(seeds, last, width):
-    times = np.unique(np.concatenate([[0], np.geomspace(20, last, 24).round()])).astype(int)
+    times = np.arange(0, last + 1, 20)
     grid, static = {"learning_rate": [2e-3]}, {"length": (9,)}
     return {"copying": dict(grid=grid, static=static, seeds=seeds, times=times, width=width)}
 
@@ -44,10 +44,17 @@ SCALES = {"smoke": _scale(2, 600, 2), "laptop": _scale(6, 1500, 3), "accelerator
 
 
 def sharpness(runs, metric):
-    """(len(LENGTHS), seeds) breakthroughness over the logarithm of the step."""
-    return np.array(
-        [[breakthroughness(curve) for curve in runs[f"{metric}_{k}"].transpose("seed", "time").values] for k in LENGTHS]
-    )
+    """(len(LENGTHS), seeds) breakthroughness against token accuracy: checkpoints at even steps of it, from a tenth to .95.
+
+    Against the step every curve is flat, then jumps, then is flat again; metrics differ against what the model can do.
+    """
+    accuracy = np.maximum.accumulate(runs["edit_8"].transpose("seed", "time").values, axis=1)
+    places = np.linspace(0.1, 0.95, 18)
+    rows = []
+    for k in LENGTHS:
+        curves = runs[f"{metric}_{k}"].transpose("seed", "time").values
+        rows.append([breakthroughness(np.interp(places, p, curve)) for p, curve in zip(accuracy, curves)])
+    return np.array(rows)
 
 
 def measure(runs):
