@@ -80,11 +80,11 @@ def measure(runs):
     mean = context.mean("group")
     recall = runs["conflict"]["recall"].isel(time=-1, entities=0)
     found = {
-        "never": Found(float(mean.isel(conflict=0).mean()), note="P(in context) without misleading contexts"),
         "always": Found(float(mean.isel(conflict=-1).mean()), note=f"at {float(context['conflict'][-1]):g}"),
         "recall": Found(float(recall.mean()), note="facts recalled without context, weighted by frequency"),
     }
-    if context.sizes["conflict"] > 2:
+    if context.sizes["conflict"] > 2:  # the few steps of the smallest scale teach memory, and copying not yet
+        found["never"] = Found(float(mean.isel(conflict=0).mean()), note="P(in context) without misleading contexts")
         middle = context.sel(conflict=0.006, method="nearest").transpose("seed", "group").values
         rho = [_spearman(row) for row in middle]
         found["spearman"] = Found(

@@ -35,7 +35,7 @@ def _scale(widths, seeds, ways=(False, True)):
 
 
 SCALES = {
-    "smoke": _scale((16, 64), 4, ways=(True,)),
+    "smoke": _scale((32, 128), 12, ways=(True,)),
     "laptop": _scale((32, 64, 128, 256), 8),
     "accelerator": _scale((64, 256, 1024, 4096), 64),
 }

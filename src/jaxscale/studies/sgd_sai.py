@@ -46,7 +46,7 @@ def _scale(rates, scales, seeds, steps, width):
     }
 
 
-SMOKE = _scale([1e-2, 3e-2], ("gsnr", "root size"), 2, 60, 2)
+SMOKE = _scale([1e-3, 3e-3], ("gsnr", "root size"), 2, 60, 2)
 SCALES = {
     "smoke": {"momentum": SMOKE["momentum"]},
     "laptop": _scale(RATES, ("one", "gsnr", "root size"), 3, 300, 8),
