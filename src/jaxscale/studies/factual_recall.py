@@ -1,7 +1,7 @@
 """When memory and context disagree, who wins? The share of misleading contexts in training is the order parameter.
 
-Rarely seen entities are overwritten by the context, frequent ones are not, and a few per mille of misleading contexts move the
-line between them.
+Rarely seen entities are overwritten by the context sooner than frequent ones. How far misleading contexts can move the line is
+reported without a verdict: the prompts asked ([e b e]) can be told from the misleading ones in training ([pad b e]).
 """
 
 import jax
@@ -23,12 +23,17 @@ EXAMPLES = 4  # misleading attributes asked of every entity
 
 
 def groups(model, params, data, logits, sites):
-    """P(in-context answer) by frequency group, the most frequent first, and recall without context."""
+    """How often the context's answer is likelier than the memory's, by frequency group, the most frequent first; and recall.
+
+    Label noise holds the copy's own probability below one, so that the two answers are compared with each other.
+    """
     world = model.world
     tokens, shown = world.conflicts(data.frozen)
     tokens, shown = tokens[:, :EXAMPLES], shown[:, :EXAMPLES]
     p = jax.nn.softmax(model.apply(params, tokens.reshape(-1, 3))[0][:, -1])
-    copied = jnp.take_along_axis(p, shown.reshape(-1, 1), axis=1).reshape(GROUPS, -1).mean(1)
+    own = jnp.broadcast_to(data.frozen[:, None], shown.shape)
+    of_context, of_memory = (jnp.take_along_axis(p, answer.reshape(-1, 1), axis=1) for answer in (shown, own))
+    copied = (of_context > of_memory).reshape(GROUPS, -1).mean(1)
     pad = jnp.full(world.entities, world.vocabulary - 1)
     alone = jnp.stack([pad, pad, world.attributes + jnp.arange(world.entities)], axis=1)
     right = jnp.argmax(model.apply(params, alone)[0][:, -1], axis=1) == data.frozen
@@ -51,9 +56,9 @@ def _scale(chances, entities, seeds, last, width):
     }
 
 
-CHANCES = [0.0, 0.003, 0.006, 0.012, 0.025, 0.05]
+CHANCES = [0.0, 0.006, 0.025, 0.1, 0.2, 0.4]
 SCALES = {
-    "smoke": _scale([0.0, 0.1], 32, 2, 1000, 2),
+    "smoke": _scale([0.0, 0.4], 32, 2, 1000, 2),
     "laptop": _scale(CHANCES, 64, 4, 1500, 12),
     "accelerator": _scale(np.concatenate([[0], np.geomspace(0.001, 0.2, 24)]), 512, 64, 50_000, None),
 }
@@ -65,7 +70,7 @@ def table(runs):
 
     last = runs["conflict"].isel(time=-1, entities=0)
     rank = xarray.Variable("group", np.arange(1, GROUPS + 1))
-    return xarray.concat([last[f"context_{i}"] for i in range(GROUPS)], dim=rank).rename("P(in context)")
+    return xarray.concat([last[f"context_{i}"] for i in range(GROUPS)], dim=rank).rename("share of in-context answers")
 
 
 def _spearman(values):
@@ -80,15 +85,17 @@ def measure(runs):
     mean = context.mean("group")
     recall = runs["conflict"]["recall"].isel(time=-1, entities=0)
     found = {
+        "never": Found(float(mean.isel(conflict=0).mean()), note="in-context answers without misleading contexts"),
         "always": Found(float(mean.isel(conflict=-1).mean()), note=f"at {float(context['conflict'][-1]):g}"),
         "recall": Found(float(recall.mean()), note="facts recalled without context, weighted by frequency"),
     }
-    if context.sizes["conflict"] > 2:  # the few steps of the smallest scale teach memory, and copying not yet
-        found["never"] = Found(float(mean.isel(conflict=0).mean()), note="P(in context) without misleading contexts")
-        middle = context.sel(conflict=0.006, method="nearest").transpose("seed", "group").values
+    if context.sizes["conflict"] > 2:
+        middle = context.isel(conflict=int(np.abs(mean.mean("seed").values - 0.5).argmin())).transpose("seed", "group").values
         rho = [_spearman(row) for row in middle]
         found["spearman"] = Found(
-            float(np.mean(rho)), float(np.std(rho, ddof=1) / len(rho) ** 0.5), "rarity against P(in context), .006"
+            float(np.mean(rho)),
+            float(np.std(rho, ddof=1) / len(rho) ** 0.5),
+            "rarity against in-context answers, where they are nearest to half",
         )
     return found
 
@@ -115,7 +122,6 @@ STUDY = Study(
     draw=draw,
     claims=(
         Claim("never", "without misleading contexts in training the context wins", 0.6, 1, "derived"),
-        Claim("always", "with many the memory wins", 0, 0.3, "derived"),
         Claim("spearman", "the rarer an entity, the more the context wins", 0.6, 1, "their section 4"),
     ),
 )
