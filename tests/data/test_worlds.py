@@ -28,7 +28,7 @@ WORLDS = [
 
 
 def draw(world, count=64, key=0):
-    frozen = world.sample(jax.random.key(key))
+    frozen = jax.jit(world.sample)(jax.random.key(key))  # op by op, compiling takes longer
     return frozen, jax.jit(lambda k: batch(world, k, frozen, count))(jax.random.key(key + 1))
 
 
@@ -41,10 +41,10 @@ def test_every_world_keeps_the_contract(world):
     assert np.all((seen.tokens >= 0) & (seen.tokens < world.vocabulary))
     assert np.all((seen.targets >= 0) & (seen.targets < world.vocabulary)) and np.all(seen.weight.sum(1) > 0)
     assert len(np.unique(np.asarray(seen.tokens), axis=0)) > 1
-    again = numbered(world, jax.random.key(5), frozen, jnp.array([3, 7, 3]))
+    again = jax.jit(lambda key: numbered(world, key, frozen, jnp.array([3, 7, 3])))(jax.random.key(5))
     np.testing.assert_array_equal(again.tokens[0], again.tokens[2])
     if hasattr(world, "entropy_floor"):
-        assert float(world.entropy_floor(frozen)) >= 0
+        assert float(jax.jit(world.entropy_floor)(frozen)) >= 0
 
 
 def test_relabelling_is_solved_by_copying():
@@ -57,11 +57,11 @@ def test_relabelling_is_solved_by_copying():
 
 def test_modular_addition_splits_its_table():
     world = ModularAddition(p=7, share=0.4)
-    frozen = world.sample(jax.random.key(0))
-    train, test = world.training(frozen), world.held_out(frozen)
+    frozen = jax.jit(world.sample)(jax.random.key(0))
+    train, test = jax.jit(lambda f: (world.training(f), world.held_out(f)))(frozen)
     assert int(frozen.sum()) == round(0.4 * 49) and np.all(train.weight + test.weight == world.table().weight)
     np.testing.assert_array_equal(train.targets[:, 1], train.tokens.sum(1) % 7)
-    one = batch(world, jax.random.key(1), frozen, 40)
+    one = jax.jit(lambda key: batch(world, key, frozen, 40))(jax.random.key(1))
     assert np.all(frozen[one.tokens[:, 0] * 7 + one.tokens[:, 1]])
 
 
@@ -79,7 +79,7 @@ def test_parities_and_their_frequencies():
 
 def test_every_string_of_a_hierarchy_has_one_parse():
     world = Hierarchy(features=5, classes=4, synonyms=3, levels=2)
-    rules = np.asarray(world.sample(jax.random.key(0)))
+    rules = np.asarray(jax.jit(world.sample)(jax.random.key(0)))
     for level in rules:
         strings = level.reshape(-1, 2)
         assert len(np.unique(strings, axis=0)) == 15
@@ -150,10 +150,10 @@ def test_facts_and_their_streams():
 
 def test_stories_are_grammatical_and_their_probes_look_at_the_right_place():
     world = Stories()
-    frozen = world.sample(jax.random.key(0))
-    for probe in world.probes(jax.random.key(1), frozen, 50).values():
+    frozen = jax.jit(world.sample)(jax.random.key(0))
+    probes = jax.jit(lambda key: world.probes(key, frozen, 50))(jax.random.key(1))
+    for probe in probes.values():
         assert np.all(probe.right != probe.wrong) and np.all(probe.at < probe.tokens.shape[1])
-    probes = world.probes(jax.random.key(1), frozen, 50)
     thing = probes["consistency"]
     np.testing.assert_array_equal(thing.right, thing.tokens[:, 2])  # the object of the first sentence
     state = probes["entailment"].right - world.names - world.objects
@@ -169,7 +169,7 @@ def test_text_that_every_python_carries():
     words = "".join(symbols[i] for i in codes)
     assert all("".join(symbols[i] for i in row) in words for row in np.asarray(seen.tokens))
     np.testing.assert_array_equal(seen.tokens[:, 1:], seen.targets[:, :-1])
-    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(0), 4))
+    unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(0), 4))
     tail = words[len(words) * 9 // 10 :]
     assert all("".join(symbols[i] for i in row) in tail for row in np.asarray(unseen.tokens))
 

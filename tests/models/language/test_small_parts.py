@@ -30,7 +30,7 @@ def test_flops_are_the_compilers():
     def loss(params):
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(params, tokens)[0], tokens))
 
-    params = init(jax.random.key(1), tokens)
+    params = jax.jit(init)(jax.random.key(1), tokens)
     cost = jax.jit(jax.grad(loss)).lower(params).compile().cost_analysis()
     counted = (cost[0] if isinstance(cost, list) else cost)["flops"]
     assert flops_per_token(module) * tokens.size == pytest.approx(counted, rel=0.1)
@@ -55,11 +55,11 @@ def test_ghost_batches_are_normalised_by_themselves():
 def test_labels_are_noisy_in_training_alone():
     world = NoisyLabels(world=Relabelling(classes=4, labels=4), share=0.5)
     check(world)
-    seen = batch(world, jax.random.key(0), (), 2000)
+    seen = jax.jit(lambda key: batch(world, key, (), 2000))(jax.random.key(0))
     clean = jnp.where(seen.tokens[:, 0] == seen.tokens[:, 4], seen.tokens[:, 1], seen.tokens[:, 3])
     wrong = np.mean(np.asarray(seen.targets[:, -1] != clean))
     assert abs(wrong - 0.5 * 7 / 8) < 0.04 and np.all(seen.targets[:, :-1] == 0)
-    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(1), 200))
+    unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(1), 200))
     right = jnp.where(unseen.tokens[:, 0] == unseen.tokens[:, 4], unseen.tokens[:, 1], unseen.tokens[:, 3])
     np.testing.assert_array_equal(unseen.targets[:, -1], right)
     assert NoisyLabels(world=ModularAddition(p=5)).vocabulary == 5
@@ -71,11 +71,11 @@ def test_digits_as_sequences():
     pytest.importorskip("sklearn")
     world = SequentialDigits()
     check(world)
-    seen = batch(world, jax.random.key(0), (), 300)
+    seen = jax.jit(lambda key: batch(world, key, (), 300))(jax.random.key(0))
     assert seen.tokens.shape == (300, 64) and int(seen.tokens.max()) == 16
     assert len(np.unique(seen.targets[:, -1])) == 10
     train = {tuple(row) for row in np.asarray(batch(world, jax.random.key(1), (), 4000).tokens).tolist()}
-    unseen = jax.vmap(lambda k: world.unseen(k, ()))(jax.random.split(jax.random.key(2), 50))
+    unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(2), 50))
     assert not train & {tuple(row) for row in np.asarray(unseen.tokens).tolist()}
 
 
