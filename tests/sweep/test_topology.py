@@ -18,7 +18,12 @@ from jaxscale.sweep.topology import plan_topology, reference
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 SWEEPS = [(study, name) for study in STUDIES.values() for name in study.experiments]
-BY_COST = [pytest.param(*pair, marks=() if pair[0].quick else pytest.mark.slow) for pair in SWEEPS]
+FIRST = {name: next(iter(study.experiments)) for name, study in STUDIES.items()}  # a study's other sweeps are of its kind
+BY_COST = [
+    pytest.param(study, name, marks=() if study.quick else pytest.mark.slow)
+    for study, name in SWEEPS
+    if study.quick or name == FIRST[study.name]
+]
 no_tpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="the TPU's compiler, libtpu, is not installed")
 no_gpu = pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda12_plugin") is None, reason="the GPU's compiler, jax_cuda12_plugin, is not installed"

@@ -34,13 +34,13 @@ def copying(learning_rate, *, length):
     return Trained(model=model, learning_rate=learning_rate)
 
 
-def _scale(seeds, last, width):
-    times = np.arange(0, last + 1, 20)
+def _scale(seeds, last, width, every=20):
+    times = np.arange(0, last + 1, every)
     grid, static = {"learning_rate": [2e-3]}, {"length": (9,)}
     return {"copying": dict(grid=grid, static=static, seeds=seeds, times=times, width=width)}
 
 
-SCALES = {"smoke": _scale(2, 600, 2), "laptop": _scale(6, 1500, 3), "accelerator": _scale(256, 20_000, None)}
+SCALES = {"smoke": _scale(2, 600, 2, every=40), "laptop": _scale(6, 1500, 3), "accelerator": _scale(256, 20_000, None)}
 
 
 def sharpness(runs, metric):
