@@ -193,7 +193,8 @@ def test_merge_of_moments(tmp_path):
 
 
 def test_command_line(finished, tmp_path, capsys):
-    assert main(["status", str(finished[0])]) == 0 and "24 runs done, 0 pending" in capsys.readouterr().out
+    assert main(["status", str(finished[0])]) == 0
+    assert "24 runs requested = 24 done + 0 failed (diverged) + 0 pending" in capsys.readouterr().out
     assert main(["verify", str(finished[0])]) == 0 and "hashed only" in capsys.readouterr().out
     assert main(["verify", str(finished[0]), "--experiment", "nowhere:maps"]) == 2
     assert main(["merge", str(finished[0]), "--into", str(tmp_path / "copy")]) == 0

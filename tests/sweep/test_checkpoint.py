@@ -127,7 +127,7 @@ def one_cohort():
 @pytest.fixture
 def always(monkeypatch):
     """Save after every segment."""
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def halfway(tmp_path_factory):
     """A store with one checkpoint."""
     folder = tmp_path_factory.mktemp("halfway") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 0.0)
+        patch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
         interrupt(store=folder)
     assert len(files(folder)) == 1
     return folder
@@ -410,9 +410,23 @@ def test_off_for_short_runs(calm, tmp_path):
     assert len(heard.of("segment")) >= 5 and not heard.of("checkpoint") and not seen
 
 
+@pytest.mark.parametrize("checkpoint, saves", [(0, True), (None, False), (3600.0, False)])
+def test_the_user_says_how_often(calm, tmp_path, checkpoint, saves):
+    heard = Hearing()
+    assert run(store=tmp_path, listeners=[heard], checkpoint=checkpoint).equals(calm)
+    assert bool(heard.of("checkpoint")) == saves
+
+
+@pytest.mark.parametrize("checkpoint", [-1, True, "often", float("nan")])
+def test_an_interval_that_is_none(tmp_path, checkpoint):
+    with pytest.raises(ValueError, match="checkpoint must be seconds"):
+        run(store=tmp_path / "new", checkpoint=checkpoint)
+    assert not (tmp_path / "new").exists()
+
+
 def test_as_seldom_as_asked(calm, tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 10.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 10.0)
     monkeypatch.setattr(saving.time, "monotonic", lambda: clock[0])
     heard = Hearing()
 

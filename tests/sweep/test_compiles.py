@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import request as compiled_in
+from jaxscale.sweep import compiled as compiled_in
+from jaxscale.sweep.compiled import RetraceWarning
 from jaxscale.sweep.executable import Executable
 
 TRACED = []
@@ -149,3 +150,20 @@ def test_captured_by_an_inner_jit(compiled):
 
     one, two = (run(captured(jnp.array(table, jnp.float32))) for table in ([1, 2], [3, 4]))
     assert not np.array_equal(one["first"], two["first"])
+
+
+def test_a_captured_value_that_changes_is_named(compiled):
+    def capturing(gain):
+        return lambda rate: Walk(rate=rate * gain)
+
+    run(capturing(1.0))
+    run(capturing(2.0))  # twice may be meant
+    with pytest.warns(RetraceWarning, match=r"now has 3 programs .* captures or reads differs"):
+        run(capturing(3.0))
+    assert len(compiled) == 6
+
+
+def test_other_widths_and_seeds_are_no_reason_to_warn(compiled):
+    for width in (2, 4, 8, 16):
+        run(width=width, seeds=width)
+    assert len(compiled) == 8  # and warnings are errors here

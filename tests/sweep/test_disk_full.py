@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 import warnings
 from hashlib import sha256
 from pathlib import Path
@@ -106,7 +105,7 @@ def fail_and_go_on(store, calm, trouble, patch):
 @pytest.fixture
 def saving(monkeypatch):
     """A checkpoint after every segment."""
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +195,7 @@ def test_an_old_store_mended_and_widened(tmp_path, half_spoilt, wider, mending, 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 def test_every_error_at_every_change(tmp_path, half_spoilt, wider, calm, mending, monkeypatch, lasting, code):
     every_change(tmp_path / "short", calm, monkeypatch, [code], lasting)
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
     every_change(tmp_path / "new", calm, monkeypatch, [code], lasting)
     spoilt_fail_and_go_on(half_spoilt, tmp_path / "old", wider, monkeypatch, [code], lasting)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.sweep.audit import verify
 
 
 def uniform(key):
@@ -114,3 +115,17 @@ def test_whole_numbers_keep_their_type(calm):
     broke = run([5, NEVER])
     assert broke["count"].dtype == np.int32 and broke.finite.dtype == bool
     assert np.array_equal(broke["count"].isel(fuse=1), calm["count"])
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_requested_is_done_and_failed_and_pending(tmp_path, reduce):
+    store, counts = tmp_path / "store", ("requested", "done", "failed", "pending")
+    runs = run([5, NEVER, 31], reduce=reduce, store=store)
+    assert [runs.attrs[name] for name in counts] == [6, 2, 4, 0]
+    found = verify(store)
+    assert [getattr(found, name) for name in counts] == [6, 2, 4, 0]
+    mark = sorted((store / "pieces").glob("*.done"))[0]
+    mark.unlink()
+    left, found = js.load(store).attrs, verify(store)
+    assert [left[name] for name in counts] == [getattr(found, name) for name in counts]
+    assert left["pending"] > 0 and left["done"] + left["failed"] + left["pending"] == 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import request as compiled_in
+from jaxscale.sweep import compiled as compiled_in
 
 
 def uniform(key):

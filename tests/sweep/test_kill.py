@@ -28,7 +28,7 @@ import xarray  # what load needs, so that no child imports it anew
 import jaxscale as js
 from jaxscale.sweep import work
 
-work.PIECE_SECONDS, work.FIRST_BLOCKS, work.CHECKPOINT_SECONDS = 0.01, 4, 0.005
+work.PIECE_SECONDS, work.FIRST_BLOCKS = 0.01, 4
 TIMES = [0, *range(500, 3001, 500)]
 
 
@@ -67,7 +67,7 @@ def sweep(store, log=os.devnull):
         os.write(told, f"{name} {event.facts.get('pending', -1)}\\n".encode())
 
     js.sweep(walk, grid={"rate": [0.01 * i for i in range(10)]}, static={"d": [2, 3]}, seeds=4, times=TIMES, width=2,
-             store=store, progress=False, listeners=[tell])
+             store=store, progress=False, listeners=[tell], checkpoint=0.005)
 
 
 def reached(log, event, count):

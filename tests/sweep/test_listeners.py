@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import request
+from jaxscale.sweep import compiled
 from jaxscale.sweep.events import JsonLines, OnCells
 
 
@@ -90,7 +90,7 @@ def test_logged(caplog):
 
 
 def test_a_recompilation_names_its_cause(caplog, monkeypatch):
-    monkeypatch.setattr(request, "_COMPILED", {})
+    monkeypatch.setattr(compiled, "_COMPILED", {})
     js.sweep(count, **COMMON)
     with caplog.at_level(logging.INFO, "jaxscale"):
         js.sweep(count, **(COMMON | {"width": 4}))

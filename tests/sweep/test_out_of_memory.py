@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import request as compiled_in
+from jaxscale.sweep import compiled as compiled_in
 from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.files import StoreError
+from jaxscale.sweep.request import Request
 
 WORK = sys.modules["jaxscale.sweep.work"]
 EXHAUSTED = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123456789 bytes.")
@@ -177,7 +178,7 @@ def test_whoever_runs_out(pairs, scarce, error):
 
 
 def test_in_the_middle_of_a_run(pairs, scarce, tmp_path, monkeypatch):
-    monkeypatch.setattr(WORK, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
     monkeypatch.setattr(WORK, "FIRST_BLOCKS", 32)
     scarce.fits, scarce.patience, heard = lambda executable: executable.blocks <= 4, 3, Heard()
     found = run(width=2, store=tmp_path, listeners=[heard])
@@ -294,7 +295,7 @@ def test_only_the_bucket_that_does_not_fit(fours, usual, scarce, tmp_path):
 
 
 def test_checkpoints_of_the_wider_blocks_are_of_no_use(fours, scarce, tmp_path, monkeypatch):
-    monkeypatch.setattr(WORK, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
     scarce.fits, scarce.patience, heard = lambda executable: executable.width <= 4, 3, Heard()
     found = run(store=tmp_path, listeners=[heard])
     assert heard.of("checkpoint") and heard.halvings("width")
@@ -413,11 +414,59 @@ def test_memory_changes_no_bit(monkeypatch):
     }
     monkeypatch.setattr(sys.modules["jaxscale.sweep.executable"], "_compiler_options", lambda devices: full)
     monkeypatch.setattr(compiled_in, "_COMPILED", {})
-    plenty, little, none = (
-        js.sweep(lambda rate: Wide(rate=rate), **COMMON, width=2, memory=memory) for memory in (10**9, 110_000, 1)
+    plenty, little, none, redrawn = (
+        js.sweep(lambda rate: Wide(rate=rate), **COMMON, width=2, memory=memory, disorder=disorder)
+        for memory, disorder in ((10**9, None), (110_000, None), (1, None), (10**9, "redrawn"))
     )
-    assert little.equals(plenty) and none.equals(plenty)
+    assert little.equals(plenty) and none.equals(plenty) and redrawn.equals(plenty)
     assert len(np.unique(plenty.gap)) > 100
+    crossed = COMMON | {"seeds": {"data": 3, "init": 7}}
+    kept, redrawn = (
+        js.sweep(lambda rate: Wide(rate=rate), **crossed, width=2, disorder=disorder) for disorder in ("kept", "redrawn")
+    )
+    assert redrawn.equals(kept) and len(np.unique(kept.gap)) > 20
+
+
+@js.record
+class Heavy(Map):
+    """Disorder of 4 kB for a state of 8 bytes, cheap to draw beside a million steps."""
+
+    def sample(self, key):
+        return uniform(key) * jnp.arange(1000.0)
+
+    def init(self, key, data):
+        return 0.5 * uniform(key), jnp.array(0, jnp.int32)
+
+    def stopped(self, state, data):
+        return super().stopped(state, data[1])
+
+
+@pytest.mark.parametrize(
+    "memory, times, redrawn",
+    [
+        (10**9, [0, 10**6], False),  # there is room
+        (100_000, [0, 10**6], True),  # room for a few blocks with their disorder, for all without
+        (100_000, range(0, 200), False),  # a draw for every step would cost more than it gains
+    ],
+)
+def test_the_memory_says_whether_disorder_is_redrawn(memory, times, redrawn):
+    request = Request.make(
+        lambda rate: Heavy(rate=rate), grid={"rate": [3.9]}, seeds=256, times=times, memory=memory, width=2,
+        devices=jax.devices()[:1],
+    )  # fmt: skip
+    program = request.program({})
+    executable = request.executable(program, 2, request.grid.lanes({}))
+    assert executable.redraw == redrawn
+    kept = request.sized(program, 2, executable.blocks)
+    assert (executable.rows > 32) == (redrawn or memory == 10**9)
+    assert executable._cohort.data == () if redrawn else executable == kept
+
+
+def test_redrawn_disorder_changes_no_bit():
+    ways = [run(disorder=way, memory=memory) for way, memory in (("kept", None), ("redrawn", None), ("redrawn", 1))]
+    assert ways[0].equals(ways[1]) and ways[0].equals(ways[2])
+    with pytest.raises(ValueError, match="disorder must be 'kept', 'redrawn'"):
+        run(disorder="again")
 
 
 CHILD = """

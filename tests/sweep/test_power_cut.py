@@ -232,7 +232,7 @@ def test_a_new_store(tmp_path, monkeypatch):
 
 
 def test_between_checkpoints(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.work"], "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
     resumed = []
 
     def sweep(store, listeners=()):

@@ -31,7 +31,9 @@ class Verified:
 
     pieces: int
     damaged: tuple[str, ...]
+    requested: int
     done: int
+    failed: int  # diverged
     pending: int
     rerun: int
     differing: tuple[str, ...]
@@ -40,7 +42,10 @@ class Verified:
         return not self.damaged and not self.differing
 
     def __str__(self) -> str:
-        lines = [f"{self.pieces} pieces hashed, {len(self.damaged)} damaged; {self.done:,} runs done, {self.pending:,} pending"]
+        lines = [
+            f"{self.pieces} pieces hashed, {len(self.damaged)} damaged; {self.requested:,} runs requested = {self.done:,} done "
+            f"+ {self.failed:,} failed (diverged) + {self.pending:,} pending"
+        ]
         lines += [f"  damaged: {text}" for text in self.damaged]
         lines.append(f"{self.rerun} runs made again, {len(self.differing)} differ" if self.rerun else "no run made again")
         return "\n".join([*lines, *(f"  differs: {text}" for text in self.differing)])
@@ -78,8 +83,9 @@ def verify(
             if own := pieces.get(bucket.name):
                 some, differ = _again(bucket, record.buckets[bucket.name], own, -(-cells // len(buckets)), random)
                 made, differing = made + some, differing + differ
-    done = len(buckets) * grid.lanes_per_bucket - pending
-    return Verified(sum(map(len, pieces.values())), damaged, done, pending, made, tuple(differing))
+    requested, failed = len(buckets) * grid.lanes_per_bucket, sum(b.failed(pieces.get(b.name, [])) for b in buckets)
+    done = requested - failed - pending
+    return Verified(sum(map(len, pieces.values())), damaged, requested, done, failed, pending, made, tuple(differing))
 
 
 def _again(bucket, settings, pieces, cells, random):

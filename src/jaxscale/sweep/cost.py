@@ -54,6 +54,12 @@ def step_cost(program: Any) -> Cost:
     return cost
 
 
+def draw_cost(program: Any) -> Cost:
+    """Of drawing the disorder of one lane of a `Program`."""
+    with jax.default_matmul_precision(program.precision):
+        return count(jax.make_jaxpr(program.begin_data)(program.lane).jaxpr)
+
+
 def count(jaxpr: Any) -> Cost:
     """Of a jaxpr, once through."""
     total = Cost()

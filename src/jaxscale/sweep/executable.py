@@ -22,7 +22,7 @@ AXIS = "lanes"
 
 
 class Cohort(NamedTuple):
-    """Rows of every lane in flight. `data` has a row per lane, or per group of lanes that share their disorder."""
+    """Rows of every lane in flight. `data` has a row per lane, or per group of lanes that share their disorder, or is ()."""
 
     lanes: Lane
     keys: jax.Array  # (n, 2) uint32, raw threefry key of the steps
@@ -57,6 +57,7 @@ class Executable:
     width: int
     blocks: int  # capacity per device
     groups: int  # groups of shared disorder per device; unused when every lane has its own
+    redraw: bool = False  # disorder is not kept: every segment draws it again from its key
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"trace": 0.0, "compile": 0.0}, compare=False)
 
     @property
@@ -93,19 +94,19 @@ class Executable:
     def _start(self, lanes, groups, blocks):
         data_shape, state_shape, _ = self.program.shapes
         keys = jnp.zeros((self.rows, 2), jnp.uint32)
-        state, data = _empty(state_shape, self.rows), _empty(data_shape, self.data_rows)
-        if self.program.shared:
-            data = jax.lax.map(self.program.begin_data, groups)
+        state, data = _empty(state_shape, self.rows), () if self.redraw else _empty(data_shape, self.data_rows)
+        if self.program.shared and not self.redraw:
+            data = jax.lax.map(lambda lane: self._draw(lane, blocks), groups)
 
         def block(b, buffers):
             keys, state, data = buffers
             rows, target = self._slots(blocks, b)
             lane = _take(lanes, rows)
-            if self.program.shared:
-                new = _take(data, blocks.group[b])
+            if self.redraw or not self.program.shared:
+                new = self._draw(self._own(lane), blocks)
+                data = data if self.redraw else _put(data, target, new)
             else:
-                new = jax.vmap(self.program.begin_data)(lane)
-                data = _put(data, target, new)
+                new = _take(data, blocks.group[b])
             key, new_state = jax.vmap(self.program.begin, in_axes=(0, self._data_axis))(lane, new)
             return _put(keys, target, key), _put(state, target, new_state), data
 
@@ -120,7 +121,10 @@ class Executable:
             state, report = carry
             rows, target = self._slots(blocks, b)
             lane = _take(cohort.lanes, rows)
-            data = _take(cohort.data, blocks.group[b] if self.program.shared else rows)
+            if self.redraw:
+                data = self._draw(self._own(lane), blocks)
+            else:
+                data = _take(cohort.data, blocks.group[b] if self.program.shared else rows)
             new, bad = run(lane, cohort.keys[rows], _take(state, rows), data, (t0, t1))
             observed, stopped = look(lane, new, data)
             ran = jnp.ones(self.width, bool)
@@ -131,6 +135,25 @@ class Executable:
         report = Report(observed, off, jnp.full(self.rows, -1, jnp.int32), off)
         state, report = jax.lax.fori_loop(0, blocks.used[0], block, (cohort.state, report))
         return cohort._replace(state=state), report
+
+    def _own(self, lane):
+        """Of a block's lanes, those that the disorder is drawn for: one stands for all that share it."""
+        return _take(lane, 0) if self.program.shared else lane
+
+    def _draw(self, lane, blocks):
+        """The disorder of one lane or of a block of them, the same bits wherever it is drawn.
+
+        A loop of length one that the compiler does not know to be one keeps the draw from being rounded together with what
+        uses it; the shift, which is always zero, keeps the draw inside of the loop.
+        """
+        draw = self.program.begin_data if lane.words.ndim == 1 else jax.vmap(self.program.begin_data)
+
+        def once(i, carry):
+            lane, _ = carry
+            return lane, draw(lane._replace(words=lane.words ^ (i >> 31).astype(jnp.uint32)))
+
+        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(draw, lane))
+        return jax.lax.fori_loop(0, jnp.minimum(blocks.used[0], 1), once, (lane, empty))[1]
 
     def _slots(self, blocks, b):
         """Rows to read, and rows to write: the tail writes nowhere."""
@@ -169,7 +192,7 @@ class Executable:
     def _cohort(self):
         data, state, _ = self.program.shapes
         keys = self._many(jax.ShapeDtypeStruct((2,), jnp.uint32), self.rows)
-        return Cohort(self._lanes, keys, self._many(state, self.rows), self._many(data, self.data_rows))
+        return Cohort(self._lanes, keys, self._many(state, self.rows), () if self.redraw else self._many(data, self.data_rows))
 
     @property
     def _blocks(self):

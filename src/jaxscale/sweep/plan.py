@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from jaxscale.sweep.lowering import lowered
 from jaxscale.sweep.probe import seconds_per_lane_step
 from jaxscale.sweep.request import Request
 from jaxscale.sweep.sizes import settle_sizes
 from jaxscale.sweep.work import settings
 
-RUNNING = ("store", "progress", "reclaim", "part", "executor", "listeners", "profile")  # arguments that planning has no use for
+# arguments that planning has no use for
+RUNNING = ("store", "progress", "reclaim", "part", "executor", "listeners", "profile", "checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,8 @@ class BucketPlan:
     trace_seconds: float
     compile_seconds: float
     seconds: float  # upper limit: as if no lane stopped early
+    disorder: str  # "kept" or "redrawn"
+    lowers: dict[str, str]  # {platform: "ok" or why not}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Plan:
         )
         rows = [
             f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.why}), {b.lanes_at_once:,} runs at once, "
-            f"{size(b.lane_bytes)} a run, {size(b.temporary_bytes)} scratch, at most {duration(b.seconds)}"
+            f"{size(b.lane_bytes)} a run, disorder {b.disorder}, {size(b.temporary_bytes)} scratch, "
+            f"at most {duration(b.seconds)}; lowers for {_lowers(b.lowers)}"
             for b in self.buckets
         ]
         return "\n".join([head, *rows])
@@ -102,7 +107,13 @@ def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> Buck
         lanes_at_once=min(executable.rows * len(request.devices), lanes), lane_bytes=program.lane_bytes,
         temporary_bytes=executable.temporary_bytes, trace_seconds=traced, compile_seconds=spent["compile"],
         seconds=seconds_per_lane_step(request, executable) * int(request.times[-1]) * -(-lanes // slots) * slots,
+        disorder="redrawn" if executable.redraw else "kept", lowers=lowered(program),
     )  # fmt: skip
+
+
+def _lowers(found):
+    well = ", ".join(name for name, verdict in found.items() if verdict == "ok") or "no platform"
+    return "; ".join([well, *(f"NOT for {name}: {verdict}" for name, verdict in found.items() if verdict != "ok")])
 
 
 def size(count: float) -> str:

@@ -11,17 +11,18 @@ import jax
 import numpy as np
 
 from jaxscale.simulate import check_times
+from jaxscale.sweep import compiled
 from jaxscale.sweep import devices as machine
-from jaxscale.sweep.cost import step_cost, tree_bytes
-from jaxscale.sweep.events import LOG
+from jaxscale.sweep.cost import draw_cost, step_cost, tree_bytes
 from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.grid import RESERVED, Grid, Lanes, Seeds, check_grid, make_grid
 from jaxscale.sweep.moments import MOMENT_NAMES, MOST_SUMMED
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.seats import room_needed
 
-_COMPILED: dict[tuple, Executable] = {}  # a second sweep of the same program in this process compiles nothing
 SHARED_WIDTH = 64
+FEW_BLOCKS = 16  # per device: with fewer, the last lanes of a cohort idle for a large part of it
+REDRAW_SHARE = 0.05  # of the steps' work that drawing disorder again may cost
 MOST_BLOCKS = 1024  # in flight per device: the last ones idle for under a hundredth of it, and memory stays flat in lanes
 
 
@@ -38,6 +39,7 @@ class Request:
     width: int | str | None
     memory: int  # bytes per device
     reduce: bool | str
+    disorder: str | None = None
 
     @classmethod
     def make(
@@ -55,6 +57,7 @@ class Request:
         memory: int | None = None,
         precision: str = "highest",
         reduce: bool | str = False,
+        disorder: str | None = None,
         checked: bool = False,
     ) -> "Request":
         """Check everything on the host; see `jaxscale.sweep` for the arguments. `checked` skips building every grid point."""
@@ -73,6 +76,8 @@ class Request:
             raise ValueError(
                 f"'{taken[0]}' is part of every result with reduce= and cannot name an axis; rename the parameter."
             )
+        if disorder not in (None, "kept", "redrawn"):
+            raise ValueError(f"disorder must be 'kept', 'redrawn', or None for what the memory suggests; got {disorder!r}.")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {list(PRECISIONS)}; got {precision!r}.")
         if not checked:
@@ -82,7 +87,7 @@ class Request:
             raise ValueError(f"memory must be a positive number of bytes per device; got {memory!r}.")
         machine.note_idle_cores(list(used))
         room = int(memory) if memory is not None else machine.memory_bytes(list(used))
-        return cls(experiment, asked, steps, int(root), precision, used, width, room, reduce)
+        return cls(experiment, asked, steps, int(root), precision, used, width, room, reduce, disorder)
 
     def program(self, static: Mapping[str, Any]) -> Program:
         """The program of one static point."""
@@ -104,43 +109,51 @@ class Request:
     def executable(self, program: Program, width: int, lanes: Lanes, most: int | None = None) -> Executable:
         """Compiled code with room for `lanes`, or for as many as the memory holds, or for `most` blocks. Reused if there."""
         blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
-        fitting = min(self._fitting(program, width, groups / blocks), most or MOST_BLOCKS)
+        fitting = self._fitting(program, width, groups / blocks)
+        redraw = self._redraws(program, width, min(blocks, MOST_BLOCKS), fitting)
+        if redraw:
+            fitting = self._fitting(program, width, 0.0)
+        fitting = min(fitting, most or MOST_BLOCKS)
         if self.reduce:
             fitting = max(1, min(fitting, MOST_SUMMED // width))
         # rounded up, so that a few more seeds next time find the program compiled
-        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting))
+        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting), redraw)
 
-    def sized(self, program: Program, width: int, blocks: int, groups: int = 1) -> Executable:
+    def sized(self, program: Program, width: int, blocks: int, groups: int = 1, redraw: bool = False) -> Executable:
         """Compiled code of these dimensions. Reused when it is there; a recompilation is logged with its cause."""
-        key = {
-            "bucket": str(program.static), "program": program.fingerprint, "root": self.root, "precision": self.precision,
-            "devices": self.devices, "width": width, "blocks": blocks, "groups": groups,
-        }  # fmt: skip
         if len(self.devices) > 1 and any(0 in leaf.shape for leaf in jax.tree.leaves(program.shapes[:2])):
             raise ValueError(
                 "the state or the data hold an array without elements, which JAX does not shard; leave it out, or use one "
                 "device."
             )
-        entry = (_name(self.experiment), *key.values())
-        if entry not in _COMPILED:
-            _tell_cause(entry, list(key))
-            _COMPILED[entry] = Executable(program, self.devices, width, blocks, groups)
-        return _COMPILED[entry]
+        key = compiled.Key(
+            _name(self.experiment), str(program.static), f"{program.dtypes}, {program.shared}, {program.reserved}",
+            program.fingerprint, self.root, self.precision, self.devices, width, blocks, groups, redraw,
+        )  # fmt: skip
+        return compiled.kept(key, lambda: Executable(program, self.devices, width, blocks, groups, redraw))
 
-    def forget(self, executable: Executable) -> None:
-        """Let go of compiled code that does not fit."""
-        for entry in [entry for entry, known in _COMPILED.items() if known is executable]:
-            del _COMPILED[entry]
+    def _redraws(self, program, width, wanted, fitting):
+        """Whether the disorder is drawn again in every segment: where keeping it would leave reclaiming too few blocks to
+        work with, and drawing costs little beside the steps of a segment.
+        """
+        if self.disorder is not None:
+            return self.disorder == "redrawn"
+        if not program.can_stop or fitting >= min(wanted, FEW_BLOCKS):
+            return False
+        segments = len(self.times) + 2 * int(self.times[-1]).bit_length()  # records, and looks at twice the step each
+        steps = int(self.times[-1]) * step_cost(program).flops
+        cheap = segments * draw_cost(program).flops <= REDRAW_SHARE * steps
+        return cheap and self._fitting(program, width, 0.0) >= 2 * fitting
 
     def _fitting(self, program, width, groups_per_block):
-        """Blocks that fit on a device."""
+        """Blocks that fit on a device; with 0 groups a block, without their disorder."""
         data, state, observed = (tree_bytes(shape) for shape in program.shapes)
         own = state + 2 * observed + 64
         if not self.reduce:
             own += 4 * len(self.times) * len(program.shapes[2])  # records wait on the host
-        share = (groups_per_block if program.shared else width) * data
+        copies = groups_per_block if program.shared or not groups_per_block else width
         free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
-        return max(int(free // (width * own + share)), 1)
+        return max(int(free // (width * own + copies * data)), 1)
 
     @cached_property
     def contract(self) -> dict[str, Any]:
@@ -178,15 +191,6 @@ PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float3
 
 def _name(experiment):
     return f"{getattr(experiment, '__module__', '')}.{getattr(experiment, '__qualname__', type(experiment).__name__)}"
-
-
-def _tell_cause(entry, names):
-    """The retrace guard: what differs from the most similar program that is compiled already."""
-    same = [known for known in _COMPILED if known[:2] == entry[:2]]
-    if same:
-        nearest = max(same, key=lambda known: sum(a == b for a, b in zip(known, entry)))
-        causes = [f"{name} {a} -> {b}" for name, a, b in zip(names, nearest[1:], entry[1:]) if a != b]
-        LOG.info("recompiled: %s, because of %s", entry[0], "; ".join(causes))
 
 
 def _power_of_two(n: int) -> int:

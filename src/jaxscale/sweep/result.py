@@ -66,6 +66,7 @@ def assemble(
     else:
         coords |= {name: np.arange(n) for name, n in grid.seeds.items()}
     used = {dim for dims, _, _ in variables.values() for dim in dims} | {*cell_dims, "time"}
+    provenance = {**provenance, **_account(variables, reduced, len(columns) * grid.lanes_per_bucket)}
     facts: dict[str, Any] = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in provenance.items()}
     return xarray.Dataset(variables, {k: v for k, v in coords.items() if k in used}, facts)
 
@@ -73,6 +74,16 @@ def assemble(
 def bucket_name(static: Mapping[str, Any]) -> str:
     """A bucket's name in stores and messages."""
     return json.dumps(dict(sorted(static.items())))
+
+
+def _account(variables, reduced, requested) -> dict[str, int]:
+    """Requested = done + failed + pending, always; a run that diverged has failed."""
+    if reduced:
+        there, failed = (int(variables[name][1][..., -1].sum()) if name in variables else 0 for name in ("runs", "diverged"))
+    else:
+        diverged_at = variables["diverged_at"][1] if "diverged_at" in variables else np.zeros(0)
+        there, failed = int((diverged_at == diverged_at).sum()), int((diverged_at >= 0).sum())
+    return {"requested": requested, "done": there - failed, "failed": failed, "pending": requested - there}
 
 
 def _check_size(grid, times, pieces):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from jaxscale.sweep.request import Request
 from jaxscale.sweep.result import assemble
 from jaxscale.sweep.sizes import settle_sizes
 from jaxscale.sweep.store import Pieces, Store, StoreError
-from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket, settle
+from jaxscale.sweep.work import CHECKPOINT_SECONDS, Bucket, Running, TooWide, Totals, run_bucket, settle
 from jaxscale.sweep.workers import Workers
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def sweep(
     memory: int | None = None,
     precision: str = "highest",
     reclaim: bool = True,
+    disorder: str | None = None,
+    checkpoint: float | None = CHECKPOINT_SECONDS,
     reduce: bool | str = False,
     sizes_as: str | None = None,
     part: tuple[int, int] | None = None,
@@ -71,6 +74,9 @@ def sweep(
       memory: bytes per device; measured if None.
       precision: `jax.default_matmul_precision` inside the runs.
       reclaim: drop stopped lanes between segments.
+      disorder: "kept" in memory, or "redrawn" from its key in every segment; by the memory plan if None: redrawn where keeping
+        it would leave room for few runs at once. The bits are the same.
+      checkpoint: with a store, seconds between two saves of runs under way; shorter runs are never saved. None for never.
       reduce: keep moments over seeds (mean, std, skewness, kurtosis, Binder, smallest, largest, counts of diverged and
         censored runs) instead of every run; "quantiles" keeps a sketch of the distribution too.
       sizes_as: "padded" (one program, masked) or "buckets" (a compile per size); the cheaper by estimate if None. Kept on
@@ -94,18 +100,21 @@ def sweep(
     """
     arguments = dict(
         grid=grid, static=static, seeds=seeds, times=times, share=share, root=root, width=width, memory=memory,
-        precision=precision, reduce=reduce,
+        precision=precision, reduce=reduce, disorder=disorder,
     )  # fmt: skip
     _check_places(store, part, executor, devices)
+    if checkpoint is not None and (isinstance(checkpoint, bool) or not isinstance(checkpoint, Real) or not checkpoint >= 0):
+        raise ValueError(f"checkpoint must be seconds between two saves, at least 0, or None for never; got {checkpoint!r}.")
     if sizes:
         experiment, arguments, _ = settle_sizes(experiment, arguments, sizes, sizes_as, store, devices)
     request = Request.make(experiment, **arguments, devices=devices)
-    workers = Workers(executor, experiment, arguments, store, reclaim) if executor is not None else None
+    how = Running(reclaim, checkpoint)
+    workers = Workers(executor, experiment, arguments, store, how) if executor is not None else None
     with profiled(profile):
-        return _run(request, store, part or pod.part(), workers, Listeners(listeners), reclaim, progress)
+        return _run(request, store, part or pod.part(), workers, Listeners(listeners), how, progress)
 
 
-def _run(request, store, part, workers, tell, reclaim, progress):
+def _run(request, store, part, workers, tell, how, progress):
     began = time.perf_counter()
     if pod.part():
         pod.agree(0)  # meet now: processes that first meet after an hour of work find the others gone
@@ -130,7 +139,7 @@ def _run(request, store, part, workers, tell, reclaim, progress):
                 if workers:
                     buckets[at] = workers.run(bucket, index, tell, keeper, totals)
                 elif len(index):
-                    buckets[at] = _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved, part)
+                    buckets[at] = _run_narrowing(bucket, index, pieces, keeper, tell, totals, how, saved, part)
         if part is None:
             keeper.drop_checkpoints(lambda: np.concatenate([request.grid.lanes(p).ids for p in request.grid.buckets()]))
         units = keeper.keep_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
@@ -163,11 +172,11 @@ def load(store: str | os.PathLike) -> "xarray.Dataset":
         raise StoreError(f"'{store}' holds pieces that do not fit its manifest ({error}). It was altered.") from error
 
 
-def _run_narrowing(bucket, index, pieces, keeper, tell, totals, reclaim, saved, part):
+def _run_narrowing(bucket, index, pieces, keeper, tell, totals, how, saved, part):
     """Run a bucket; if not one block fits, begin it anew with blocks of half the width. The bucket as it ended."""
     while True:
         try:
-            made = run_bucket(bucket, index, keeper, tell, totals, reclaim=reclaim, first=saved)
+            made = run_bucket(bucket, index, keeper, tell, totals, how, first=saved)
         except TooWide as error:
             if not bucket.may_narrow or part is not None:  # the other parts run at this width
                 raise MemoryError(str(error)) from error

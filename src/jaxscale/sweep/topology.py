@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from jaxscale.sweep.chips import CHIPS, devices, parse
+from jaxscale.sweep.compiled import forget
 from jaxscale.sweep.plan import RUNNING, duration, size
 from jaxscale.sweep.request import Request
 
@@ -121,7 +122,7 @@ def main() -> None:
 
 
 def _bucket(request, static, chip) -> dict[str, Any]:
-    """Compile one bucket, with fewer blocks in flight as long as it does not fit."""
+    """Compile one bucket: with fewer blocks in flight as long as it does not fit, then with narrower ones, as a sweep does."""
     from jaxscale.sweep.cost import step_cost
     from jaxscale.sweep.devices import is_out_of_memory
 
@@ -138,11 +139,14 @@ def _bucket(request, static, chip) -> dict[str, Any]:
         except Exception as error:
             if not is_out_of_memory(error):
                 return {"static": static, "error": f"{type(error).__name__}: {str(error)[:300]}"}
-            request.forget(executable)
+            forget(executable)
             refused.append(executable.rows)
-            if executable.blocks == 1:
+            if executable.blocks > 1:
+                most = executable.blocks // 2
+            elif width > 2:
+                width, most = width // 2, None
+            else:
                 return {"static": static, "error": f"one block of {width} runs does not fit: {str(error)[:200]}"}
-            most = executable.blocks // 2
             continue
         break
     text, cost = compiled.as_text(), step_cost(program)

@@ -4,16 +4,17 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxscale.sweep.checkpoint import Checkpoint
+from jaxscale.sweep.compiled import forget
 from jaxscale.sweep.devices import is_out_of_memory
 from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.execute import Progress, run_cohort
 from jaxscale.sweep.grid import Lanes
-from jaxscale.sweep.moments import covered
+from jaxscale.sweep.moments import covered, entries
 from jaxscale.sweep.probe import choose_width
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.records import Records, Rows
@@ -32,6 +33,13 @@ Tell = Callable[..., None]
 
 class TooWide(MemoryError):
     """Not even one block of this width fits."""
+
+
+class Running(NamedTuple):
+    """How runs are made, whatever they are."""
+
+    reclaim: bool = True  # let stopped lanes go
+    checkpoint: float | None = CHECKPOINT_SECONDS  # seconds between two saves of a cohort under way
 
 
 class Keeper(Protocol):
@@ -74,6 +82,14 @@ class Bucket:
             waiting = ~np.isin(grid.lanes(static).ids, done)
         index = np.flatnonzero(waiting)
         return index if part is None else index[self._part(index, part[1]) == part[0]]
+
+    def failed(self, pieces: list[Piece]) -> int:
+        """How many of the runs asked for have diverged."""
+        grid, static = self.request.grid, self.program.static
+        if self.request.reduce:
+            return sum(int(piece["diverged"][row, -1]) for _, piece, row in entries(grid, static, pieces))
+        bad = [piece["ids"][piece["diverged_at"] >= 0] for piece in pieces]
+        return int(np.isin(grid.lanes(static).ids, np.concatenate(bad)).sum()) if bad else 0
 
     def _part(self, index, parts):
         """Which part a run belongs to, whatever is pending: every part has runs of every cell, so slow cells are shared out."""
@@ -130,7 +146,7 @@ class Totals:
 
 
 def run_bucket(
-    bucket: Bucket, index: np.ndarray, keeper: Keeper, tell: Tell, totals: Totals, *, reclaim: bool = True, whole: bool = False,
+    bucket: Bucket, index: np.ndarray, keeper: Keeper, tell: Tell, totals: Totals, how: Running, *, whole: bool = False,
     first: list[np.ndarray] | None = None,
 ) -> list[Piece]:  # fmt: skip
     """Run the lanes at flat positions `index`. Out of memory halves the blocks in flight and goes on.
@@ -141,7 +157,7 @@ def run_bucket(
       keeper: where finished pieces go.
       tell: told of everything.
       totals: added to.
-      reclaim: let stopped lanes go.
+      how: reclaiming and checkpoints.
       whole: make one piece of as many lanes as fit, for a task that was cut to size already.
       first: identities of cohorts that a checkpoint waits for.
 
@@ -161,7 +177,7 @@ def run_bucket(
                 some = some[: -(-len(some) // 2)]
             fewer = None
             try:
-                piece, records = _run_one(bucket, executable, lanes, keeper, tell, reclaim)
+                piece, records = _run_one(bucket, executable, lanes, keeper, tell, how)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -178,16 +194,16 @@ def run_bucket(
     return made
 
 
-def _run_one(bucket, executable, lanes, keeper, tell, reclaim):
-    path = keeper.checkpoint_path(bucket.name, lanes.ids)
+def _run_one(bucket, executable, lanes, keeper, tell, how):
+    path = keeper.checkpoint_path(bucket.name, lanes.ids) if how.checkpoint is not None else None
     program = f"{bucket.program.fingerprint} {executable.width}"
-    saved = Checkpoint(path, CHECKPOINT_SECONDS, program, tell) if path is not None else None
+    saved = Checkpoint(path, how.checkpoint, program, tell) if path is not None else None
 
     def hear(progress: Progress) -> None:
         tell("segment", bucket=bucket.name, **progress._asdict())
 
     records = run_cohort(
-        executable, lanes, bucket.request.times, recorder=bucket.recorder(), tell=hear, reclaim=reclaim, checkpoint=saved
+        executable, lanes, bucket.request.times, recorder=bucket.recorder(), tell=hear, reclaim=how.reclaim, checkpoint=saved
     )
     piece = Piece(records.arrays)
     keeper.write(bucket.name, piece)
@@ -221,7 +237,7 @@ def _compiled(bucket, waiting, most, tell, totals) -> Executable:
 
 def _halve(bucket, executable, error, tell) -> int:
     """Fewer blocks in flight."""
-    bucket.request.forget(executable)
+    forget(executable)
     if executable.blocks <= 1:
         raise TooWide(
             f"bucket {bucket.name}: not even one block of {executable.width} runs fits the memory. Use a smaller width=."

@@ -37,7 +37,7 @@ class Job:
     arguments: Mapping[str, Any]
     static: Mapping[str, Any]
     store: str
-    reclaim: bool = True
+    how: work.Running = work.Running()
     program: str = ""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -60,9 +60,9 @@ class Job:
 class Workers:
     """An executor, and what it is to compute."""
 
-    def __init__(self, executor: Any, experiment: Any, arguments: Mapping[str, Any], store: Any, reclaim: bool = True):
+    def __init__(self, executor: Any, experiment: Any, arguments: Mapping[str, Any], store: Any, how: work.Running):
         self.executor = _checked(executor, experiment)
-        self.job = Job(experiment, arguments, {}, str(Path(store).resolve()), reclaim)
+        self.job = Job(experiment, arguments, {}, str(Path(store).resolve()), how)
 
     def platform(self) -> dict[str, Any]:
         """Of a worker: runs are its, not the submitting process's."""
@@ -148,7 +148,7 @@ def run_task(job: Job, index: np.ndarray) -> dict[str, Any]:
     totals = Totals()
     waiting = index[np.isin(index, bucket.pending(store.pieces().get(bucket.name, [])))]
     if len(waiting):
-        run_bucket(bucket, waiting, store, lambda *a, **k: None, totals, reclaim=job.reclaim, whole=True)
+        run_bucket(bucket, waiting, store, lambda *a, **k: None, totals, job.how, whole=True)
     return {
         "lane_steps": totals.lane_steps, "slot_steps": totals.slot_steps, "runs_computed": totals.runs_computed,
         "seconds": round(totals.run_seconds, 3),
