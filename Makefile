@@ -28,6 +28,7 @@ test-colab: $(COLAB)/.ready
 	$(COLAB)/bin/python -m pytest -n $(JOBS) -m smoke
 
 bench: $(VENV)/.ready
+	$(RUN) -m pip install --quiet --editable '.[bench]'
 	$(RUN) benchmarks/perceptron.py
 	$(RUN) benchmarks/sensing.py
 	$(RUN) benchmarks/engine.py

@@ -140,7 +140,8 @@ def widths():
         usual = asked.block_width(program)
         rates = measure(asked, program, usual)
         chosen = pick(rates, usual, 512 if name == "sensing" else LANES, len(DEVICES), program.can_stop)
-        fixed = {w: rates.get(w) or rate(asked, program, w) for w in (2, 64, 256)}
+        widest = max(rates)  # past the optimum by measure's own stop; 512 is every lane of the sensing sweep
+        fixed = {w: rates.get(w) or rate(asked, program, w) for w in (1, 2, 64, max(widest, 512))}
         say(part="width", model=name, rule_of_thumb=usual, measured=chosen, lane_steps_per_s=rates[chosen],
             measured_over={str(w): float(f"{rates[chosen] / r:.3g}") for w, r in fixed.items()},
             all={str(w): float(f"{r:.3g}") for w, r in sorted(rates.items())})  # fmt: skip

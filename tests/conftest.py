@@ -25,3 +25,25 @@ def devices():
     found = jax.devices()
     assert len(found) == 4, f"tests need 4 virtual CPU devices; got {len(found)}"
     return found
+
+def pytest_collection_modifyitems(items):
+    """Published fits carry their name in the list to the reports."""
+    for item in items:
+        for mark in item.iter_markers("published"):
+            item.user_properties.append(("published", mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Published fits that ran: met, not met, or not tested and why."""
+    found = {}
+    for outcome, verdict in (("skipped", "not tested"), ("passed", "met"), ("failed", "NOT MET")):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "published" and (outcome != "passed" or report.when == "call"):
+                    found.setdefault(value, set()).add(verdict)
+    if found:
+        terminalreporter.section("published fits, made again")
+    for name in sorted(found, key=lambda name: int(name[1:])):
+        verdicts = found[name]
+        worst = next(v for v in ("NOT MET", "not tested", "met") if v in verdicts)
+        terminalreporter.line(f"{name:>4}  {worst}" + (" in part" if worst == "not tested" and len(verdicts) > 1 else ""))

@@ -1,5 +1,6 @@
 """Comparison, profiles, crossovers, learning-curve levels, isoflop optima, reports: on planted truths."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -141,7 +142,8 @@ def test_checklist_names_what_a_reader_needs():
 
 def test_report_is_plain_json(tmp_path):
     found = fit(power_floor, PLAIN, **HOW)
-    report.write(found, tmp_path / "new", {"floor": profile(found, "floor", points=21)})
+    found = dataclasses.replace(found, profiles={"floor": profile(found, "floor", points=21)})
+    report.write(found, tmp_path / "new")
     read = json.loads((tmp_path / "new" / "fit.json").read_text())
     assert read["estimates"]["exponent"]["value"] == found["exponent"].value and read["x"]["x"] == N.tolist()
     assert read["profiles"]["floor"]["open_low"] is True and read["law"] == "power_floor"

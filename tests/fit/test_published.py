@@ -1,4 +1,4 @@
-"""Published fits, made again on the published data: T1 to T10 of the verification list."""
+"""Published fits, made again on the published data: T1 to T10 of the verification list. The run ends with a table of them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,7 @@ def chinchilla_fit(runs, **how):
     return solve(chinchilla.LAW, (runs["N"], runs["D"]), runs["loss"], np.ones(len(runs["N"])), **how)
 
 
+@pytest.mark.published("T1")
 def test_approach_3_to_the_digits_published(runs):
     found = chinchilla_fit(runs, huber=1e-3, iterations=150)
     assert found.values[0] == pytest.approx([477.83, 2143.42, 1.81722, 0.34731, 0.36717], rel=2e-5)
@@ -30,12 +31,14 @@ def test_approach_3_to_the_digits_published(runs):
     assert found.reached[0] > 0.5
 
 
+@pytest.mark.published("T2")
 @pytest.mark.slow
 def test_the_point_estimate_in_print_is_the_limit_of_least_absolute_deviations(runs):
     found = chinchilla_fit(runs, huber=1e-6, iterations=400)
     assert found.values[0] == pytest.approx([481.93, 2085.00, 1.8168, 0.3478, 0.3658], rel=1e-3)
 
 
+@pytest.mark.published("T5")
 def test_mean_instead_of_sum_stalls_where_the_first_paper_stopped(runs):
     """A lesson, with another optimiser: dividing the Huber sum by n makes the start look converged at default tolerances."""
     from scipy.optimize import minimize
@@ -65,6 +68,7 @@ def test_mean_instead_of_sum_stalls_where_the_first_paper_stopped(runs):
     assert len(runs["N"]) * mean_huber(stalled)[0] > 1.05e-3  # and in the objective
 
 
+@pytest.mark.published("T3")
 @pytest.mark.slow
 def test_bootstrap_errors(runs):
     found = fit(chinchilla.LAW, runs, x=("N", "D"), y="loss", huber=1e-3, resamples=2000, progress=False)
@@ -94,6 +98,7 @@ def five_models(models, train_set):
     return mine & (small | ((sizes == 10.6) & (ratio == 320)))
 
 
+@pytest.mark.published("T6")
 @pytest.mark.parametrize("train_set", TRAINING_SETS)
 def test_over_training_law(models, train_set):
     use = five_models(models, train_set)
@@ -113,6 +118,7 @@ def test_over_training_law(models, train_set):
     )
 
 
+@pytest.mark.published("T6")
 @pytest.mark.parametrize("size, ratio, error", [("1.4", 640, 0.007103), ("6.9", 20, 0.007320)])
 def test_over_training_predictions(models, size, ratio, error):
     """Relative errors of the predicted loss, to the digits the authors print."""
@@ -137,6 +143,25 @@ def test_over_training_predictions(models, size, ratio, error):
     assert abs(made - models["loss_c4_val"][far])[0] / models["loss_c4_val"][far][0] == pytest.approx(error, abs=5e-7)
 
 
+@pytest.mark.published("T6")
+@pytest.mark.parametrize("size, ratio, error", [("1.4", 640, 0.036365), ("6.9", 20, 0.000464)])
+def test_downstream_predictions(models, size, ratio, error):
+    """Error of 17 tasks from the predicted loss: the five models and the 1.4B at 20 tokens a parameter give Err(L)."""
+    use = five_models(models, "rpj")
+    billions, tokens = np.round(models["N"] / 1e9, 1), np.round(models["M_nominal"])
+    law = solve(over_training.LAW, (models["N"][use], models["D"][use]), models["loss_c4_val"][use], np.ones(5), space="raw",
+                iterations=200).values[0]  # fmt: skip
+    six = use | ((models["train_set"] == "rpj") & (billions == 1.4) & (tokens == 20))
+    assert six.sum() == 6
+    chain = solve(error_loss.LAW, models["loss_c4_val"][six], models["err_avg17"][six], np.ones(6), space="raw", iterations=300)
+    assert chain.values[0] == pytest.approx([0.8570, 2.2065, 0.7146], abs=6e-5)
+    far = (models["train_set"] == "rpj") & (tokens == ratio) & (billions == float(size))
+    loss = over_training.LAW.at(np.stack([models["N"][far], models["D"][far]]), dict(zip(over_training.LAW.params, law)))
+    made = error_loss.LAW.at(loss[None], dict(zip(error_loss.LAW.params, chain.values[0])))
+    assert abs(made - models["err_avg17"][far])[0] / models["err_avg17"][far][0] == pytest.approx(error, abs=5e-7)
+
+
+@pytest.mark.published("T7")
 def test_broken_power_law(table):
     rows = table("bnsl/four_digit_addition.csv")
     x, y, train = rows["train_size"], rows["test_cross_entropy"], rows["train_split"] > 0
@@ -148,18 +173,33 @@ def test_broken_power_law(table):
     assert found.values[0][4] == pytest.approx(612.6, rel=1e-3)  # the break
 
 
+@pytest.mark.published("T8")
 @pytest.mark.slow
-def test_a_break_beyond_the_data_is_not_found():
+@pytest.mark.parametrize("points", [405, 390])
+def test_a_break_beyond_the_data(points):
+    """Without noise. One search misses it; searched on from its eight best optima, the break at 613 is extrapolated exactly
+    from 405 points, as published, and from 390 too, where the authors' optimiser fails.
+    """
     truth = dict(limit=0.413885, amplitude=2.277272, slope=0.0550774, change=5.66291, at=612.5837, width=0.0591931)
     x = np.arange(1.0, 4096.0)
     with float64():
         y = np.asarray(bnsl.shape(jnp.asarray(x), **truth))
-    found = solve(bnsl.LAW, x[:390], y[:390], np.ones(390), iterations=150)
-    with float64():
-        made = np.asarray(bnsl.shape(jnp.asarray(x), **dict(zip(bnsl.LAW.params, found.values[0]))))
-    assert np.sqrt(np.mean((np.log(made) - np.log(y))[390:] ** 2)) > 1e-2
+
+    def beyond(found):
+        made = bnsl.LAW.at(x[None], dict(zip(bnsl.LAW.params, found.values[0])))
+        return np.sqrt(np.mean((np.log(made) - np.log(y))[points:] ** 2))
+
+    def search(iterations, starts=None):
+        return solve(bnsl.LAW, x[:points], y[:points], np.ones(points), iterations=iterations, starts=starts)
+
+    assert beyond(search(150)) > 1e-2
+    found = search(400)
+    for _ in range(2):
+        found = search(3000, found.every[0][np.argsort(found.objectives[0])[:8]])
+    assert beyond(found) < 1e-7
 
 
+@pytest.mark.published("T10")
 def test_repeated_data_formula():
     with float64():
         decay = {"tokens_decay": 15.387756, "parameters_decay": 5.309743}
@@ -171,6 +211,7 @@ def test_repeated_data_formula():
     assert made == pytest.approx([2.2256440889984477, 2.2269634075087867], rel=1e-14)
 
 
+@pytest.mark.published("T9")
 def test_the_published_decay_constants_are_a_local_optimum_only(table):
     rows = table("data_constrained/datablations_runs_182_filtered.csv", "name")
     x, y = tuple(rows[name] for name in ("params", "tokens", "unique_tokens")), rows["loss"]
@@ -183,6 +224,7 @@ def test_the_published_decay_constants_are_a_local_optimum_only(table):
     assert best.objective[0] / 2 < 0.015806 and best.values[0][0] > 40  # lower, and far away: the surface is flat
 
 
+@pytest.mark.published("T6")
 def test_error_follows_loss(models):
     """The average error of 46 tasks is an exponential of the loss, in sample."""
     use = (models["train_set"] == "rpj") & np.isfinite(models["err_avg46"])
@@ -191,6 +233,7 @@ def test_error_follows_loss(models):
     assert rmse < 0.01 and found.reached[0] > 0.3
 
 
+@pytest.mark.published("T4")
 @pytest.mark.slow
 def test_likelihood_of_the_first_papers_point(runs):
     """T4: under the density of their Huber loss with a free scale, which is Laplace's here, at that point and at the best."""

@@ -15,6 +15,7 @@ PORIAN = {("long", "kaplan", "kaplan"): 0.835, ("long", "kaplan", "standard"): 0
           ("short", "chinchilla", "standard"): 0.571, ("short", "const", "standard"): 0.497}  # fmt: skip
 
 
+@pytest.mark.published("T11")
 @pytest.mark.parametrize("setting", PORIAN)
 def test_optimal_sizes_from_kaplan_to_chinchilla(table, setting):
     """T11: three digits from the stored optima; within .016 from the raw curves."""
@@ -61,6 +62,7 @@ PUBLISHED_MPL = {  # floor, amplitude, gain, alpha, beta, gamma, scale, printed 
 }
 
 
+@pytest.mark.published("T12")
 @pytest.mark.slow
 @pytest.mark.parametrize("size", PUBLISHED_MPL)
 def test_multi_power_law_at_its_published_constants(table, size):
@@ -83,6 +85,7 @@ def test_multi_power_law_at_its_published_constants(table, size):
 ANNEALING = {25: ((3.152, 0.521, 0.780, 0.505), 0.0055), 100: ((2.782, 0.600, 0.937, 0.448), 0.0064)}
 
 
+@pytest.mark.published("T13")
 @pytest.mark.parametrize("size", ANNEALING)
 def test_annealing_law(table, size):
     """T13: the memory .998 is the best of the grid, the constants and the error on six unseen schedules those of the list."""
@@ -111,6 +114,7 @@ NMT = {"6 Enc, 6 Dec": (0.262, 0.0384, 0.0205), "28 Enc, 6 Dec": (0.171, 0.0564,
        "6 Enc, 28 Dec": (0.234, 0.0527, 0.0444), "TEnc-LSTM": (0.190, 0.0126, 0.0126)}  # fmt: skip
 
 
+@pytest.mark.published("T14")
 @pytest.mark.parametrize("model", NMT)
 def test_estimators_of_translation_curves(table, model):
     """T14: M1 to three digits, M2 by its own local procedure to three digits, M4 within 1.5; and M3, whose published error
@@ -137,6 +141,7 @@ BIAS = {(0.34, 0.28): (-0.327, -1.301, -2.903, -5.100), (0.465, 0.155): (-1.675,
         (0.31, 0.31): (0.0, 0.0, 0.0, 0.0)}  # fmt: skip
 
 
+@pytest.mark.published("T16")
 @pytest.mark.parametrize("exponents", BIAS)
 def test_approach_2_is_biased_without_noise(exponents):
     """T16: optimal tokens at 1e24, in percent, of isoflop curves that span factors 2, 4, 8, 16."""
@@ -145,6 +150,7 @@ def test_approach_2_is_biased_without_noise(exponents):
     np.testing.assert_allclose(found, BIAS[exponents], atol=6e-4)
 
 
+@pytest.mark.published("T17")
 @pytest.mark.parametrize("a", [0.3, 0.5, 0.8])
 def test_exponents_of_quanta(a):
     """T17: a / (1 + a) in data, a in capacity, fitted to sums over a hundred thousand skills."""
@@ -157,6 +163,7 @@ def test_exponents_of_quanta(a):
     assert fit(power, {"x": n, "y": in_size}, **how)["exponent"].value == pytest.approx(a, rel=0.01)
 
 
+@pytest.mark.published("T17")
 def test_a_sum_of_two_power_laws_is_the_wrong_form_for_quanta():
     """T17, the lesson: an additive surface fitted to the joint data finds other exponents than either limit has."""
     n, d = (a.ravel() for a in np.meshgrid(np.geomspace(10, 1e3, 8).round(), np.geomspace(30, 1e5, 8)))
@@ -166,6 +173,7 @@ def test_a_sum_of_two_power_laws_is_the_wrong_form_for_quanta():
     assert abs(found.values[0][3] - 0.5) > 0.05
 
 
+@pytest.mark.published("T18")
 @pytest.mark.parametrize("b, a", [(1.5, 1.5), (2.0, 1.6), (1.5, 2.2)])
 def test_exponents_of_kernel_regression(b, a):
     """T18: -min(a - 1, 2 b) within .03, from 31 to 10,000 samples; modes beyond 1e5 by their integrals."""

@@ -48,6 +48,7 @@ def test_intervals_of_collapses_cover():
         assert 0.85 <= np.mean(one) <= 1.0
 
 
+@pytest.mark.published("T15")
 def test_ising_binder_ratio():
     """T15: K_c = ln(1 + sqrt 2) / 2, nu = 1; by the polynomial master curve and by the Gaussian process."""
     rows = np.loadtxt(published("ising2d/ising-square-B.dat"))

@@ -15,7 +15,7 @@ from jaxscale.sweep.cost import step_cost
 from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.lowering import lowered
 from jaxscale.sweep.request import Request
-from jaxscale.sweep.topology import plan_topology, reference
+from jaxscale.sweep.topology import _narrow_products, plan_topology, reference
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 SWEEPS = [(study, name) for study in STUDIES.values() for name in study.experiments]
@@ -111,6 +111,19 @@ def test_names_of_topologies(text, found):
 def test_bad_topologies(text):
     with pytest.raises(ValueError, match="topology"):
         chips.parse(text)
+
+
+@pytest.mark.parametrize(
+    "line, narrow",
+    [
+        ("%c = f32[4] convolution(%a, %b), operand_precision={highest,highest}", False),
+        ("%c = f32[4] convolution(%low, %b)", True),
+        ("%c = f32[4] dot(bf16[4,4] %x, %b)", True),
+        ("ROOT %r = (bf16[4], s32[4]) reduce(%a, %low)", False),
+    ],
+)
+def test_products_in_bfloat16_are_seen(line, narrow):
+    assert _narrow_products(f"%low = bf16[4] convert(%a)\n{line}\n") == narrow
 
 
 def test_float32_products_cost_passes():

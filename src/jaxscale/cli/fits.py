@@ -11,7 +11,9 @@ def add(commands: Any) -> None:
     fit = commands.add_parser("fit", help="fit a law to a table of runs, or to a sweep's store")
     _add_data(fit)
     fit.add_argument("--law", default="power", help="name, as `jaxscale laws` prints it (default: power)")
-    fit.add_argument("--no-profiles", action="store_true", help="leave profile likelihoods out")
+    fit.add_argument("--no-profiles", action="store_true", help="leave profile likelihoods and simulated coverage out")
+    fit.add_argument("--jackknife", action="store_true", help="also leave every run out in turn: bias, error, influence")
+    fit.add_argument("--budget", default="", help="flops, comma-separated: optimal parameters and tokens there (chinchilla)")
     fit.add_argument("--no-figures", action="store_true", help="do not draw (matplotlib is then not needed)")
     fit.add_argument("--out", type=Path, help="folder for fit.json, checklist.txt and the figure")
     fit.set_defaults(command=_fit)
@@ -30,7 +32,7 @@ def _add_data(parser):
     parser.add_argument("--x", required=True, help="columns of the law's inputs in its order, comma-separated")
     parser.add_argument("--y", required=True, help="column to explain")
     parser.add_argument("--bootstrap", type=int, default=400, help="resamples of runs or seeds (default: 400)")
-    parser.add_argument("--huber", type=float, help="delta of the Huber loss, e.g. 1e-3; squares if left out")
+    parser.add_argument("--huber", type=_delta, help="delta of the Huber loss, e.g. 1e-3, or L1; squares if left out")
     parser.add_argument("--space", choices=("log", "raw"), help="space of the residuals (default: the law's own)")
     parser.add_argument("--weight", help="column of weights, one over the variance")
     parser.add_argument("--cluster", help="column that says which rows are one run")
@@ -38,6 +40,10 @@ def _add_data(parser):
     parser.add_argument("--select", default="", help="of a store: NAME=VALUE,... to pick; time=last by itself")
     parser.add_argument("--unfinished", action="store_true", help="of a store: keep runs that have not stopped")
     parser.add_argument("--root", type=int, default=0, help="seed of the resampling")
+
+
+def _delta(text):
+    return text if text == "L1" else float(text)
 
 
 def _found_laws():
@@ -112,27 +118,46 @@ def _where_stopped(data, stopped, arguments):
 
 def _fit(arguments):
     from jaxscale.fit.fit import fit
-    from jaxscale.fit.profile import profile
     from jaxscale.fit.report import write
 
+    law, budgets = find_law(arguments.law), _budgets(arguments.budget)
     data, how = _asked(arguments)
-    found = fit(find_law(arguments.law), data, space=arguments.space, **how)
+    found = fit(law, data, space=arguments.space, thorough=not arguments.no_profiles, **how)
     print(found)
+    _print_more(found, budgets, arguments.jackknife)
     print()
     print(found.checklist())
-    skip = arguments.no_profiles or arguments.cluster
-    profiles = {} if skip else {name: profile(found, name) for name in found.law.params}
-    if profiles:
-        print("\nprofile likelihood, 95 %: " + "; ".join(map(str, profiles.values())))
     if arguments.out:
-        made = write(found, arguments.out, profiles)
+        made = write(found, arguments.out)
         if not arguments.no_figures:
             from jaxscale.plot.fits import fit_page
 
             made.append(arguments.out / "fit.png")
-            fit_page(found, profiles).savefig(made[-1], dpi=150)
+            fit_page(found).savefig(made[-1], dpi=150)
         print("\nwritten: " + ", ".join(map(str, made)))
     return FAILED if found.status == "failed" else OK
+
+
+def _budgets(text):
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"--budget must be numbers of flops, e.g. 1e21,1e24; got '{text}'.") from None
+
+
+def _print_more(found, budgets, leave_out):
+    if found.profiles:
+        print("\nprofile likelihood, 95 %: " + "; ".join(map(str, found.profiles.values())))
+    for budget in budgets:
+        print(f"\nat {budget:.3g} flops:")
+        for name, estimate in found.optimum(budget).items():
+            print(f"  {name} {estimate}   95 % [{estimate.low:.4g}, {estimate.high:.4g}]")
+    if leave_out:
+        from jaxscale.fit.jackknife import jackknife
+
+        print("\nevery run left out in turn:")
+        for name, j in jackknife(found).items():
+            print(f"  {name}: bias {j.bias:.2g}, standard error {j.error:.2g}; run {j.influential} of the table moves it most")
 
 
 def _compare(arguments):
@@ -152,4 +177,8 @@ def _laws(arguments):
     print("\nmeasures (jaxscale.fit.measures):")
     for module, name in discover("jaxscale.fit.measures", "NAME").items():
         print(f"{module}  {name}")
+    print("\nprocedures (jaxscale.fit):")
+    for module, name in discover("jaxscale.fit", "NAME").items():
+        if "." not in module:
+            print(f"{module}  {name}")
     return OK

@@ -7,9 +7,10 @@ import numpy as np
 
 from jaxscale.fit import checks
 from jaxscale.fit.law import Law, residuals
-from jaxscale.fit.result import Fit, FitError, estimate
+from jaxscale.fit.result import Fit, FitError, of_parameters
 from jaxscale.fit.solve import ITERATIONS, Solution, solve
 
+L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
 KEPT_STARTS = 6  # a resample starts from the best distinct optima of the whole data
 
 
@@ -47,10 +48,12 @@ class Points:
 
 
 def assemble(
-    law: Law, points: Points, *, space: str, huber: float | None, starts: np.ndarray | None = None, progress: bool = False
+    law: Law, points: Points, *, space: str, huber: float | str | None, starts: np.ndarray | None = None, progress: bool = False
 ) -> Fit:
     """Fit windows and resamples, test the result, judge it."""
-    how: dict[str, Any] = {"space": space, "huber": huber}
+    how: dict[str, Any] = {"space": space, "huber": huber, "iterations": ITERATIONS}
+    if absolute := huber == "L1":
+        how |= {"huber": least_absolute(points.y, points.weight, space), "iterations": L1_ITERATIONS}
     scale = checks.scale_of(law, points.x)
     windows = _windows(scale, points.x, len(law.params))
     y = np.broadcast_to(points.y, windows.shape)
@@ -62,16 +65,22 @@ def assemble(
     goodness = _goodness(law, points, whole, scale, how)
     size = float(np.median(np.abs(points.y)))
     units = points.units if points.over == "runs" and len(replicas) else 0
-    status, reasons = checks.judge(law, whole, estimates, goodness, size, len(points.y), units)
+    asked = {"quadratic": 1.0} if absolute else {}  # absolute residuals are no flaw where they were asked for
+    status, reasons = checks.judge(law, whole, estimates, goodness | asked, size, len(points.y), units)
     facts = points.facts | how | {
-        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "iterations": ITERATIONS,
+        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "L1": absolute,
         "resamples": len(replicas), "over": points.over, "units": points.units, "windows": len(windows),
     }  # fmt: skip
     x = points.x[0] if len(points.x) == 1 else points.x
     return Fit(
         law, estimates, status, (*reasons, *points.notes), goodness, x, points.y, points.error, points.weight, replicas,
-        points.label, facts,
+        whole.values[: len(windows)], points.label, points.labels, how=facts,
     )  # fmt: skip
+
+
+def least_absolute(y: np.ndarray, weight: np.ndarray, space: str) -> float:
+    """A delta of Huber's loss so small that the sum of absolute residuals remains."""
+    return L1_DELTA * float(np.sqrt(np.median(weight)) * (1.0 if space == "log" else np.median(np.abs(y)) or 1.0))
 
 
 def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = False, **how: Any) -> np.ndarray:
@@ -106,18 +115,14 @@ def _windows(scale, x, params) -> np.ndarray:
 
 
 def _estimates(law, windows, replicas, points):
-    def made(value, column, window):
-        freedom = points.units - (len(law.params) if points.over == "runs" else 1)
-        return estimate(value, column, window, points.over, size=points.units, freedom=freedom)
+    def one(name):
+        return lambda **params: params[name]
 
-    spread = np.ptp(windows, axis=0) / 2 if len(windows) > 1 else np.full(windows.shape[1], np.nan)
-    found = {name: made(windows[0, i], replicas[:, i], spread[i]) for i, name in enumerate(law.params)}
-    for name, function in law.derived.items():
-        with np.errstate(all="ignore"):  # a resample may lie where the quantity does not exist
-            main, *rest = (float(function(**dict(zip(law.params, row)))) for row in windows)
-            again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
-        found[name] = made(main, again, np.ptp([main, *rest]) / 2 if rest else np.nan)
-    return found
+    wanted = {name: one(name) for name in law.params} | law.derived
+    return {
+        name: of_parameters(function, law, windows, replicas, units=points.units, over=points.over)
+        for name, function in wanted.items()
+    }
 
 
 def _goodness(law, points, whole, scale, how):

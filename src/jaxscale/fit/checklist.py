@@ -23,8 +23,7 @@ def checklist(fit: Fit) -> str:
         ("runs", f"{len(fit.y)} points from {how.get('source', 'arrays')}; {how.get('cluster', 'seeds as resampled')}"),
         ("left out", "; ".join(r for r in fit.reasons if "left out" in r) or "nothing"),
         ("residuals", "log(law) - log(y)" if how.get("space", "log") == "log" else "law - y"),
-        ("loss", "sum of squares" if how.get("huber") is None else f"sum of Huber losses, delta = {how['huber']:g} "
-                 f"({fit.goodness['quadratic']:.0%} of the points in its quadratic zone)"),
+        ("loss", _loss(fit)),
         ("weights", str(how.get("weights", "equal"))),
         ("optimiser", f"variable projection, then {how.get('iterations')} Levenberg-Marquardt iterations in float64"),
         ("starts", f"{how.get('starts')}{' given by the user' if how.get('own starts') else ''}, "
@@ -36,3 +35,12 @@ def checklist(fit: Fit) -> str:
     ]  # fmt: skip
     width = max(len(name) for name, _ in items)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in items)
+
+
+def _loss(fit):
+    delta = fit.how.get("huber")
+    if delta is None:
+        return "sum of squares"
+    if fit.how.get("L1"):
+        return f"sum of absolute residuals, as Huber's limit at delta = {delta:.2g}"
+    return f"sum of Huber losses, delta = {delta:g} ({fit.goodness['quadratic']:.0%} of the points in its quadratic zone)"

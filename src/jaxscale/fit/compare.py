@@ -12,6 +12,8 @@ from jaxscale.fit.law import residuals
 from jaxscale.fit.result import Fit, FitError
 from jaxscale.fit.solve import solve
 
+NAME = "several laws ranked by the held-out largest scales; whether a floor or a break is supported"
+
 TIE = 1.25  # ratio of held-out errors below which two laws predict alike
 SUPPORT = 6.0  # difference of AIC that supports a parameter (Burnham & Anderson 2002)
 

@@ -11,6 +11,8 @@ from jaxscale.fit.result import Fit, estimate
 from jaxscale.fit.runs import resampled_runs
 from jaxscale.fit.solve import solve
 
+NAME = "how often 95 % intervals cover, simulated"
+
 ITERATIONS = 25  # from the truth, or from the optimum of the set
 
 

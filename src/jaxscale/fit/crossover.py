@@ -6,6 +6,8 @@ import numpy as np
 
 from jaxscale.fit.result import Fit
 
+NAME = "where two laws cross, with P(no crossing)"
+
 GRID = 2001
 PAIRS = 2000
 

@@ -11,6 +11,7 @@ from jaxscale.fit.curves import clusters, curve, curve_points, seed_dims
 from jaxscale.fit.law import Law
 from jaxscale.fit.result import Estimate, Fit, FitError
 from jaxscale.fit.runs import table_points
+from jaxscale.fit.thorough import thorough as scrutinised
 
 __all__ = ["Estimate", "Fit", "FitError", "fit", "local_slopes"]
 
@@ -26,10 +27,11 @@ def fit(
     weight: str | None = None,
     cluster: str | None = None,
     space: str | None = None,
-    huber: float | None = None,
+    huber: float | str | None = None,
     resamples: int = 400,
     starts: np.ndarray | None = None,
     root: int = 0,
+    thorough: bool = False,
     progress: bool = True,
 ) -> Fit:
     """Fit `law` to a labelled result of a sweep, or to a table of runs.
@@ -50,10 +52,11 @@ def fit(
       cluster: column that says which rows belong to one run (checkpoints, repeats), to be resampled together.
       space: residuals in "log" or "raw" y; the law's own if None.
       huber: delta of the Huber loss, summed; in units of the standard error where weights are inverse variances. None for
-        squares.
+        squares, "L1" for absolute residuals.
       resamples: bootstrap resamples.
       starts: (starts, params) whole parameter vectors; None for the law's own.
       root: seed of the resampling.
+      thorough: also profile every parameter and simulate the intervals' coverage, which takes about as long again.
       progress: show a bar on anything over two seconds.
 
     Returns:
@@ -85,12 +88,13 @@ def fit(
         points = table_points(
             law, data, x=x, y=y, weight=weight, cluster=cluster, space=space, resamples=resamples, root=root
         )  # fmt: skip
-    return assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
+    found = assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
+    return scrutinised(found, progress=progress) if thorough else found
 
 
 def _check_options(huber, y, weight, cluster, space, resamples, root):
-    if huber is not None and not (isinstance(huber, int | float | np.number) and huber > 0):
-        raise FitError(f"huber must be a positive delta, or None for squares; got {huber!r}.")
+    if huber not in (None, "L1") and not (isinstance(huber, int | float | np.number) and huber > 0):
+        raise FitError(f"huber must be a positive delta, 'L1' for absolute residuals, or None for squares; got {huber!r}.")
     for name, column in (("y", y), ("weight", weight), ("cluster", cluster)):
         if column is not None and not isinstance(column, str):
             raise FitError(f"{name} must be the name of a column; got {type(column).__name__}.")

@@ -9,6 +9,8 @@ import numpy as np
 from jaxscale.fit.laws import chinchilla
 from jaxscale.fit.result import Estimate, FitError, estimate
 
+NAME = "compute-optimal sizes by approaches 1 (envelope) and 2 (parabolas), with approach 2's bias"
+
 
 @dataclasses.dataclass(frozen=True)
 class Optima:

@@ -89,6 +89,7 @@ class Law:
       inputs: what it is a function of, in the order of `shape`.
       floor: the parameter that is the limit at infinite scale, if there is one.
       derived: {name: function of the parameters}, quantities to report with intervals.
+      at_budget: {name: function(compute, **params)}, what is best at a budget of `compute` flops.
       space: where its residuals usually live, "log" or "raw".
       signed: inputs that may be zero or negative.
       broken: its slope changes along the way by more than a floor does.
@@ -106,6 +107,7 @@ class Law:
     inputs: tuple[str, ...] = ("x",)
     floor: str = ""
     derived: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    at_budget: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     space: str = "log"
     signed: tuple[str, ...] = ()
     broken: bool = False

@@ -11,6 +11,8 @@ import numpy as np
 from jaxscale.fit.laws import learning_curve
 from jaxscale.fit.solve import solve
 
+NAME = "iterated extrapolation of a learning curve, with prediction level and stopping condition"
+
 
 @dataclasses.dataclass(frozen=True)
 class Levels:

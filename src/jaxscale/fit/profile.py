@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 
 from jaxscale.fit.result import Fit
-from jaxscale.fit.solve import solve
+from jaxscale.fit.solve import ITERATIONS, solve
+
+NAME = "profile likelihood of a parameter"
 
 DEPTH = 3.841  # 95 % point of chi2 with one degree of freedom; profiles are scaled so that it is F's as well
 WIDENINGS = 4
@@ -77,7 +79,10 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
         value = best[at] * np.exp(offset) if logged else np.clip(best[at] + offset, param.lower, param.upper)
         starts = _starts(fit, at, value)
         y = np.broadcast_to(fit.y, (len(value), len(fit.y)))
-        found = solve(law, fit.columns, y, fit.weight, starts=starts, held=[name], space=space, huber=huber, progress=progress)
+        found = solve(
+            law, fit.columns, y, fit.weight, starts=starts, held=[name], space=space, huber=huber, progress=progress,
+            iterations=fit.how.get("iterations", ITERATIONS),
+        )  # fmt: skip
         depth = (found.objective - 2 * fit.goodness["objective"]) / scale
         depth -= min(depth.min(), 0.0)  # a held value may lead to a better optimum than the fit's
         low_open, high_open = depth[0] < DEPTH, depth[-1] < DEPTH

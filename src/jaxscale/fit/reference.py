@@ -10,6 +10,8 @@ import numpy as np
 
 from jaxscale.fit.laws import m4
 
+NAME = "M1 to M4 by their authors' own local procedures"
+
 START = 1e-3  # distance of the limits from the data where the descent starts, in units of y
 GRID = 4000
 STEP = 0.02  # of the descent, in the logarithm of these distances

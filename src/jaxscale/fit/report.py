@@ -5,18 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from jaxscale.fit.profile import Profile
 from jaxscale.fit.result import Fit
 from jaxscale.sweep.files import write_atomic
 
 FORMAT = 1
 
 
-def as_json(fit: Fit, profiles: dict[str, Profile] | None = None) -> dict[str, Any]:
+def as_json(fit: Fit) -> dict[str, Any]:
     """Everything of a fit but its bootstrap, as plain JSON in full precision; numbers that are not finite become null."""
     intervals = {
         name: {"low": p.low, "high": p.high, "open_low": p.open_low, "open_high": p.open_high, "minima": p.minima}
-        for name, p in (profiles or {}).items()
+        for name, p in fit.profiles.items()
     }
     return _plain({
         "format": FORMAT, "law": fit.law.name, "formula": fit.law.formula, "source": fit.law.source, "status": fit.status,
@@ -30,10 +29,10 @@ def as_json(fit: Fit, profiles: dict[str, Profile] | None = None) -> dict[str, A
     })  # fmt: skip
 
 
-def write(fit: Fit, folder: Path, profiles: dict[str, Profile] | None = None) -> list[Path]:
+def write(fit: Fit, folder: Path) -> list[Path]:
     """fit.json and checklist.txt, each whole or not at all; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"fit.json": json.dumps(as_json(fit, profiles), indent=1), "checklist.txt": f"{fit}\n\n{fit.checklist()}\n"}
+    made = {"fit.json": json.dumps(as_json(fit), indent=1), "checklist.txt": f"{fit}\n\n{fit.checklist()}\n"}
     for name, text in made.items():
         write_atomic(folder / name, text.encode())
     return [folder / name for name in made]

@@ -1,6 +1,7 @@
 """What a fit returns: numbers that do not travel without their errors, a verdict, and all that a reader needs to repeat it."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,10 @@ class Fit:
       error: (n,) standard error of y from the seeds, 0 if there are none.
       weight: (n,) one over the variance of the residuals.
       replicas: (resamples, params) bootstrap parameters.
+      windows: (windows, params) parameters without the smallest scales; the first row is the fit.
       label: of y.
+      labels: (n,) which run each row belongs to; None where seeds were resampled.
+      profiles: {parameter: Profile} of a thorough fit.
       how: what was asked and done, for the checklist; plain JSON.
     """
 
@@ -71,7 +75,10 @@ class Fit:
     error: np.ndarray
     weight: np.ndarray
     replicas: np.ndarray
+    windows: np.ndarray
     label: str = ""
+    labels: np.ndarray | None = None
+    profiles: dict[str, Any] = dataclasses.field(default_factory=dict)
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Estimate:
@@ -94,6 +101,32 @@ class Fit:
         """(params, params), from the bootstrap; NaN where there is one seed only."""
         count = len(self.law.params)
         return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
+
+    def derive(self, function: Callable[..., Any]) -> Estimate:
+        """Any quantity of the parameters, function(**params) -> number, with the errors of the resamples and of the windows."""
+        return of_parameters(
+            function, self.law, self.windows, self.replicas, units=self.how.get("units", len(self.y)),
+            over=self.how.get("over", "runs"),
+        )  # fmt: skip
+
+    def optimum(self, compute: float) -> dict[str, Estimate]:
+        """What is best at a budget, each with its errors: of `chinchilla` N_opt, D_opt and tokens_per_parameter.
+
+        Args:
+          compute: budget C in flops, with C = 6 N D.
+
+        Raises:
+          ValueError: the law says nothing of budgets, or the budget is not positive.
+        """
+        if not self.law.at_budget:
+            raise ValueError(f"law '{self.law.name}' has no optimum at a budget. Fit one that has: chinchilla.")
+        budget = float(compute)  # 6 N D passes what whole numbers hold
+        if not (np.isfinite(budget) and budget > 0):
+            raise ValueError(f"compute must be a positive number of flops; got {compute!r}.")
+        return {
+            name: self.derive(lambda function=function, **params: function(budget, **params))
+            for name, function in self.law.at_budget.items()
+        }
 
     def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap, NaN without: three (n,) arrays."""
@@ -149,6 +182,18 @@ def estimate(value: float, replicas: np.ndarray, window: float, over: str, *, si
         return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
     low, high = np.percentile(replicas, expanded(size, freedom))
     return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
+
+
+def of_parameters(
+    function: Callable[..., Any], law: Law, windows: np.ndarray, replicas: np.ndarray, *, units: int, over: str
+) -> Estimate:
+    """A function of a law's parameters, from every window and every resample."""
+    with np.errstate(all="ignore"):  # a resample may lie where the quantity does not exist
+        main, *rest = (float(function(**dict(zip(law.params, row)))) for row in windows)
+        again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
+    freedom = units - (len(law.params) if over == "runs" else 1)
+    window = float(np.ptp([main, *rest]) / 2) if rest else float("nan")
+    return estimate(main, again, window, over, size=units, freedom=freedom)
 
 
 def expanded(size: int, freedom: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ def fit_page(fit: Fit, profiles: dict[str, Profile] | None = None) -> Any:
     figure, axes = new_axes(2, 2)
     band(fit, axes=axes[0, 0])
     residuals(fit, axes=axes[0, 1])
-    profile_curves(profiles or {}, axes=axes[1, 0])
+    profile_curves(profiles or fit.profiles, axes=axes[1, 0])
     if len(fit.law.inputs) == 1:
         band(fit, axes=axes[1, 1], beyond=BEYOND)
     else:

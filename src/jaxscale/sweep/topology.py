@@ -157,7 +157,7 @@ def _bucket(request, static, chip) -> dict[str, Any]:
         "static": static, "error": None, "lanes": lanes, "width": width, "lanes_per_chip": executable.rows, "refused": refused,
         "bytes_per_chip": used, "flops_per_step": cost.flops, "bytes_per_step": cost.bytes, "open_loops": cost.open_loops,
         "products": products, "compiled_precision": sorted(set(re.findall(r"operand_precision=\{(\w+)", text))),
-        "bfloat16": "bf16[" in text, "collectives": _collectives(text),
+        "bfloat16": _narrow_products(text), "collectives": _collectives(text),
         "compile_seconds": executable.seconds["compile"],
         "roofline_seconds": seconds * int(request.times[-1]) * -(-lanes // slots) * width,
     }  # fmt: skip
@@ -173,6 +173,13 @@ def _arithmetic(cost, chip):
 def _collectives(text):
     found = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in COLLECTIVES}
     return {name: count for name, count in found.items() if count}
+
+
+def _narrow_products(text):
+    """Whether any product reads bfloat16. Other things a TPU keeps in it lose nothing: the value beside an argmax."""
+    narrow = set(re.findall(r"(%[\w.-]+)(?: =|:) bf16\[", text))
+    products = re.findall(r" (?:dot|convolution)\(([^)]*)\)", text)
+    return any("bf16[" in operands or narrow & set(re.findall(r"%[\w.-]+", operands)) for operands in products)
 
 
 def _used(compiled):

@@ -25,6 +25,11 @@ def optimal_tokens(compute, **p):
     return (compute / 6) ** (p["alpha"] / (p["alpha"] + p["beta"])) / scale(**p)
 
 
+def tokens_per_parameter(compute, **p):
+    """D_opt / N_opt at a budget of `compute` flops."""
+    return optimal_tokens(compute, **p) / optimal_parameters(compute, **p)
+
+
 LAW = Law(
     name="chinchilla",
     shape=shape,
@@ -45,8 +50,9 @@ LAW = Law(
         "a": lambda alpha, beta, **_: beta / (alpha + beta),
         "b": lambda alpha, beta, **_: alpha / (alpha + beta),
         "G": scale,
-        "tokens_per_parameter_1e21": lambda **p: optimal_tokens(1e21, **p) / optimal_parameters(1e21, **p),
+        "tokens_per_parameter_1e21": lambda **p: tokens_per_parameter(1e21, **p),
     },
+    at_budget={"N_opt": optimal_parameters, "D_opt": optimal_tokens, "tokens_per_parameter": tokens_per_parameter},
 )
 
 TINY = Example(
