@@ -53,7 +53,7 @@ def test_a_budget_that_is_none(surface, budget):
 
 
 def test_a_law_without_budgets():
-    with pytest.raises(ValueError, match="no optimum at a budget; .*chinchilla"):
+    with pytest.raises(ValueError, match="no optimum at a budget. .*chinchilla"):
         fit(power, drawn(3 * N**-0.1), **HOW).optimum(1e21)
 
 
