@@ -87,6 +87,11 @@ def test_a_refinement_of_sweeps_compiles_once_and_resumes(tmp_path, caplog):
     np.testing.assert_array_equal(again.count, state.count)
     np.testing.assert_array_equal(again.total, state.total)
     assert state.count.sum() == 12 * 4 * 4  # repeats of a cell are runs of it, and none goes to a filler
+    whole = state.dataset()
+    assert whole["heads"].dims == ("x", "y", "seed") and whole.sizes["seed"] == whole["count"].max()
+    np.testing.assert_array_equal(np.isfinite(whole["heads"]).sum("seed"), whole["count"])
+    np.testing.assert_allclose(whole["heads"].mean("seed"), whole["mean"])
+    assert "diverged_at" in whole  # every observable, as a sweep labels them
     early = refine(coin, **(how | {"store": None, "band": 2.0, "budget": 10**4}))
     assert early.count.sum() < 10**4
 

@@ -119,3 +119,21 @@ def test_a_minority_of_censored_runs_moves_the_median_little():
 def test_unknown_statistic_is_refused():
     with pytest.raises(ValueError, match="statistic must be one of"):
         boundary(noisy(1), along="alpha", level=5.0, statistic="mode")
+
+
+def test_shared_random_numbers_and_crossed_seeds_are_resampled_as_they_were_drawn():
+    """A shift that all points of a seed share moves the whole curve: points resampled one by one would average it away."""
+    shift = 0.5 * np.random.default_rng(0).normal(size=400)
+    data = xarray.DataArray(X[:, None] + shift, {"alpha": X}, ("alpha", "seed"), attrs={"shared": "alpha"})
+    together, apart = (
+        float(boundary(d, along="alpha", level=5.0)["error"]) for d in (data, data.copy().assign_attrs(shared=""))
+    )
+    assert together == pytest.approx(0.5 / 20, rel=0.15) and together > 1.2 * apart
+    crossed = xarray.DataArray(
+        X[:, None, None] + np.repeat(shift[:16, None], 25, axis=1), {"alpha": X}, ("alpha", "data", "init"),
+        attrs={"shared": "alpha"},
+    )  # fmt: skip
+    found = float(boundary(crossed, along="alpha", level=5.0)["error"])
+    assert found == pytest.approx(shift[:16].std() / 4, rel=0.2)  # sixteen draws, not four hundred runs
+    with pytest.raises(ValueError, match="over='draw' is no axis"):
+        boundary(data, along="alpha", level=5.0, over="draw")

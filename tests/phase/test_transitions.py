@@ -10,7 +10,7 @@ from jaxscale.fit.result import FitError
 from jaxscale.phase.collapse import collapse
 from jaxscale.phase.early_warning import area_under_curve, early_warning, ensemble, kendall, rolling
 from jaxscale.phase.quality import gaussian_process, quality
-from jaxscale.phase.transition import bimodality, transition
+from jaxscale.phase.transition import _drift, bimodality, transition
 from jaxscale.theory import cover
 
 
@@ -36,12 +36,23 @@ def test_a_planted_collapse_is_found():
     assert np.std(v[near] - 1 / (1 + np.exp(-0.8 * u[near]))) < 0.03
 
 
+def test_every_listed_start_finds_the_basin_and_two_methods_agree():
+    data, error = planted()
+    listed = {"threshold": [0.4, 0.4, 0.6, 0.6, 0.5], "nu": [0.7, 2.5, 0.7, 2.5, 1.0], "exponent": [0.0] * 5}
+    found = collapse(data, error=error, starts=listed, progress=False)
+    assert found.reached == 1.0 and found.status == "ok" and set(found.second) == {"threshold", "nu", "exponent"}
+    for name, truth in (("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3)):
+        assert abs(found.second[name] - truth) < 4 * found[name].seeds and f"{name} {found.second[name]:.5g}" in str(found)
+    with pytest.raises(ValueError, match=r"lists of equal length for each of \['exponent', 'nu', 'threshold'\]"):
+        collapse(data, error=error, starts={"threshold": [0.5], "nu": [1.0, 2.0], "exponent": [0.0]})
+
+
 @pytest.mark.slow
 def test_intervals_of_collapses_cover():
     held = [[] for _ in range(3)]
     for seed in range(60):
         data, error = planted(seed=seed)
-        found = collapse(data, error=error, progress=False)
+        found = collapse(data, error=error, second=False, progress=False)
         for i, (name, truth) in enumerate((("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3))):
             held[i].append(found[name].low < truth < found[name].high)
     for one in held:
@@ -145,6 +156,15 @@ def test_verdicts_on_three_kinds_of_transition():
     assert abs(float(last["position"])) < 3 * float(last["error"])
     few = transitions(curie_weiss, lambda n: n * n / 4, seeds=10)
     assert few.kind == "not decidable" and "10 seeds" in few.reason
+
+
+def test_crossings_that_drift_are_followed_to_the_limit():
+    """Crossings of neighbouring sizes at 1 + 2 / L: seeds around a mean whose Binder cumulants cross there."""
+    pair, error = np.array([16.0, 32, 64]), np.array([0.01, 0.01, 0.01])
+    crossings = xarray.Dataset({"position": ("pair", 1 + 2 / pair), "error": ("pair", error)}, {"pair": pair})
+    limit, error = _drift(crossings)
+    assert limit == pytest.approx(1.0) and 0.005 < error < 0.05
+    assert np.isnan(_drift(crossings.isel(pair=slice(2)))[0])
 
 
 def test_axes_that_do_not_increase_are_refused():

@@ -87,6 +87,29 @@ def test_commands(tmp_path, capsys):
     assert "6 of 6 runs done" in capsys.readouterr().out
 
 
+def test_a_store_that_is_still_being_written(tmp_path, capsys):
+    """What is there is shown, with what is missing; the writer notices nothing."""
+    import jaxscale as js
+    from jaxscale.models.perceptron import Perceptron
+
+    store, page_at, looks = tmp_path / "store", str(tmp_path / "r.html"), []
+
+    def experiment(learning_rate):
+        return js.Descent(Perceptron(d=8, alpha=1.0), learning_rate=learning_rate)
+
+    def look(event):
+        if event.name == "segment" and not looks:
+            looks.append((main(["report", str(store), "-o", page_at]), main(["watch", str(store), "--once"])))
+            looks.append((capsys.readouterr().out, data_of((tmp_path / "r.html").read_text())["experiments"][0]))
+
+    how = dict(grid={"learning_rate": [0.1, 0.2]}, seeds=3, times=[0, 4], store=store, progress=False)
+    js.sweep(experiment, **how, part=(0, 2))
+    found = js.sweep(experiment, **how, listeners=[look])
+    assert looks[0] == (OK, OK) and "of 6 runs done" in looks[1][0] and "6 of 6" not in looks[1][0]
+    counts = next(o for o in looks[1][1]["observables"] if o["name"] != "diverged_at")["count"]
+    assert 0 < sum(counts) < 6 and found.attrs["pending"] == 0
+
+
 @pytest.fixture(scope="module")
 def browser():
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

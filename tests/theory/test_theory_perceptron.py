@@ -1,11 +1,13 @@
 """Closed forms of the perceptron: published constants, and one simulated step."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_mean
 
 from jaxscale.dynamics.descent import Descent
+from jaxscale.fit.float64 import float64
 from jaxscale.models.perceptron import Perceptron
 from jaxscale.simulate import simulate
 from jaxscale.theory import perceptron as theory
@@ -38,3 +40,33 @@ def test_first_step_has_the_predicted_norm_and_signal(chi):
 
 def test_first_step_norm_of_infinitely_many_points_is_the_first_step():
     assert theory.first_step_norm(32, 10**12, 1) == pytest.approx(theory.first_step(32, 1), rel=1e-6)
+
+
+def test_capacity_is_gardners_integral():
+    t, weight = np.polynomial.hermite_e.hermegauss(200)
+    for margin in (0.0, 0.5, 1.0):
+        x = np.linspace(-margin, 12, 400_001)
+        integral = np.trapezoid((margin + x) ** 2 * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), x)
+        assert float(theory.capacity(margin)) == pytest.approx(1 / integral, rel=1e-5)
+    assert float(theory.capacity(0.0)) == pytest.approx(2.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0, 8.0])
+def test_the_hebb_rule_generalises_as_the_closed_form_says(alpha):
+    d, rng = 300, np.random.default_rng(0)
+    errors = []
+    for _ in range(60):
+        inputs = rng.normal(size=(round(alpha * d), d))
+        weight = np.sign(inputs[:, 0]) @ inputs  # the teacher is the first axis
+        errors.append(np.arccos(weight[0] / np.linalg.norm(weight)) / np.pi)
+    assert_mean(np.array(errors), float(theory.hebb_error(alpha)), precision=0.002)
+
+
+def test_gibbs_learning_has_its_limits():
+    with float64():
+        alpha = jnp.array([1e-4, 0.1, 1.0, 10.0, 1000.0])
+        error = np.asarray(theory.gibbs_error(alpha))
+    assert error[0] == pytest.approx(0.5, abs=1e-4) and np.all(np.diff(error) < 0)
+    assert error[-1] * 1000 == pytest.approx(0.625, abs=1e-3)  # Gyorgyi and Tishby's constant
+    # one example: the students that agree with it are half of all, and overlap with the teacher by 2 / pi in its direction
+    assert np.cos(np.pi * error[0]) == pytest.approx(2 / np.pi * 1e-4, rel=1e-2)

@@ -47,6 +47,7 @@ class Refinement:
         self._place = np.stack([g.ravel() for g in grids], axis=1)
         self.count = np.zeros(len(self._place), int)
         self.total, self.square = np.zeros(len(self._place)), np.zeros(len(self._place))
+        self._told: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
 
     def _even(self, name):
         v = np.asarray(self.axes[name], float)
@@ -58,14 +59,16 @@ class Refinement:
         """Cells along each axis."""
         return tuple(len(v) for v in self.axes.values())
 
-    def tell(self, cells: np.ndarray, values: np.ndarray) -> None:
+    def tell(self, cells: np.ndarray, values: np.ndarray, everything: Mapping[str, np.ndarray] | None = None) -> None:
         """Results of runs.
 
         Args:
           cells: (m,) flat indices of the lattice.
           values: (m,) observable of one run each; NaN (diverged) is left out.
+          everything: {observable: (m,)} of the same runs, to be kept beside it.
         """
         cells, values = np.asarray(cells), np.asarray(values, float)
+        self._told.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
         known = np.isfinite(values)
         np.add.at(self.count, cells[known], 1)
         np.add.at(self.total, cells[known], values[known])
@@ -112,14 +115,37 @@ class Refinement:
         return xarray.Dataset({k: (x, v) for k, v in variables.items()}, {x: np.asarray(self.axes[x])}, attrs)
 
     def dataset(self) -> Any:
-        """Mean, standard error and number of runs of every cell; NaN where there are none."""
+        """Every run that was told of, as a sweep labels them, and how many there are.
+
+        Returns:
+          Dataset over the two axes: `mean` and `error` of the observable, `count` of its runs; and each observable, `mean`'s
+          own among them, with a dimension "seed" as long as the most visited cell has runs, NaN beyond a cell's own.
+        """
         import xarray
 
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.total / self.count
             error = np.sqrt(self._noise() / self.count)
         columns = {"mean": mean, "error": np.where(self.count > 0, error, np.nan), "count": self.count}
-        return xarray.Dataset({k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}, dict(self.axes))
+        variables: dict[str, Any] = {k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}
+        for name, table in self._runs().items():
+            variables[name] = ([*self.axes, "seed"], table.reshape(*self.shape, -1))
+        return xarray.Dataset(variables, dict(self.axes))
+
+    def _runs(self):
+        """{observable: (cells, most runs of a cell)}, in the order of being told."""
+        told = [(cells, columns) for cells, columns in self._told if columns]
+        if not told:
+            return {}
+        cells = np.concatenate([cells for cells, _ in told])
+        order = np.argsort(cells, kind="stable")
+        count = np.bincount(cells, minlength=len(self.count))
+        place = np.arange(len(cells)) - np.repeat(np.cumsum(count) - count, count)
+        tables = {}
+        for name in told[0][1]:
+            tables[name] = np.full((len(count), count.max()), np.nan)
+            tables[name][cells[order], place] = np.concatenate([columns[name] for _, columns in told])[order]
+        return tables
 
     def _noise(self):
         repeats = self.count > 1
@@ -197,8 +223,9 @@ def refine(
             at, grid={"slot": (asked * cells + again).astype(np.int32), "turn": [turn]}, seeds=runs, times=times, root=root,
             store=None if store is None else f"{store}/round-{turn:04d}", progress=False, **how,
         )  # fmt: skip
-        last = found[observable].isel(time=-1, turn=0).transpose("slot", "seed")
-        state.tell(np.repeat(last["slot"].values // cells, runs), last.values.ravel())
+        last = found.isel(time=-1, turn=0).transpose("slot", "seed")
+        everything = {str(name): values.values.ravel() for name, values in last.items() if values.ndim == 2}
+        state.tell(np.repeat(last["slot"].values // cells, runs), everything[observable], everything)
         tell(state)
         width = state.boundary()["width"].values
         if band and np.all(np.isfinite(width)) and width.max() <= band:

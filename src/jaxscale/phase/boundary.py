@@ -1,10 +1,12 @@
 """Where an observable passes a level, with a band from resampling the seeds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxscale.fit.bootstrap import resample
+from jaxscale.fit.curves import clusters, seed_dims
 
 
 def crossing(curve: Any, *, along: str, level: float, scale: str = "linear") -> Any:
@@ -40,7 +42,7 @@ def boundary(
     *,
     along: str,
     level: float,
-    over: str = "seed",
+    over: str | Sequence[str] = "seed",
     statistic: str = "mean",
     scale: str = "linear",
     resamples: int = 400,
@@ -53,7 +55,8 @@ def boundary(
         statistic="median": they are then never averaged as if they had finished.
       along: the control parameter to cross.
       level: value to pass.
-      over: dimension to resample.
+      over: dimension to resample; ("data", "init") of crossed seeds resamples draws. Axes that the sweep was told to `share`
+        are resampled together.
       statistic: "mean", "median" or "log mean".
       scale: as for `crossing`.
       resamples: bootstrap resamples.
@@ -67,12 +70,16 @@ def boundary(
     import xarray
 
     x = _increasing(data, along, scale, level)
-    if over not in data.dims:
-        raise ValueError(f"over='{over}' is no axis of the data; choose from {list(data.dims)}.")
-    rest = [d for d in data.dims if d not in (along, over)]
-    array = np.asarray(data.transpose(*rest, along, over).values, np.float64)
-    shape = array.shape[:-2]
-    best, replicas = resample(array.reshape(-1, array.shape[-1]), resamples, statistic=statistic, root=root)
+    dims = seed_dims(data, over)
+    if missing := [d for d in dims if d not in data.dims]:
+        raise ValueError(f"over='{missing[0]}' is no axis of the data; choose from {list(data.dims)}.")
+    rest = [d for d in data.dims if d != along and d not in dims]
+    array = np.asarray(data.transpose(*rest, along, *dims).values, np.float64)
+    shape = array.shape[: len(rest)]
+    cells = np.indices((*shape, len(x))).reshape(len(rest) + 1, -1)
+    together = clusters(data, [*map(str, rest), along], dims, cells)
+    values = array.reshape(cells.shape[1], -1)
+    best, replicas = resample(values, resamples, statistic=statistic, root=root, **together)
     position = _first_passage(x, best.reshape(*shape, len(x)), level, scale)
     found = _first_passage(x, replicas.reshape(resamples, *shape, len(x)), level, scale)
     crossed = np.mean(np.isfinite(found), axis=0)

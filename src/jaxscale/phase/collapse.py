@@ -6,6 +6,7 @@ start; all starts, windows and bootstrap resamples are lanes of one program.
 
 import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,11 +16,13 @@ from jaxscale.fit.bootstrap import resample
 from jaxscale.fit.law import Law, Param
 from jaxscale.fit.result import Estimate, FitError, estimate
 from jaxscale.fit.solve import solve
-from jaxscale.phase.quality import quality
+from jaxscale.phase.quality import gaussian_process, quality
 
 WORST = 5.0  # quality above which a collapse has failed
 AGREE = 0.05  # share of the starts that must end at the best objective
 SPREAD = 1.0  # of the polynomial's argument, X / sqrt(X^2 + SPREAD mean X^2)
+DISAGREE = 5.0  # errors between the two methods from which on they contradict each other
+MOST_SECOND = 500  # points of the Gaussian process, whose matrices are dense
 COVERED = 0.7  # share of the points that other sizes must bracket
 
 
@@ -33,6 +36,8 @@ class Collapse:
       chi2: of the polynomial master curve per degree of freedom.
       covered: share of the points bracketed by other sizes.
       reached: share of the starts that ended at the best objective.
+      second: threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process; empty if not
+        asked for.
       status: "ok", "weak" or "failed".
       reasons: why.
       size: (n,) L of each point; `control`, `value`, `error` likewise.
@@ -49,6 +54,7 @@ class Collapse:
     control: np.ndarray
     value: np.ndarray
     error: np.ndarray
+    second: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Estimate:
         return self.estimates[name]
@@ -65,6 +71,8 @@ class Collapse:
         lines.append(
             f"  quality S {self.quality:.3g}, chi2 {self.chi2:.3g}, covered {self.covered:.0%}, reached {self.reached:.2g}"
         )
+        if self.second:
+            lines.append("  Gaussian process: " + ", ".join(f"{name} {value:.5g}" for name, value in self.second.items()))
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 
 
@@ -106,8 +114,9 @@ def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
 
 def collapse(
     data: Any, *, size: str = "L", control: str = "x", error: Any = None, over: str = "seed", statistic: str = "mean",
-    exponent: float | None = None, corrections: bool = False, degree: int = 8, starts: int = 64, resamples: int = 200,
-    root: int = 0, progress: bool = True,
+    exponent: float | None = None, corrections: bool = False, degree: int = 8,
+    starts: int | Mapping[str, Sequence[float]] = 64, resamples: int = 200, second: bool = True, root: int = 0,
+    progress: bool = True,
 ) -> Collapse:  # fmt: skip
     """Collapse an observable of several sizes onto one curve.
 
@@ -121,8 +130,9 @@ def collapse(
       exponent: 0 holds the y-exponent at zero (ratios, probabilities); None fits it.
       corrections: fit a correction to scaling 1 + b L^-omega as well.
       degree: of the master curve.
-      starts: of the search.
+      starts: how many, spread over the search ranges; or a list of them, {"threshold": [...], "nu": [...], "exponent": [...]}.
       resamples: bootstrap resamples; of seeds, or of the given errors.
+      second: also fit a Gaussian process (Harada 2011) from the answer, of up to 500 points; a weak collapse if it disagrees.
       root: seed of them.
       progress: show a bar on anything over two seconds.
 
@@ -139,14 +149,33 @@ def collapse(
     if len(y) < len(law.params) + 3:
         raise FitError(f"{len(y)} points cannot fit the {len(law.params)} parameters of a collapse of degree {degree}.")
     windows, weight = _windows(sizes, x, len(law.params)), 1 / dy**2
+    listed = None if isinstance(starts, int) else _listed(law, starts, sizes, x, y, dy)
     whole = solve(
-        law, (sizes, x), np.broadcast_to(y, windows.shape), weight * windows, space="raw", starts=None, count=None,
-        spread=starts, progress=progress,
+        law, (sizes, x), np.broadcast_to(y, windows.shape), weight * windows, space="raw", starts=listed,
+        spread=starts if isinstance(starts, int) else None, progress=progress,
     )  # fmt: skip
     again = solve(
         law, (sizes, x), replicas, weight, space="raw", starts=whole.values[:1], iterations=30, progress=progress
     ).values
-    return _report(law, points, whole, again, len(windows))
+    return _report(law, points, whole, again, len(windows), second and len(y) <= MOST_SECOND)
+
+
+def _listed(law, starts, sizes, x, y, dy):
+    """(starts, params): the listed ones, each with the master curve that fits it best."""
+    asked = {name: np.atleast_1d(np.asarray(values, float)) for name, values in starts.items()}
+    wanted = {"nu" if name == "inverse_nu" else name for name in law.searched}
+    if set(asked) != wanted or len({len(v) for v in asked.values()}) != 1 or not np.all(np.isfinite(list(asked.values()))):
+        raise ValueError(
+            f"starts must be a number, or finite lists of equal length for each of {sorted(wanted)}; got {dict(starts)!r:.200}."
+        )
+    asked["inverse_nu"] = 1 / asked.pop("nu")
+    rows = []
+    for searched in (dict(zip(asked, values)) for values in zip(*asked.values())):
+        empty = searched | dict.fromkeys(law.linear, 0.0)
+        columns = [law.at(np.stack([sizes, x]), empty | {name: 1.0}) for name in law.linear]
+        curve = np.linalg.lstsq(np.stack(columns, axis=1) / dy[:, None], y / dy, rcond=None)[0]
+        rows.append([(empty | dict(zip(law.linear, curve)))[name] for name in law.params])
+    return np.array(rows)
 
 
 def _points(data, size, control, error, over, statistic, resamples, root):
@@ -186,7 +215,7 @@ def _windows(sizes, x, params):
     return np.array(enough, float)
 
 
-def _report(law, points, whole, again, windows) -> Collapse:
+def _report(law, points, whole, again, windows, second) -> Collapse:
     sizes, x, y, dy, _ = points
     main = dict(zip(law.params, whole.values[0]))
     rows = [dict(zip(law.params, row)) for row in (*whole.values[:windows], *again)]
@@ -215,9 +244,20 @@ def _report(law, points, whole, again, windows) -> Collapse:
         )
     if estimates["nu"].seeds > 0.25 * estimates["nu"].value:
         weak.append(f"nu is not determined: {estimates['nu']}")
+    other = _second(estimates, sizes, x, y, dy, "exponent" not in main) if second else {}
+    for name, value in other.items():
+        error = np.nan_to_num(np.hypot(estimates[name].seeds, np.nan_to_num(estimates[name].window)))
+        if abs(value - estimates[name].value) > DISAGREE * error + 1e-3 * abs(estimates[name].value):
+            weak.append(f"a Gaussian process says {name} {value:.4g}, the polynomial {estimates[name]}")
     if not x.min() < main["threshold"] < x.max():
         weak.append("the threshold lies outside of the control parameter's range")
     status = "failed" if failed else "weak" if weak else "ok"
     return Collapse(
-        estimates, found.value, chi2, found.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy
-    )
+        estimates, found.value, chi2, found.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy,
+        other,
+    )  # fmt: skip
+
+
+def _second(estimates, sizes, x, y, dy, fixed) -> dict[str, float]:
+    start = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
+    return gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)

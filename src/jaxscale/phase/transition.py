@@ -17,6 +17,7 @@ class Transition:
     Attributes:
       table: Dataset over (size, control): mean, susceptibility, binder, each with its jackknife error, and bimodality.
       crossings: Dataset over `pair` of neighbouring sizes: position and error of the crossing of their Binder cumulants.
+      drift: where the crossings go as 1/L -> 0, and the error of that; NaN for fewer than three of them.
       growth: exponent of the largest susceptibility against size, and its error.
       kind: "first-order", "continuous", "crossover" or "not decidable".
       reason: in words.
@@ -24,6 +25,7 @@ class Transition:
 
     table: Any
     crossings: Any
+    drift: tuple[float, float]
     growth: tuple[float, float]
     kind: str
     reason: str
@@ -32,7 +34,9 @@ class Transition:
         pairs = zip(self.crossings["position"].values, self.crossings["error"].values)
         found = ", ".join(f"{p:.4g} ± {e:.2g}" for p, e in pairs if np.isfinite(p)) or "none"
         exponent, error = self.growth
-        return f"{self.kind}: {self.reason}\n  Binder crossings {found}; susceptibility grows as L^{exponent:.2f} ± {error:.2f}"
+        limit = f", towards {self.drift[0]:.4g} ± {self.drift[1]:.2g}" if np.isfinite(self.drift[0]) else ""
+        growth = f"susceptibility grows as L^{exponent:.2f} ± {error:.2f}"
+        return f"{self.kind}: {self.reason}\n  Binder crossings {found}{limit}; {growth}"
 
 
 def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "seed", volume: Any = None) -> Transition:
@@ -78,7 +82,7 @@ def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "s
     crossings = _crossings(table, size, control)
     growth = _growth(table, sizes)
     kind, reason = _verdict(table, crossings, growth, count)
-    return Transition(table, crossings, growth, kind, reason)
+    return Transition(table, crossings, _drift(crossings), growth, kind, reason)
 
 
 def bimodality(values: np.ndarray) -> np.ndarray:
@@ -155,6 +159,16 @@ def _crossings(table, size, control):
         error.append(0.5 * (noise[k] + noise[k + 1]) / abs(slope))
     middle = np.sqrt(np.asarray(table[size], float)[1:] * np.asarray(table[size], float)[:-1])
     return xarray.Dataset({"position": ("pair", position), "error": ("pair", error)}, {"pair": middle})
+
+
+def _drift(crossings):
+    """The line through the crossings against 1/L, at 0. Pairs that share a size are taken as independent."""
+    x, y, error = 1 / crossings["pair"].values, crossings["position"].values, crossings["error"].values
+    known = np.isfinite(y) & (error > 0)
+    if known.sum() < 3:
+        return float("nan"), float("nan")
+    line, covariance = np.polyfit(x[known], y[known], 1, w=1 / error[known], cov="unscaled")
+    return float(line[1]), float(np.sqrt(covariance[1, 1]))
 
 
 def _growth(table, sizes):

@@ -1,9 +1,11 @@
-"""Closed forms of the margin-density perceptron under SGD."""
+"""Closed forms of the perceptron: capacity, learning curves, and the margin-density perceptron under SGD."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def unfitted_fraction(ratio: jax.Array, chi: int) -> jax.Array:
@@ -56,3 +58,59 @@ def exponents(chi: float) -> dict[str, float]:
     """Powers of P in the noise-dominated regime: lambda and |w| (gamma), training time (b), critical batch (B*), T_c."""
     gamma = 1 / (1 + chi)
     return {"lambda": gamma, "gamma": gamma, "time": 1 + 2 * gamma, "critical_batch": gamma, "critical_temperature": 0.0}
+
+
+def capacity(margin: jax.Array) -> jax.Array:
+    """Largest load P/d at which random labels can be fitted with a `margin` kappa: 1 / E[(kappa + t)^2; t > -kappa].
+
+    2 without a margin. The margin is the smallest y w.x / sqrt(d), with |w| = sqrt(d) and inputs of variance 1.
+
+    References:
+      Gardner, J. Phys. A 21, 257 (1988), eq. 23.
+    """
+    density = jnp.exp(-(margin**2) / 2) / math.sqrt(2 * math.pi)
+    return 1 / ((1 + margin**2) * jax.scipy.stats.norm.cdf(margin) + margin * density)
+
+
+def hebb_error(alpha: jax.Array) -> jax.Array:
+    """Generalisation error of the Hebb rule, w = sum y x, at load alpha = P/d: arccos(R) / pi, R^2 = 2 alpha / (2 alpha + pi).
+
+    References:
+      Vallet, Europhys. Lett. 8, 747 (1989).
+    """
+    return jnp.arctan2(math.sqrt(math.pi), jnp.sqrt(2 * alpha)) / jnp.pi
+
+
+def gibbs_error(alpha: jax.Array) -> jax.Array:
+    """Generalisation error of a random student that fits all P = alpha d examples; .625 / alpha at large loads.
+
+    The overlap R with the teacher solves R / sqrt(1 - R) = (alpha / pi) int Dt exp(-R t^2 / 2) / H(sqrt(R) t), by bisection.
+
+    References:
+      Gyorgyi & Tishby 1990; Seung, Sompolinsky & Tishby, Phys. Rev. A 45, 6056 (1992), section V.
+    """
+    return jnp.vectorize(lambda load: jnp.arccos(_overlap(load)) / jnp.pi)(jnp.asarray(alpha, float))
+
+
+def _overlap(alpha):
+    nodes, weights = _gauss()
+
+    def lacking(overlap):
+        t = jnp.sqrt(overlap) * nodes
+        mean = weights @ jnp.exp(-(t**2) / 2 - jax.scipy.stats.norm.logcdf(-t))
+        return alpha / jnp.pi * mean * jnp.sqrt(1 - overlap) - overlap
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        more = lacking(middle) > 0
+        return jnp.where(more, middle, low), jnp.where(more, high, middle)
+
+    return jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(alpha), jnp.ones_like(alpha)))[0]
+
+
+@functools.cache
+def _gauss():
+    """Nodes and weights of the standard normal measure."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    return nodes, weights / weights.sum()
