@@ -1,0 +1,127 @@
+"""A wrapper that looks at the landscape: gradients and updates by role, sharpness, gradient noise, tangent kernel."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from jaxscale.dynamics.trained import TINY as TINY_TRAINED
+from jaxscale.models.language.roles import Role, roles
+from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
+from jaxscale.protocol import definitions
+from jaxscale.record import record, static
+
+
+class State(NamedTuple):
+    """The wrapped system's state, and what the next look needs."""
+
+    inner: Any
+    start: Any  # the parameters it began with; () where no kernel is compared
+    vector: Any  # close to the top eigenvector of the Hessian, like the parameters; () where it is not asked for
+    updates: dict[str, jax.Array]  # {role: root mean square of the last step}
+
+
+@record
+class Watched:
+    """The system, and beside what it observes, of its model's loss at a fixed key: "gradient_ROLE" and "update_ROLE" (root mean
+    squares; roles are input, hidden, readout, vector), "sharpness", "noise_scale" and "kernel_alignment" where asked for.
+
+    Attributes:
+      system: whose state has `params`, and whose `model` has a loss.
+      sharpness: follow the Hessian's largest eigenvalue by power iteration, one product with the Hessian a step: the vector of
+        the step before is the start of the next. Static.
+      noise: draws of the loss's key behind the gradient noise scale, in units of one draw; 0 for none. Static.
+      kernel: held-out sequences whose tangent kernel is compared with the start's; 0 for none. Needs a language model. Static.
+      root: of the fixed keys. Static.
+
+    References:
+      Cohen et al. 2021, arXiv:2103.00065 (sharpness). McCandlish et al. 2018, arXiv:1812.06162 (noise scale). Fort et al. 2020,
+      arXiv:2010.15110 (kernel alignment).
+    """
+
+    system: Any
+    sharpness: bool = static(default=True)
+    noise: int = static(default=0)
+    kernel: int = static(default=0)
+    root: int = static(default=0)
+
+    @property
+    def units(self) -> dict[str, tuple[str, str]]:
+        """The wrapped system's, and our own."""
+        ours = {
+            "sharpness": ("largest eigenvalue of the Hessian in size", "loss over parameter units squared"),
+            "noise_scale": ("trace of the gradient's covariance over its mean squared", "draws of the loss"),
+            "kernel_alignment": ("cosine between the tangent kernel and the start's", "1"),
+        }
+        return definitions(self.system) | ours
+
+    def check(self):
+        """Counts, and a model that has what they need."""
+        if self.noise == 1 or self.noise < 0 or self.kernel < 0:
+            raise ValueError(
+                f"Watched needs noise = 0 or at least 2 draws and kernel >= 0; got noise={self.noise}, kernel={self.kernel}."
+            )
+        if self.kernel and not hasattr(self.system.model, "apply"):
+            raise TypeError(f"Watched.kernel needs a model with apply(params, tokens); got {type(self.system.model).__name__}.")
+
+    def sample(self, key: jax.Array) -> Any:
+        """The wrapped system's data."""
+        return self.system.sample(key)
+
+    def init(self, key: jax.Array, data: Any) -> State:
+        """The wrapped system's state, a random direction, and no update yet."""
+        inner = self.system.init(key, data)
+        vector: Any = ()
+        if self.sharpness:
+            flat, unravel = ravel_pytree(inner.params)
+            vector = unravel(jax.random.normal(self._key(0), flat.shape, flat.dtype))
+        none = jax.tree.map(jnp.zeros_like, by_role(inner.params))
+        return State(inner, inner.params if self.kernel else (), vector, none)
+
+    def step(self, key: jax.Array, state: State, data: Any) -> State:
+        """The wrapped system's step; one product with the Hessian turns the vector towards the top one."""
+        inner = self.system.step(key, state.inner, data)
+        moved = by_role(jax.tree.map(jnp.subtract, inner.params, state.inner.params))
+        vector = state.vector
+        if self.sharpness:
+            vector = top_eigenvalue(self._loss(data), inner.params, start=vector, iterations=1)[1]
+        return State(inner, state.start, vector, moved)
+
+    def observe(self, state: State, data: Any) -> dict[str, jax.Array]:
+        """What the wrapped system observes, and the landscape."""
+        params, loss = state.inner.params, self._loss(data)
+        found = {f"gradient_{name}": value for name, value in by_role(jax.grad(loss)(params)).items()}
+        found |= {f"update_{name}": value for name, value in state.updates.items()}
+        if self.sharpness:
+            found["sharpness"] = top_eigenvalue(loss, params, start=state.vector, iterations=1)[0]
+        if self.noise:
+            keys = jax.random.split(self._key(2), self.noise)
+            found["noise_scale"] = gradient_noise_scale(
+                jax.vmap(lambda key: jax.grad(self.system.model.loss)(params, data, key))(keys)
+            )
+        if self.kernel:
+            tokens, logits = data.test.tokens[: self.kernel], lambda p, x: self.system.model.apply(p, x)[0]
+            now, then = (tangent_kernel(logits, p, tokens) for p in (params, state.start))
+            found["kernel_alignment"] = alignment(now, then)
+        return self.system.observe(state.inner, data) | found
+
+    def _loss(self, data):
+        return lambda params: self.system.model.loss(params, data, self._key(1))
+
+    def _key(self, number):
+        return jax.random.fold_in(jax.random.key(self.root, impl="threefry2x32"), number)
+
+
+def by_role(tree: Any) -> dict[str, jax.Array]:
+    """{role: root mean square over all entries of the leaves of this role}."""
+    squares: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    leaves = jax.tree.leaves(roles(tree), is_leaf=lambda r: isinstance(r, Role))
+    for role, leaf in zip(leaves, jax.tree.leaves(tree), strict=True):
+        squares[role.kind] = squares.get(role.kind, 0.0) + jnp.sum(leaf**2)
+        sizes[role.kind] = sizes.get(role.kind, 0) + leaf.size
+    return {kind: jnp.sqrt(square / sizes[kind]) for kind, square in squares.items()}
+
+
+TINY = Watched(system=TINY_TRAINED, noise=2)

@@ -1,0 +1,77 @@
+"""The landscape on the way: against dense Hessians, differences of parameters, and the plain system."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.watched import Watched, by_role
+from jaxscale.models.language.model import TINY as LANGUAGE
+from jaxscale.models.perceptron import TeacherStudent
+from jaxscale.simulate import simulate
+
+KEY = jax.random.key(0)
+STUDENT = Trained(model=TeacherStudent(d=6, alpha=3.0, alpha_max=4.0), learning_rate=0.02)
+
+
+def after(system, steps):
+    """Data and state after some steps."""
+
+    @jax.jit
+    def run():
+        data = system.sample(KEY)
+        state = system.init(jax.random.key(1), data)
+        return data, jax.lax.fori_loop(0, steps, lambda t, s: system.step(jax.random.fold_in(KEY, t), s, data), state)
+
+    return run()
+
+
+def test_sharpness_is_the_top_eigenvalue_of_the_hessian():
+    system = Watched(system=STUDENT)
+    data, state = after(system, 100)
+    found = float(jax.jit(system.observe)(state, data)["sharpness"])
+    flat, unravel = ravel_pytree(state.inner.params)
+    hessian = jax.jit(jax.hessian(lambda w: STUDENT.model.loss(unravel(w), data, KEY)))(flat)
+    eigenvalues = np.linalg.eigvalsh(np.asarray(hessian, np.float64))
+    assert found == pytest.approx(eigenvalues[np.abs(eigenvalues).argmax()], rel=1e-3)
+
+
+def test_watching_changes_nothing():
+    times = np.array([0, 5, 20])
+    plain, watched = (jax.jit(lambda s=s: simulate(s, KEY, times))() for s in (STUDENT, Watched(system=STUDENT, noise=2)))
+    for name, values in plain.items():
+        np.testing.assert_allclose(values, watched[name], rtol=1e-5, atol=1e-6)
+    assert float(watched["update_vector"][0]) == 0 and float(watched["update_vector"][1]) > 0
+
+
+def test_updates_and_gradients_by_role():
+    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.01), sharpness=False, kernel=2)
+    data, before = after(system, 3)
+    _, state = after(system, 4)
+    moved = jax.tree.map(jnp.subtract, state.inner.params, before.inner.params)
+    found = jax.jit(system.observe)(state, data)
+    for name, value in by_role(moved).items():
+        assert float(found[f"update_{name}"]) == pytest.approx(float(value), rel=1e-3)
+    flat = np.asarray(ravel_pytree(moved)[0])
+    count = {"input": 6 * 8, "readout": 8 * 6}
+    total = sum(n * float(found[f"update_{name}"]) ** 2 for name, n in count.items())
+    assert 0 < total < np.sum(flat**2) and {"update_hidden", "gradient_hidden", "gradient_vector"} <= set(found)
+    assert 0.5 < float(found["kernel_alignment"]) < 1.0
+    start = system.init(jax.random.key(1), data)
+    assert float(jax.jit(system.observe)(start, data)["kernel_alignment"]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_full_batch_has_no_gradient_noise():
+    data, state = after(Watched(system=STUDENT, noise=4), 2)
+    assert float(jax.jit(Watched(system=STUDENT, noise=4).observe)(state, data)["noise_scale"]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [({"noise": 1}, ValueError, "at least 2 draws"), ({"kernel": 2}, TypeError, "needs a model with apply")],
+)
+def test_refusals(options, error, message):
+    with pytest.raises(error, match=message):
+        Watched(system=STUDENT, **options).check()
