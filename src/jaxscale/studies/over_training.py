@@ -1,4 +1,4 @@
-"""Loss of a model trained on far more tokens than its size asks for, predicted from small models trained on few.
+"""Loss of a model trained on far more tokens than its size asks for, predicted from smaller models.
 
 Character models of real prose, the learning rate constant after the warm-up, so that every record is a run of its own length.
 """
@@ -18,6 +18,8 @@ from jaxscale.study import Claim, Found, Study
 
 BATCH, CONTEXT, ALPHABET = 8, 32, 64
 FEW = 20.0  # tokens a parameter
+RATIOS = 5  # from there to the most
+ENOUGH = 100.0  # tokens a parameter: below, nothing is over-trained
 RATE = 3e-3
 
 
@@ -40,58 +42,71 @@ def model(learning_rate, *, width):
 
 
 def _scale(widths, many, seeds, lanes):
-    ratios = np.geomspace(FEW, many, 5)
+    ratios = np.geomspace(FEW, many, RATIOS)
     times = sorted({0} | {steps_at(w, r) for w in widths for r in ratios})
     grid, static = {"learning_rate": [RATE]}, {"width": widths}
     return {"model": dict(grid=grid, static=static, seeds=seeds, times=times, share=("width",), width=lanes)}
 
 
 SCALES = {
-    "smoke": _scale((8, 12, 16, 20), 40.0, 2, 2),
+    "smoke": _scale((8, 12, 16), 30.0, 2, 2),
     "laptop": _scale((8, 12, 16, 20, 24), 320.0, 4, 2),
     "accelerator": _scale((8, 16, 32, 64, 128), 320.0, 64, None),
 }
 
 
-def prediction(runs):
-    """The law through all sizes but the largest at 20 tokens a parameter and the smallest at the most; what it says there.
+def prediction(runs, *, five=False):
+    """The law through the smaller models; what it says of the largest at the most tokens.
+
+    Args:
+      runs: of the sweep.
+      five: fit as the paper does, all at 20 tokens a parameter and the smallest at the most, and not at every ratio.
 
     Returns:
-      N, D and loss (seeds,) of the target; the law's loss there; its parameters.
+      N and D of the target; its loss; the law's loss there, both by seed; the law's parameters, seeds in the mean; its R2 over
+      the smaller models; tokens a parameter.
     """
     loss = runs["loss"].isel(learning_rate=0)
     widths = loss["width"].values.tolist()
-    sizes = np.array([parameters(w) for w in widths], float)
-    many = loss["time"].values[-1] * BATCH * CONTEXT / sizes[-1]
+    many = loss["time"].values[-1] * BATCH * CONTEXT / parameters(widths[-1])
+    ratios = np.geomspace(FEW, many, RATIOS)
 
     def at(width, ratio):
-        return loss.sel(width=width, time=steps_at(width, ratio)).values
+        return loss.sel(width=width).sel(time=steps_at(width, ratio), method="nearest").values
 
-    use = [(w, FEW) for w in widths[:-1]] + [(widths[0], many)]
+    use = [(w, FEW) for w in widths[:-1]] + [(widths[0], many)] if five else [(w, r) for w in widths[:-1] for r in ratios]
     n = np.array([parameters(w) for w, _ in use], float)
     d = np.array([steps_at(w, r) for w, r in use]) * float(BATCH * CONTEXT)
-    y = np.array([at(w, r).mean() for w, r in use])
-    found = solve(law.LAW, (n, d), y, np.ones(len(y)), space="raw", iterations=200)
-    values = dict(zip(law.LAW.params, found.values[0]))
-    target = np.array([[sizes[-1]], [float(loss["time"].values[-1] * BATCH * CONTEXT)]])
-    return target, at(widths[-1], many), float(law.LAW.at(target, values)[0]), values, many
+    y = np.stack([at(w, r) for w, r in use], axis=1)  # a fit for each seed, and one of their mean
+    found = solve(law.LAW, (n, d), np.vstack([y, y.mean(axis=0)]), np.ones(len(use)), space="raw", iterations=200).values
+    laws = [dict(zip(law.LAW.params, row)) for row in found]
+    target = np.array([[float(parameters(widths[-1]))], [float(loss["time"].values[-1] * BATCH * CONTEXT)]])
+    made = np.array([law.LAW.at(target, one)[0] for one in laws[:-1]])
+    gap = law.LAW.at(np.stack([n, d]), laws[-1]) - y.mean(axis=0)
+    return target, at(widths[-1], many), made, laws[-1], 1 - np.mean(gap**2) / np.var(y.mean(axis=0)), many
 
 
 def measure(runs):
-    """The relative error of the prediction, with the seeds' own, and the law."""
-    target, seen, made, values, many = prediction(runs["model"])
+    """The relative error of the prediction, seed by seed, and the law; and of the paper's five points."""
+    target, seen, made, values, r2, many = prediction(runs["model"])
     miss = (made - seen) / seen
-    note = f"N {target[0, 0]:.3g}, {many:.0f} tokens a parameter; law {made:.4f}, measured {seen.mean():.4f}"
-    return {
-        "prediction": Found(float(miss.mean()), float(miss.std(ddof=1) / len(miss) ** 0.5), note),
+    note = f"N {target[0, 0]:.3g}, {many:.0f} tokens a parameter; law {made.mean():.4f}, measured {seen.mean():.4f}"
+    found = {
+        "r2": Found(float(r2), note="of one law over all smaller models and ratios"),
         "eta": Found(values["eta"], note=f"exponent in compute; floor {values['E']:.3f} nats"),
     }
+    if many > ENOUGH:
+        five = prediction(runs["model"], five=True)
+        note5 = "error from five points, as many as the paper's, for four parameters"
+        found["five_points"] = Found(float(np.mean((five[2] - seen) / seen)), note=note5)
+        found["prediction"] = Found(float(miss.mean()), float(miss.std(ddof=1) / len(miss) ** 0.5), note)
+    return found
 
 
 def draw(runs, found):
     """Loss against compute, a curve a size, the law through the points that were fitted."""
     runs = runs["model"]
-    target, seen, made, values, _ = prediction(runs)
+    target, _, made, values, _, _ = prediction(runs)
     figure, axes = figures.new_axes()
     for i, width in enumerate(runs["width"].values):
         n = parameters(int(width))
@@ -101,7 +116,7 @@ def draw(runs, found):
         axes.plot(6 * n * d[enough], y[enough], "o", ms=3, color=figures.COLOURS[i % 7], label=f"N = {n}")
         axes.plot(6 * n * d[enough], law.LAW.at(np.stack([np.full(enough.sum(), float(n)), d[enough]]), values),
                   color=figures.COLOURS[i % 7], lw=1)  # fmt: skip
-    axes.plot(6 * target[0] * target[1], [made], "k*", ms=9, label="predicted")
+    axes.plot(6 * target[0] * target[1], [made.mean()], "k*", ms=9, label="predicted")
     axes.set_xscale("log")
     axes.set_xlabel("compute 6ND (flops)")
     axes.set_ylabel("held-out loss (nats per character)")
@@ -111,11 +126,14 @@ def draw(runs, found):
 
 STUDY = Study(
     name="over_training",
-    question="do small models at 20 tokens a parameter foretell the loss of a larger one at 320?",
+    question="do small models, from 20 tokens a parameter on, foretell the loss of a larger one at 320?",
     paper="Gadre et al. 2024, Language models scale reliably with over-training and on downstream tasks, arXiv:2403.08540",
     experiments={"model": model},
     scales=SCALES,
     measure=measure,
     draw=draw,
-    claims=(Claim("prediction", "relative error of the loss of the over-trained model", -0.02, 0.02, "Gadre et al., table 2"),),
+    claims=(
+        Claim("r2", "one exponent serves parameters and tokens: R2 over sizes and ratios", 0.95, 1, "Gadre et al., eq. 4"),
+        Claim("prediction", "relative error of the loss of the over-trained model", -0.02, 0.02, "Gadre et al., table 2"),
+    ),
 )
