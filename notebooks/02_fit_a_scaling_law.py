@@ -34,7 +34,19 @@ from jaxscale.plot.fits import fit_page
 SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))
 
 # %% [markdown]
-# ## A table
+# ## A published table
+# The compute and tokens at which models of nine sizes are optimal, by approach 1 of Hoffmann et al. 2022 (arXiv:2203.15556,
+# table 3). The paper says that the size grows as compute to the .50: the sign is the law's, which is written for decay.
+
+# %%
+published = {
+    "parameters": [4e8, 1e9, 1e10, 6.7e10, 1.75e11, 2.8e11, 5.2e11, 1e12, 1e13],
+    "flops": [1.92e19, 1.21e20, 1.23e22, 5.76e23, 3.85e24, 9.90e24, 3.43e25, 1.27e26, 1.30e28],
+}
+print(js.fit(power, published, x="flops", y="parameters"))
+
+# %% [markdown]
+# ## A table of runs
 # Columns `params`, `tokens`, `loss`. Without a file of your own the notebook draws runs from a known surface, with the
 # heavy-tailed residuals that digitised losses have: you can see whether the truth lies in the intervals.
 
@@ -51,6 +63,10 @@ if not table.exists():
 # %%
 found = js.fit(chinchilla, table, x={"N": "params", "D": "tokens"}, y="loss", huber=1e-3, resamples=100 if SMOKE else 4000)
 print(found)
+
+# %%
+for name, estimate in found.optimum(5.76e23).items():  # Gopher's budget
+    print(f"{name} {estimate}   95 % [{estimate.low:.3g}, {estimate.high:.3g}]")
 
 # %% [markdown]
 # Amplitudes are skewed: read their intervals, not value plus or minus error. What a paper has to say of a fit:
