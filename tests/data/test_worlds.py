@@ -16,6 +16,7 @@ from jaxscale.data.markov import Hmm, Markov, Unigram, stationary
 from jaxscale.data.modular import ModularAddition
 from jaxscale.data.parentheses import Parentheses
 from jaxscale.data.parity import SparseParity
+from jaxscale.data.pcfg import Pcfg
 from jaxscale.data.relabel import Relabelling
 from jaxscale.data.stories import Stories
 from jaxscale.data.world import batch, numbered, zipf
@@ -23,7 +24,7 @@ from jaxscale.record import check
 
 WORLDS = [
     Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
-    Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(),
+    Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(), Pcfg(),
 ]  # fmt: skip
 
 
@@ -75,6 +76,28 @@ def test_parities_and_their_frequencies():
     share = np.bincount(task, minlength=5) / len(task)
     np.testing.assert_allclose(share, world.frequencies(), atol=0.02)
     assert_mean(bits, 0.5, precision=0.002)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5])
+def test_the_entropy_of_a_grammar_is_that_of_its_strings(exponent):
+    """By adding up the chances of all derivations of every string of a small grammar, and against those that are drawn."""
+    world = Pcfg(symbols=3, rules=2, levels=2, exponent=exponent)
+    frozen, seen = draw(world, 4000)
+    rules, (start, chance) = np.asarray(frozen), (np.asarray(zipf(n, exponent)) for n in (3, 2))
+    strings = {(s,): float(start[s]) for s in range(3)}
+    for level in range(2):
+        grown: dict = {}
+        for string, p in strings.items():
+            for picks in itertools.product(range(2), repeat=len(string)):
+                new = tuple(int(t) for s, k in zip(string, picks) for t in rules[level][s, k])
+                grown[new] = grown.get(new, 0.0) + p * np.prod([chance[k] for k in picks])
+        strings = grown
+    exact = -sum(p * np.log(p) for p in strings.values())
+    assert sum(strings.values()) == pytest.approx(1, abs=1e-5)
+    assert float(world.entropy_floor(frozen)) == pytest.approx(exact / 4, rel=1e-5)
+    drawn = [strings[tuple(row)] for row in np.asarray(seen.targets).tolist()]  # a KeyError were it no string of the grammar
+    assert_mean(-np.log(drawn) / 4, exact / 4, precision=0.01)
+    assert np.all(np.asarray(seen.tokens)[:, 0] == 3)
 
 
 def test_every_string_of_a_hierarchy_has_one_parse():
