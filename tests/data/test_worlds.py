@@ -10,6 +10,7 @@ import pytest
 from assertions import assert_mean
 
 from jaxscale.data import text
+from jaxscale.data.distractor import Distractor
 from jaxscale.data.facts import FactConflict
 from jaxscale.data.hierarchy import Hierarchy
 from jaxscale.data.markov import Hmm, Markov, Unigram, stationary
@@ -24,7 +25,7 @@ from jaxscale.record import check
 
 WORLDS = [
     Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
-    Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(), Pcfg(),
+    Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(), Pcfg(), Distractor(turned=0.3),
 ]  # fmt: skip
 
 
@@ -76,6 +77,18 @@ def test_parities_and_their_frequencies():
     share = np.bincount(task, minlength=5) / len(task)
     np.testing.assert_allclose(share, world.frequencies(), atol=0.02)
     assert_mean(bits, 0.5, precision=0.002)
+
+
+def test_markers_turn_the_rule_round():
+    world = Distractor(symbols=6, turned=0.25)
+    _, seen = draw(world, 4000)
+    marker, symbol = np.asarray(seen.tokens).T
+    turned = marker == 7
+    np.testing.assert_array_equal((symbol + 3 * turned) % 6, np.asarray(seen.targets)[:, -1])
+    assert_mean(turned.astype(float), 0.25, precision=0.01)
+    table = world.table(True)
+    assert sorted(table.tokens[:, 1].tolist()) == list(range(6)) and set(table.tokens[:, 0].tolist()) == {7}
+    np.testing.assert_array_equal((table.tokens[:, 1] + 3) % 6, table.targets[:, -1])
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.5])

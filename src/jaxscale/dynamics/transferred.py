@@ -1,0 +1,77 @@
+"""Training that begins where training on something else ended: pre-training and transfer in one run, and one program."""
+
+from typing import Any
+
+import jax
+
+from jaxscale.dynamics.trained import TINY as TINY_TRAINED
+from jaxscale.models.language.roles import INPUT, READOUT, Role, roles
+from jaxscale.protocol import definitions
+from jaxscale.record import record, static
+
+
+@record
+class Transferred:
+    """The system, its parameters taken from `source` after `steps` of training, but for the roles that begin afresh.
+
+    Attributes:
+      system: what is run and observed; its state has `params`.
+      source: what is trained first, of the same architecture. Its disorder is drawn within `init`, for each run its own.
+      steps: of the source; 0 begins from scratch. Static.
+      fresh: roles of tensors that are not transferred: embeddings and readout know the source's tokens. Static.
+
+    References:
+      Papadimitriou & Jurafsky 2020, arXiv:2004.14601; Yao et al. 2022, arXiv:2203.13344 (corpus transfer).
+    """
+
+    system: Any
+    source: Any
+    steps: int = static(default=100)
+    fresh: tuple[str, ...] = static(default=(INPUT, READOUT))
+
+    @property
+    def units(self) -> dict[str, tuple[str, str]]:
+        """The system's."""
+        return definitions(self.system)
+
+    def check(self):
+        """A number of steps."""
+        if self.steps < 0:
+            raise ValueError(f"Transferred.steps must not be negative; got {self.steps}. 0 begins from scratch.")
+
+    def sample(self, key: jax.Array) -> Any:
+        """The system's data."""
+        return self.system.sample(key)
+
+    def init(self, key: jax.Array, data: Any) -> Any:
+        """The system's state with the source's parameters in it; the memory of the rule is fresh."""
+        own = self.system.init(key, data)
+        if not self.steps:
+            return own
+        key_data, key_init, key_step = jax.random.split(jax.random.fold_in(key, 1), 3)
+        seen = self.source.sample(key_data)
+
+        def step(t, state):
+            return self.source.step(jax.random.fold_in(key_step, t), state, seen)
+
+        before = self.source.init(key_init, seen)
+        trained = jax.lax.fori_loop(0, self.steps, step, before).params
+        if str(jax.tree.structure(trained)) != str(jax.tree.structure(own.params)):
+            raise ValueError("Transferred.source and system must have the same parameters; build both on the same network.")
+        kinds = roles(own.params)
+        merged = jax.tree.map(
+            lambda role, new, old: old if role.kind in self.fresh else new, kinds, trained, own.params,
+            is_leaf=lambda leaf: isinstance(leaf, Role),
+        )  # fmt: skip
+        return own._replace(params=merged)
+
+    def step(self, key: jax.Array, state: Any, data: Any) -> Any:
+        """The system's step."""
+        return self.system.step(key, state, data)
+
+    def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
+        """What the system observes."""
+        return self.system.observe(state, data)
+
+
+TINY = Transferred(system=TINY_TRAINED, source=TINY_TRAINED, steps=2)
