@@ -49,7 +49,7 @@ def _scale(widths, many, seeds, lanes):
 
 
 SCALES = {
-    "smoke": _scale((8, 12, 16), 30.0, 2, 2),
+    "smoke": _scale((4, 8, 12), 30.0, 2, 2),
     "laptop": _scale((8, 12, 16, 20, 24), 320.0, 4, 2),
     "accelerator": _scale((8, 16, 32, 64, 128), 320.0, 64, None),
 }
