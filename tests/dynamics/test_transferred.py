@@ -1,5 +1,7 @@
 """Transfer: from scratch it is the system, otherwise the source's tensors but for those that begin afresh."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -34,6 +36,12 @@ def test_what_is_fresh_is_the_systems_own_and_the_rest_is_trained():
     for role, a, b in zip(kinds, jax.tree.leaves(plain.params), jax.tree.leaves(moved.params)):
         assert np.array_equal(a, b) == (role.kind in ("input", "readout")), role
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(plain.memory), jax.tree.leaves(moved.memory)))
+
+
+def test_another_architecture_is_refused():
+    wide = Trained(model=dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12)), learning_rate=0.05)
+    with pytest.raises(ValueError, match=r"the same parameters; .* differ in .*embed"):
+        begun(Transferred(system=SYSTEM, source=wide, steps=1))
 
 
 def test_no_steps_backwards():

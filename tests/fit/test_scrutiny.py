@@ -107,6 +107,11 @@ def test_what_does_not_apply_is_said():
     assert sum(reason.startswith(("no profiles", "no simulated coverage")) for reason in found.reasons) == 2
 
 
+def test_absolute_residuals_have_neither_profile_nor_normal_coverage():
+    found = fit(power, drawn(3 * N**-0.1), **HOW, huber="L1", thorough=True)
+    assert not found.profiles and sum("absolute residuals" in reason for reason in found.reasons) == 2
+
+
 def test_the_command_answers_at_a_budget(tmp_path, capsys):
     n, d = (a.ravel() for a in np.meshgrid(np.geomspace(5e7, 1e10, 5), np.geomspace(1e9, 1e12, 5)))
     rows = zip(n, d, chinchilla.shape(n, d, **SURFACE))
@@ -116,6 +121,9 @@ def test_the_command_answers_at_a_budget(tmp_path, capsys):
     assert main([*how, "--budget", "1e21,1e24", "--jackknife"]) == 0
     text = capsys.readouterr().out
     assert text.count("tokens_per_parameter") == 3 and "at 1e+24 flops" in text and "moves it most" in text
+    with pytest.raises(SystemExit):
+        main([*how, "--huber", "L2"])
+    assert "a number, or L1; got 'L2'" in capsys.readouterr().err
     assert main([*how, "--budget", "much"]) == 2 and "--budget must be numbers" in capsys.readouterr().err
 
 

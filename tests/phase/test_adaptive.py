@@ -36,7 +36,7 @@ def test_runs_go_where_the_boundary_is_and_its_band_is_narrower():
     assert np.sqrt(np.mean((found["position"] - truth(AXES["x"])) ** 2)) < 0.05
     inside = (found["low"] < truth(AXES["x"])) & (truth(AXES["x"]) < found["high"])
     assert inside.mean() > 0.7
-    table = state.dataset()
+    table = state.summary()
     assert int(table["count"].sum()) == 6 * 16 * 4 and np.isnan(table["error"].values[table["count"].values == 0]).all()
 
 
@@ -69,7 +69,7 @@ class Coin:
         return (data < jax.nn.sigmoid((self.y - (0.3 + 0.4 * self.x**2)) / 0.05)).astype(jnp.float32)
 
     def observe(self, state, data):
-        return {"heads": state}
+        return {"heads": state, "error": 1 - state}
 
 
 def coin(x, y):
@@ -88,9 +88,11 @@ def test_a_refinement_of_sweeps_compiles_once_and_resumes(tmp_path, caplog):
     np.testing.assert_array_equal(again.total, state.total)
     assert state.count.sum() == 12 * 4 * 4  # repeats of a cell are runs of it, and none goes to a filler
     whole = state.dataset()
-    assert whole["heads"].dims == ("x", "y", "seed") and whole.sizes["seed"] == whole["count"].max()
-    np.testing.assert_array_equal(np.isfinite(whole["heads"]).sum("seed"), whole["count"])
-    np.testing.assert_allclose(whole["heads"].mean("seed"), whole["mean"])
+    assert whole["heads"].dims == ("x", "y", "seed") and whole.sizes["seed"] == whole["runs"].max()
+    np.testing.assert_array_equal(np.isfinite(whole["heads"]).sum("seed"), whole["runs"])
+    np.testing.assert_allclose(whole["heads"].mean("seed"), state.summary()["mean"])
+    np.testing.assert_array_equal(whole["error"], 1 - whole["heads"])  # whatever the observables are called
+    assert np.isfinite(js.boundary(whole["heads"], along="y", level=0.5)["position"]).any()
     assert "diverged_at" in whole  # every observable, as a sweep labels them
     early = refine(coin, **(how | {"store": None, "band": 2.0, "budget": 10**4}))
     assert early.count.sum() < 10**4

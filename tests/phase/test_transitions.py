@@ -45,6 +45,8 @@ def test_every_listed_start_finds_the_basin_and_two_methods_agree():
         assert abs(found.second[name] - truth) < 4 * found[name].seeds and f"{name} {found.second[name]:.5g}" in str(found)
     with pytest.raises(ValueError, match=r"lists of equal length for each of \['exponent', 'nu', 'threshold'\]"):
         collapse(data, error=error, starts={"threshold": [0.5], "nu": [1.0, 2.0], "exponent": [0.0]})
+    with pytest.raises(ValueError, match="nu not 0"):
+        collapse(data, error=error, starts={"threshold": [0.5], "nu": [0.0], "exponent": [0.0]})
 
 
 @pytest.mark.slow

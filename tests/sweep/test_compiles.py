@@ -163,6 +163,18 @@ def test_a_captured_value_that_changes_is_named(compiled):
     assert len(compiled) == 6
 
 
+def test_other_experiments_are_no_reason_to_warn(compiled):
+    def wrapping(inner):
+        return lambda rate: inner(rate)
+
+    run(lambda rate: walk(2 * rate))
+    run(lambda rate: walk(3 * rate))
+    run(lambda rate: walk(4 * rate))
+    for other in (lambda rate: walk(5 * rate), lambda rate: walk(6 * rate + 1), lambda rate: walk(rate, 3)):
+        run(wrapping(other))  # one code, and three experiments that it captures
+    assert len(compiled) == 12
+
+
 def test_other_widths_and_seeds_are_no_reason_to_warn(compiled):
     for width in (2, 4, 8, 16):
         run(width=width, seeds=width)

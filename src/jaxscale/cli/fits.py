@@ -1,5 +1,6 @@
 """`jaxscale fit | laws | compare`."""
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def _add_data(parser):
 
 
 def _delta(text):
-    return text if text == "L1" else float(text)
+    try:
+        return text if text == "L1" else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"delta must be a number, or L1; got '{text}'.") from None
 
 
 def _found_laws():

@@ -56,8 +56,13 @@ class Transferred:
 
         before = self.source.init(key_init, seen)
         trained = jax.lax.fori_loop(0, self.steps, step, before).params
-        if str(jax.tree.structure(trained)) != str(jax.tree.structure(own.params)):
-            raise ValueError("Transferred.source and system must have the same parameters; build both on the same network.")
+        shapes = [{jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+                  for params in (own.params, trained)]  # fmt: skip
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "Transferred.source and system must have the same parameters; build both on the same network. They differ in "
+                f"{sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))[:5]}."
+            )
         kinds = roles(own.params)
         merged = jax.tree.map(
             lambda role, new, old: old if role.kind in self.fresh else new, kinds, trained, own.params,

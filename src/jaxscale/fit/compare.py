@@ -112,7 +112,7 @@ def _one_out(found: Fit) -> float:
     best = np.array([list(found.values.values())])
     again = solve(
         law, found.columns, np.broadcast_to(found.y, out.shape), np.where(out, 0.0, found.weight), starts=best,
-        space=found.how["space"], huber=found.how["huber"],
+        space=found.how["space"], huber=found.how["huber"], iterations=found.how["iterations"],
     )  # fmt: skip
     gaps = []
     for mask, values in zip(out, again.values):

@@ -71,8 +71,11 @@ def simulated(fit: Fit, **how: Any) -> Coverage:
     """Coverage simulated from a fitted law: what its intervals are worth at this design and this noise.
 
     Raises:
-      ValueError: the fit has clusters, weights or seeds: runs are simulated one by one, with equal noise.
+      ValueError: the fit has clusters, weights or seeds: runs are simulated one by one, with equal noise; or it is of absolute
+        residuals, which those of a normal distribution do not ask for.
     """
+    if fit.how["L1"]:
+        raise ValueError("simulated() draws normal residuals, and this fit was made for others (absolute residuals).")
     if (
         fit.how.get("over") != "runs"
         or fit.how.get("cluster") != "every row a run"

@@ -59,10 +59,13 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
 
     Raises:
       KeyError: no such parameter.
+      ValueError: rows that are not independent, or absolute residuals.
     """
     law = fit.law
     if name not in law.params:
         raise KeyError(f"'{name}' is no parameter of law '{law.name}'; choose from {list(law.params)}")
+    if fit.how.get("L1"):
+        raise ValueError("the profile of absolute residuals has no scale that is known; use the bootstrap's interval.")
     if fit.how.get("cluster", "every row a run") != "every row a run":
         raise ValueError("a profile takes rows to be independent; with cluster= use the bootstrap's interval.")
     best, param = np.array(list(fit.values.values())), law.params[name]

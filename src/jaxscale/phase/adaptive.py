@@ -68,6 +68,8 @@ class Refinement:
           everything: {observable: (m,)} of the same runs, to be kept beside it.
         """
         cells, values = np.asarray(cells), np.asarray(values, float)
+        if "runs" in (everything or {}):
+            raise ValueError("an observable named 'runs' would hide the number of runs of a cell; rename it.")
         self._told.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
         known = np.isfinite(values)
         np.add.at(self.count, cells[known], 1)
@@ -115,22 +117,27 @@ class Refinement:
         return xarray.Dataset({k: (x, v) for k, v in variables.items()}, {x: np.asarray(self.axes[x])}, attrs)
 
     def dataset(self) -> Any:
-        """Every run that was told of, as a sweep labels them, and how many there are.
+        """Every run that was told of with everything, as a sweep labels them.
 
         Returns:
-          Dataset over the two axes: `mean` and `error` of the observable, `count` of its runs; and each observable, `mean`'s
-          own among them, with a dimension "seed" as long as the most visited cell has runs, NaN beyond a cell's own.
+          Dataset over the two axes and "seed", as long as the most visited cell has runs, NaN beyond a cell's own: each
+          observable; and `runs`, how many of a cell have not diverged.
         """
+        import xarray
+
+        variables: dict[str, Any] = {"runs": (list(self.axes), self.count.reshape(self.shape))}
+        variables |= {name: ([*self.axes, "seed"], table.reshape(*self.shape, -1)) for name, table in self._runs().items()}
+        return xarray.Dataset(variables, dict(self.axes))
+
+    def summary(self) -> Any:
+        """Dataset over the two axes: mean and standard error of the observable, and count of its runs; NaN where none are."""
         import xarray
 
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.total / self.count
             error = np.sqrt(self._noise() / self.count)
         columns = {"mean": mean, "error": np.where(self.count > 0, error, np.nan), "count": self.count}
-        variables: dict[str, Any] = {k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}
-        for name, table in self._runs().items():
-            variables[name] = ([*self.axes, "seed"], table.reshape(*self.shape, -1))
-        return xarray.Dataset(variables, dict(self.axes))
+        return xarray.Dataset({k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}, dict(self.axes))
 
     def _runs(self):
         """{observable: (cells, most runs of a cell)}, in the order of being told."""

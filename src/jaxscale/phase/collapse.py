@@ -164,9 +164,11 @@ def _listed(law, starts, sizes, x, y, dy):
     """(starts, params): the listed ones, each with the master curve that fits it best."""
     asked = {name: np.atleast_1d(np.asarray(values, float)) for name, values in starts.items()}
     wanted = {"nu" if name == "inverse_nu" else name for name in law.searched}
-    if set(asked) != wanted or len({len(v) for v in asked.values()}) != 1 or not np.all(np.isfinite(list(asked.values()))):
+    alike = set(asked) == wanted and len({len(v) for v in asked.values()}) == 1
+    if not alike or not np.all(np.isfinite(list(asked.values()))) or not np.all(asked["nu"]):
         raise ValueError(
-            f"starts must be a number, or finite lists of equal length for each of {sorted(wanted)}; got {dict(starts)!r:.200}."
+            f"starts must be a number, or finite lists of equal length for each of {sorted(wanted)}, nu not 0; got "
+            f"{str(dict(starts))[:200]}."
         )
     asked["inverse_nu"] = 1 / asked.pop("nu")
     rows = []

@@ -30,11 +30,11 @@ class Key(NamedTuple):
     redraw: bool
 
 
-def kept(key: Key, make: Any) -> Executable:
-    """The executable of `key`; made, and the reason told, if this process has none."""
+def kept(key: Key, new: Executable) -> Executable:
+    """The executable of `key`: `new`, and the reason told, if this process has none."""
     if key not in _COMPILED:
-        _tell_cause(key)
-        _COMPILED[key] = make()
+        _tell_cause(key, new.program.experiment)
+        _COMPILED[key] = new
     return _COMPILED[key]
 
 
@@ -44,15 +44,16 @@ def forget(executable: Executable) -> None:
         del _COMPILED[key]
 
 
-def _tell_cause(new):
-    """What differs from the most similar program that is compiled already; a warning when it is the code, time after time."""
+def _tell_cause(new, experiment):
+    """What differs from the most similar program that is compiled; a warning when one code computes ever other things."""
     same = [known for known in _COMPILED if known[:3] == new[:3]]
     if not same:
         return
     nearest = max(same, key=lambda known: sum(a == b for a, b in zip(known, new)))
     causes = [f"{name} {a} -> {b}" for name, a, b in zip(Key._fields, nearest, new) if a != b]
     LOG.info("recompiled: %s, because of %s", new.experiment, "; ".join(causes))
-    programs = {known.program for known in same} | {new.program}
+    ours = [known for known in same if _code(_COMPILED[known].program.experiment) == _code(experiment)]
+    programs = {known.program for known in ours} | {new.program}
     if new.program != nearest.program and len(programs) >= MANY:
         warnings.warn(
             f"{new.experiment}, bucket {new.bucket}, now has {len(programs)} programs in this process: what it "
@@ -62,3 +63,10 @@ def _tell_cause(new):
             RetraceWarning,
             stacklevel=2,
         )
+
+
+def _code(experiment, depth=2):
+    """The code of a function and of the functions it captures: what two lambdas on different lines do not share."""
+    function = getattr(experiment, "experiment", experiment)  # of sizes: the user's own
+    inner = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if depth]
+    return getattr(function, "__code__", type(function)), *(_code(f, depth - 1) for f in inner if callable(f))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 LANES = 4  # of the block that is lowered; the width changes no operation
-COLLECTIVES = ("all_reduce", "all_gather", "all_to_all", "collective_permute", "reduce_scatter")
+COLLECTIVES = ("all_reduce", "all_gather", "all_to_all", "collective_permute", "reduce_scatter", "collective_broadcast")
 
 
 def lowered(program: Any) -> dict[str, str]:

@@ -130,7 +130,7 @@ class Request:
             _name(self.experiment), str(program.static), f"{program.dtypes}, {program.shared}, {program.reserved}",
             program.fingerprint, self.root, self.precision, self.devices, width, blocks, groups, redraw,
         )  # fmt: skip
-        return compiled.kept(key, lambda: Executable(program, self.devices, width, blocks, groups, redraw))
+        return compiled.kept(key, Executable(program, self.devices, width, blocks, groups, redraw))
 
     def _redraws(self, program, width, wanted, fitting):
         """Whether the disorder is drawn again in every segment: where keeping it would leave reclaiming too few blocks to

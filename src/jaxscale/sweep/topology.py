@@ -21,10 +21,10 @@ import numpy as np
 
 from jaxscale.sweep.chips import CHIPS, devices, parse
 from jaxscale.sweep.compiled import forget
+from jaxscale.sweep.lowering import COLLECTIVES
 from jaxscale.sweep.plan import RUNNING, duration, size
 from jaxscale.sweep.request import Request
 
-COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 COMPILER = {"tpu": ("libtpu", "jaxscale[tpu]"), "cuda": ("jax_cuda12_plugin", "jaxscale[gpu]")}
 SHARE = 0.8  # of a chip's memory that lanes may take; the rest is for scratch
 
@@ -171,7 +171,8 @@ def _arithmetic(cost, chip):
 
 
 def _collectives(text):
-    found = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in COLLECTIVES}
+    names = [name.replace("_", "-") for name in COLLECTIVES]  # as compiled programs spell them
+    found = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in names}
     return {name: count for name, count in found.items() if count}
 
 
