@@ -86,6 +86,7 @@ def draw(runs, found):
         log="x",
         title="where the rule is turned round",
     )
+    axes.set_ylabel("probability of the exception's answer")
     axes.axhline(1 / 8, color="0.4", ls="--", lw=0.8)
     return {"chances": figure}
 
