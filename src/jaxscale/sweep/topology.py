@@ -101,6 +101,7 @@ def reference(experiment: Callable[..., Any]) -> str:
 
 def _child(job):
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # it is the compiler that is wanted, and two plans may want it at a time
     command = [sys.executable, "-m", "jaxscale.sweep.topology"]
     ended = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, env=environment, check=False)
     lines = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"')]
