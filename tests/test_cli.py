@@ -1,5 +1,6 @@
 """The command line: what it prints, how it exits, what it leaves behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,8 +10,11 @@ import time
 
 import pytest
 
+import jaxscale as js
 from jaxscale.cli import main
 from jaxscale.cli.codes import BAD_INPUT, FAILED, INTERRUPTED, OK
+from jaxscale.cli.interrupts import Interrupts
+from jaxscale.models.perceptron import TeacherStudent
 
 
 def test_studies_lists_questions_and_claims(capsys):
@@ -47,6 +51,27 @@ def test_plan_prints_compiles_and_bytes(capsys):
     assert main(["plan", "overparameterised_sensing", "--scale", "smoke"]) == OK
     out = capsys.readouterr().out
     assert "2 compiles" in out and "runs at once" in out and "kB a run" in out
+
+
+def test_an_interrupt_that_is_swallowed_comes_back():
+    def system(points):
+        return js.Descent(TeacherStudent(d=4, alpha=points), learning_rate=0.1)
+
+    heard = []
+
+    def swallow(event):  # as a library's callback may
+        heard.append(event.name)
+        if event.name == "segment" and heard.count("segment") == 1:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    how = dict(grid={"points": [1.0, 2.0]}, times=[0, 1, 2, 3], progress=False)
+    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+        js.sweep(system, **how, listeners=[swallow, interrupts])
+    assert heard.count("segment") == 1 and signal.getsignal(signal.SIGINT) is before
+    with Interrupts() as interrupts:
+        js.sweep(system, **how, listeners=[interrupts])
 
 
 @pytest.mark.slow

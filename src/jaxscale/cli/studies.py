@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxscale.cli.codes import FAILED, OK
+from jaxscale.cli.interrupts import Interrupts
 
 SCALES = ("smoke", "laptop", "accelerator")
 
@@ -54,12 +55,18 @@ def _studies(arguments):
 
 
 def _run(arguments):
+    with Interrupts() as interrupts:
+        return _run_listening(arguments, interrupts)
+
+
+def _run_listening(arguments, interrupts):
     from jaxscale.study import NOT_MET, run_study, run_sweeps
     from jaxscale.sweep.events import JsonLines
 
     study = find_study(arguments.study)
     arguments.out = arguments.out or Path("runs") / study.name
-    how = {"listeners": [JsonLines(arguments.metrics)] if arguments.metrics else [], "profile": arguments.profile}
+    listeners = [interrupts, *([JsonLines(arguments.metrics)] if arguments.metrics else [])]
+    how = {"listeners": listeners, "profile": arguments.profile}
     if arguments.pieces:
         run_sweeps(study, arguments.scale, out=arguments.out, part=_part(arguments.pieces), **how)
         print(f"part {arguments.pieces} is stored in {arguments.out}; when all are, the same command with --resume judges")

@@ -60,9 +60,10 @@ def crossover(first: Fit, second: Fit, *, to: float, start: float | None = None,
         raise ValueError(f"the range must be positive and increasing; got {start:.4g} to {to:.4g}.")
     x = np.geomspace(start, to, GRID)
     rng = np.random.default_rng(root)
-    ours, theirs = (fit.replicas[rng.integers(0, len(fit.replicas), PAIRS)] for fit in (first, second))
+    drawn = [rng.integers(0, len(fit.replicas), PAIRS) for fit in (first, second)]
+    ours, theirs = (_curves(fit, x, rows) for fit, rows in zip((first, second), drawn))
     best = _first_crossing(x, _curve(first, x) - _curve(second, x))
-    gaps = [_curve(first, x, a) - _curve(second, x, b) for a, b in zip(ours, theirs)]
+    gaps = [a - b for a, b in zip(ours, theirs)]
     found = np.array([_first_crossing(x, gap) for gap in gaps])
     known = found[np.isfinite(found)]
     low, high = np.percentile(known, [5, 95]) if len(known) else (np.nan, np.nan)
@@ -72,6 +73,12 @@ def crossover(first: Fit, second: Fit, *, to: float, start: float | None = None,
 def _curve(fit, x, row=None):
     values = fit.values if row is None else dict(zip(fit.law.params, row))
     return fit.law.at(x[None], values)
+
+
+def _curves(fit, x, rows):
+    """(rows, x) the law of these replicas; each is worked out once, however often it was drawn."""
+    own, place = np.unique(rows, return_inverse=True)
+    return np.array([_curve(fit, x, fit.replicas[row]) for row in own])[place]
 
 
 def _first_crossing(x, gap):
