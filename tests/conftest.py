@@ -26,6 +26,7 @@ def devices():
     assert len(found) == 4, f"tests need 4 virtual CPU devices; got {len(found)}"
     return found
 
+
 def pytest_collection_modifyitems(items):
     """Published fits carry their name in the list to the reports."""
     for item in items:

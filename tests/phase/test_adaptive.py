@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.phase.adaptive import Refinement, refine
+from jaxscale.phase.adaptive import refine
+from jaxscale.phase.refinement import Refinement
 
 AXES = {"x": np.linspace(0, 1, 11), "y": np.linspace(0, 1, 17)}
 
@@ -38,6 +39,44 @@ def test_runs_go_where_the_boundary_is_and_its_band_is_narrower():
     assert inside.mean() > 0.7
     table = state.summary()
     assert int(table["count"].sum()) == 6 * 16 * 4 and np.isnan(table["error"].values[table["count"].values == 0]).all()
+
+
+def chosen(axes, width, level=0.5, uniform=False, rounds=4, cells=32, seed=0):
+    """A refinement of 0/1 outcomes, two runs a cell."""
+    rng, state = np.random.default_rng(seed), Refinement(axes, level, root=seed)
+    xs, ys = (g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij"))
+    for _ in range(rounds):
+        asked = np.repeat(rng.permutation(len(xs))[:cells] if uniform else state.ask(cells, 2), 2)
+        rise = np.clip((ys[asked] - truth(xs[asked])) / width, -500, 500)
+        state.tell(asked, rng.random(len(asked)) < 1 / (1 + np.exp(-rise)))
+    return state
+
+
+@pytest.mark.parametrize("width", [0.03, 0.004])
+def test_bands_are_half_as_wide_as_a_uniform_grids_and_hold_the_truth(width):
+    axes = {"x": np.linspace(0, 1, 13), "y": np.linspace(0, 1, 41)}
+    ours, plain = ([chosen(axes, width, uniform=u, seed=s).boundary() for s in range(5)] for u in (False, True))
+    gain = np.log([float(p["width"].mean() / o["width"].mean()) for o, p in zip(ours, plain)])
+    error = gain.std(ddof=1) / np.sqrt(len(gain))
+    assert gain.mean() - 2 * error > np.log(1.4) and error < 0.35
+    held = np.array([float(((b["low"] <= truth(b["x"])) & (truth(b["x"]) <= b["high"])).mean()) for b in [*ours, *plain]])
+    error = held.std() / np.sqrt(len(held))
+    assert held.mean() + 2 * error > 0.93 and error < 0.05
+
+
+def test_a_sharp_boundary_is_found_far_below_the_spacing_of_a_fine_lattice():
+    axes = {"x": np.linspace(0, 1, 9), "y": np.linspace(0, 1, 2001)}
+    found = chosen(axes, 1e-9, rounds=6).boundary()
+    error = np.sqrt(np.mean((found["position"] - truth(found["x"])) ** 2))
+    assert error < 0.003 and found["width"].max() < 0.03  # 384 runs; 21 of each row evenly spread would leave brackets of .05
+
+
+def test_levels_other_than_one_half():
+    axes = {"x": np.linspace(0, 1, 9), "y": np.linspace(0, 1, 41)}
+    found = [chosen(axes, 0.05, level=0.8, seed=s, rounds=6).boundary() for s in range(6)]
+    bias = np.array([float((f["position"] - truth(f["x"]) - 0.05 * np.log(4)).mean()) for f in found])
+    error = bias.std(ddof=1) / np.sqrt(len(bias))
+    assert abs(bias.mean()) < 3 * error and error < 0.01
 
 
 def test_a_level_that_is_never_crossed_has_no_band():
@@ -106,6 +145,15 @@ def test_a_cell_that_is_asked_for_twice_gets_twice_the_runs(monkeypatch):
     assert state.count[7] == 150 and state.count[30] == 50 and state.count.sum() == 200
     rate = state.total[7] / 150
     assert abs(state.square[7] / 150 - rate) < 1e-6  # 0/1 outcomes
+
+
+def test_refusals_of_what_is_told():
+    state = Refinement(AXES, 0.5)
+    with pytest.raises(ValueError, match="nothing is known"):
+        state.boundary()
+    for cells in ([187], [-1], [1, 2], [[1]]):
+        with pytest.raises(ValueError, match="one flat index of 187 cells a value"):
+            state.tell(np.array(cells), np.zeros(1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,243 @@
+"""What is known of a boundary while it is refined: tell what cells gave, ask which to run next.
+
+A Gaussian process over a fixed lattice of candidate cells says where the observable may pass the level. A batch takes, one
+after the other, the cells that would shrink the boundary's uncertainty most; a cell that has runs may be asked again, which is
+how more seeds at old cells compete with new ones (Bryan et al. 2005; Picheny et al. 2010).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxscale.phase.process import Posterior, Shape, Told, learn
+
+SAMPLES = 200  # of the process, for the band
+PLACES = 1000  # where the boundary may be, looked at together
+COARSE = 8  # cells along each axis that are candidates wherever the boundary is
+TINY = 1e-12
+
+
+@dataclasses.dataclass
+class Refinement:
+    """The state of a refinement over two control parameters. Ask, run, tell, repeat; or let `refine` do it.
+
+    Attributes:
+      axes: {name: (n,) increasing values}; the boundary is sought along the second one.
+      level: of the observable.
+      log: names of axes that are even in their logarithm.
+      noise: variance of one run, a first guess; learned from repeats.
+      root: seed of the band's samples.
+    """
+
+    axes: Mapping[str, np.ndarray]
+    level: float
+    log: tuple[str, ...] = ()
+    noise: float = 0.25
+    root: int = 0
+
+    def __post_init__(self):
+        if len(self.axes) != 2:
+            raise ValueError(f"a refinement takes two control parameters; got {list(self.axes)}.")
+        for name, values in self.axes.items():
+            if len(values) < 3 or np.any(np.diff(values) <= 0):
+                raise ValueError(
+                    f"axis '{name}' must hold at least 3 increasing values; got {np.asarray(values).tolist()[:6]}."
+                )
+        grids = np.meshgrid(*(self._even(name) for name in self.axes), indexing="ij")
+        self._place = np.stack([g.ravel() for g in grids], axis=1)
+        self._learned: tuple[int, Posterior] | None = None
+        self.count = np.zeros(len(self._place), int)
+        self.total, self.square = np.zeros(len(self._place)), np.zeros(len(self._place))
+        self._told: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
+
+    def _even(self, name):
+        v = np.asarray(self.axes[name], float)
+        v = np.log(v) if name in self.log else v
+        return (v - v[0]) / (v[-1] - v[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(len(v) for v in self.axes.values())
+
+    def tell(self, cells: np.ndarray, values: np.ndarray, everything: Mapping[str, np.ndarray] | None = None) -> None:
+        """Results of runs.
+
+        Args:
+          cells: (m,) flat indices of the lattice.
+          values: (m,) observable of one run each; NaN (diverged) is left out.
+          everything: {observable: (m,)} of the same runs, to be kept beside it.
+        """
+        cells, values = np.asarray(cells), np.asarray(values, float)
+        if cells.shape != values.shape or cells.ndim != 1 or np.any((cells < 0) | (cells >= len(self.count))):
+            raise ValueError(
+                f"tell needs one flat index of {len(self.count)} cells a value; got indices of shape {cells.shape}, "
+                f"values of shape {values.shape}. A cell's index is np.ravel_multi_index((i, j), {self.shape})."
+            )
+        if "runs" in (everything or {}):
+            raise ValueError("an observable named 'runs' would hide the number of runs of a cell; rename it.")
+        self._told.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
+        known = np.isfinite(values)
+        np.add.at(self.count, cells[known], 1)
+        np.add.at(self.total, cells[known], values[known])
+        np.add.at(self.square, cells[known], values[known] ** 2)
+
+    def ask(self, cells: int, runs: int) -> np.ndarray:
+        """The (cells,) most useful cells if each is given `runs` runs; a space-filling set while nothing is known."""
+        if not self.count.any():
+            return self._spread(cells)
+        found, level = self._posterior()
+        window = self._window(found, level)
+        coarse = [np.unique(np.linspace(0, n - 1, COARSE).round().astype(int)) for n in self.shape]
+        candidates = np.unique(np.concatenate([window.ravel(), np.ravel_multi_index(np.ix_(*coarse), self.shape).ravel()]))
+        mean, covariance = found.joint(self._place[candidates])
+        spacing, slope = self._around(window, found, level)
+        rng, chosen = np.random.default_rng([self.root, len(self._told)]), []
+        for _ in range(cells):
+            variance = np.maximum(np.diag(covariance), TINY)
+            near = spacing[candidates] / slope[candidates]  # the boundary moves by a change over the slope
+            near = near * np.exp(-0.5 * (mean - level) ** 2 / variance) / np.sqrt(variance)
+            spread = variance + found.told.worth(mean, variance, runs)
+            chosen.append(int(np.argmax((covariance**2).T @ near / spread)))
+            column, scale = covariance[:, chosen[-1]], np.sqrt(spread[chosen[-1]])
+            # the next choice is made as if this one had come out one way or the other
+            mean = mean + column / scale * rng.choice([-1, 1])
+            covariance = covariance - np.outer(column, column) / scale**2
+        return candidates[np.array(chosen)]
+
+    def boundary(self) -> Any:
+        """Dataset over the first axis: position, low, high (95 %) and error of the level along the second, and crossed."""
+        import xarray
+
+        (x, _), (y, levels) = self.axes.items()
+        process, level = self._posterior()
+        window = self._window(process, level)
+        mean, covariance = process.joint(self._place[window.ravel()])
+        rng = np.random.default_rng(self.root)
+        factor = np.linalg.cholesky(covariance + 1e-7 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
+        draws = mean + rng.normal(size=(SAMPLES, len(mean))) @ factor.T
+        even = self._even(y)[window % self.shape[1]]
+        found = np.array([_passage(even, draw.reshape(window.shape), level) for draw in draws])
+        best = _passage(even, mean.reshape(window.shape), level)
+        crossed = np.isfinite(found).mean(axis=0)
+        settled = crossed > 0.9
+        low, high = np.nanpercentile(np.where(settled, found, 0.0), [2.5, 97.5], axis=0)
+        variables = {"position": best, "low": np.where(settled, low, np.nan), "high": np.where(settled, high, np.nan)}
+        raw = np.log(levels) if y in self.log else np.asarray(levels, float)
+        variables = {name: raw[0] + v * (raw[-1] - raw[0]) for name, v in variables.items()}
+        variables = {name: np.exp(v) if y in self.log else v for name, v in variables.items()}
+        variables["width"] = np.where(settled, high - low, np.nan)
+        variables["crossed"] = crossed
+        attrs = {"along": y, "level": self.level, "width": "of the band, as a share of the axis"}
+        return xarray.Dataset({k: (x, v) for k, v in variables.items()}, {x: np.asarray(self.axes[x])}, attrs)
+
+    def dataset(self) -> Any:
+        """Every run that was told of with everything, as a sweep labels them.
+
+        Returns:
+          Dataset over the two axes and "seed", as long as the most visited cell has runs, NaN beyond a cell's own: each
+          observable; and `runs`, how many of a cell have not diverged.
+        """
+        import xarray
+
+        variables: dict[str, Any] = {"runs": (list(self.axes), self.count.reshape(self.shape))}
+        variables |= {name: ([*self.axes, "seed"], table.reshape(*self.shape, -1)) for name, table in self._runs().items()}
+        return xarray.Dataset(variables, dict(self.axes))
+
+    def summary(self) -> Any:
+        """Dataset over the two axes: mean and standard error of the observable, and count of its runs; NaN where none are."""
+        import xarray
+
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.total / self.count
+            error = np.sqrt(self._noise() / self.count)
+        columns = {"mean": mean, "error": np.where(self.count > 0, error, np.nan), "count": self.count}
+        return xarray.Dataset({k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}, dict(self.axes))
+
+    def _runs(self):
+        """{observable: (cells, most runs of a cell)}, in the order of being told."""
+        told = [(cells, columns) for cells, columns in self._told if columns]
+        if not told:
+            return {}
+        cells = np.concatenate([cells for cells, _ in told])
+        order = np.argsort(cells, kind="stable")
+        count = np.bincount(cells, minlength=len(self.count))
+        place = np.arange(len(cells)) - np.repeat(np.cumsum(count) - count, count)
+        tables = {}
+        for name in told[0][1]:
+            tables[name] = np.full((len(count), count.max()), np.nan)
+            tables[name][cells[order], place] = np.concatenate([columns[name] for _, columns in told])[order]
+        return tables
+
+    def _noise(self):
+        repeats = self.count > 1
+        if (self.count[repeats] - 1).sum() < 10:
+            return self.noise
+        spread = self.square[repeats] - self.total[repeats] ** 2 / self.count[repeats]
+        return max(float(spread.sum() / (self.count[repeats] - 1).sum()), TINY)
+
+    def _spread(self, cells):
+        """Cells on a lattice as square as can be."""
+        side = max(int(np.sqrt(cells)), 2)
+        rows = [np.unique(np.linspace(0, n - 1, side).round().astype(int)) for n in self.shape]
+        flat = np.ravel_multi_index([g.ravel() for g in np.meshgrid(*rows, indexing="ij")], self.shape)
+        rest = np.setdiff1d(np.random.default_rng(self.root).permutation(len(self.count)), flat, assume_unique=True)
+        return np.concatenate([flat, rest])[:cells]
+
+    def _posterior(self):
+        """The process after what was told, and the level in its units; learned once for what was told."""
+        seen = np.flatnonzero(self.count)
+        if not len(seen):
+            raise ValueError("nothing is known of the boundary yet: tell of at least one run that has not diverged.")
+        count, total, place = self.count[seen], self.total[seen], self._place[seen]
+        outcomes = bool(np.all(self.square[seen] == total) and np.all((total >= 0) & (total <= count)) and 0 < self.level < 1)
+        if outcomes:
+            told, level = Told(place, count, total, True), np.log(self.level / (1 - self.level))
+        else:
+            centre, scale = np.mean(total / count), max(float(np.std(total / count)), TINY**0.5)
+            told = Told(place, count, (total - count * centre) / scale, False, max(self._noise() / scale**2, 1e-6))
+            level = (self.level - centre) / scale
+        if self._learned is None or self._learned[0] != len(self._told):
+            start = self._learned[1].shape if self._learned else Shape()
+            self._learned = (len(self._told), learn(told, start))
+        return self._learned[1], level
+
+    def _window(self, found, level):
+        """(rows, places) flat indices, increasing along a row, of where each row may pass the level."""
+        rows, columns = self.shape
+        mean, variance = found.alone(self._place)
+        far = (np.abs(mean - level) / np.sqrt(variance)).reshape(self.shape)
+        above = (mean >= level).reshape(self.shape)
+        near = far < 3
+        near[:, 1:] |= above[:, 1:] != above[:, :-1]
+        near[np.arange(rows), far.argmin(axis=1)] = True
+        first = np.maximum(near.argmax(axis=1) - 1, 0)
+        last = np.minimum(columns - near[:, ::-1].argmax(axis=1), columns - 1)
+        places = min(max(PLACES // rows, 4), columns)
+        share = np.linspace(0, 1, places)
+        index = (first[:, None] + share * np.maximum(last - first, places - 1)[:, None]).round().astype(int)
+        index -= np.maximum(index[:, -1] - (columns - 1), 0)[:, None]
+        return np.arange(rows)[:, None] * columns + index
+
+    def _around(self, window, found, level):
+        """(cells,) share of the second axis a cell of the window stands for, and the latent slope of its row there."""
+        mean, variance = (v.reshape(window.shape) for v in found.alone(self._place[window.ravel()]))
+        y = self._even(list(self.axes)[1])[window % self.shape[1]]
+        near = np.exp(-0.5 * (mean - level) ** 2 / variance) / np.sqrt(variance) + TINY
+        rise = np.abs(np.gradient(mean, axis=1) / np.gradient(y, axis=1))
+        row = np.sum(near * np.maximum(rise, np.sqrt(variance)), axis=1) / near.sum(axis=1)
+        spacing, slope = np.zeros(len(self._place)), np.ones(len(self._place))
+        spacing[window], slope[window] = np.gradient(y, axis=1), row[:, None]
+        return spacing, slope
+
+
+def _passage(y, table, level):
+    """(rows,) first passage of `level` along y (rows, places); NaN without."""
+    above = table >= level
+    passed = above[:, 1:] != above[:, :-1]
+    i, rows = np.argmax(passed, axis=1), np.arange(len(table))
+    step = table[rows, i + 1] - table[rows, i]
+    share = (level - table[rows, i]) / np.where(step == 0, 1.0, step)
+    return np.where(passed.any(axis=1), y[rows, i] + share * (y[rows, i + 1] - y[rows, i]), np.nan)
