@@ -193,7 +193,8 @@ def told(log):
 def test_killed_at_any_moment(tmp_path, script, environment, children):
     assert subprocess.run([*script, str(tmp_path / "calm")], env=environment("calm-cache")).returncode == 0
     calm = js.load(tmp_path / "calm")
-    assert len(marks(tmp_path / "calm")) == 10 and not calm["first"].isnull().any()
+    # Pieces are cut by the time they take, so how many there are is the machine's affair; that there are several is not.
+    assert len(marks(tmp_path / "calm")) >= 6 and not calm["first"].isnull().any()
 
     moments, phases, kills, attempt, resumed = random.Random(0), collections.Counter(), 0, 0, 0
     finished, done = {}, 0

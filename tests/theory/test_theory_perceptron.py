@@ -70,3 +70,13 @@ def test_gibbs_learning_has_its_limits():
     assert error[-1] * 1000 == pytest.approx(0.625, abs=1e-3)  # Gyorgyi and Tishby's constant
     # one example: the students that agree with it are half of all, and overlap with the teacher by 2 / pi in its direction
     assert np.cos(np.pi * error[0]) == pytest.approx(2 / np.pi * 1e-4, rel=1e-2)
+
+
+def test_bayes_is_better_than_gibbs_by_root_two_at_large_loads():
+    with float64():
+        alpha = jnp.array([1e-3, 0.5, 4.0, 2000.0])
+        gibbs, bayes = np.asarray(theory.gibbs_error(alpha)), np.asarray(theory.bayes_error(alpha))
+    assert np.all(bayes < gibbs)
+    assert bayes[-1] * 2000 == pytest.approx(0.442, abs=1e-3)  # Opper and Haussler's constant
+    # averaged over the posterior the overlaps agree: cos(pi bayes)^2 = cos(pi gibbs)
+    np.testing.assert_allclose(np.cos(np.pi * bayes) ** 2, np.cos(np.pi * gibbs), atol=1e-9)

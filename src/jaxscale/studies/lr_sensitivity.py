@@ -29,20 +29,25 @@ def network(*, qk_norm, context):
 def sensitivity(learning_rate, *, qk_norm, steps):
     """AdamW without decay, 5 % warm-up."""
     world, decoder = network(qk_norm=qk_norm, context=32)
-    model = LanguageModel(world=world, network=decoder, batch=16, evaluation=32)
+    model = LanguageModel(world=world, network=decoder, batch=16, evaluation=128)
     schedule = Schedule(warmup=0.05 * steps)
     return Trained(model=model, learning_rate=learning_rate, rule=AdamW(), schedule=schedule)
 
 
 def _scale(rates, seeds, steps, width):
     static, times = {"qk_norm": (False, True), "steps": (steps,)}, np.linspace(0, steps, 11).round().astype(int)
-    return {"sensitivity": dict(grid={"learning_rate": rates}, static=static, seeds=seeds, times=times, width=width)}
+    return {
+        "sensitivity": dict(
+            grid={"learning_rate": rates}, static=static, seeds=seeds, times=times, width=width,
+            share=("learning_rate", "qk_norm", "steps"),  # one held-out text for all: the least over rates keeps its noise
+        )
+    }  # fmt: skip
 
 
 RATES = 10.0 ** np.arange(-3.5, -0.4, 0.5)  # 3e-4 .. 3e-1
 SCALES = {
     "smoke": _scale([1e-2, HOT], 2, 60, 2),
-    "laptop": _scale(RATES, 3, 300, 11),
+    "laptop": _scale(RATES, 3, 500, 7),
     "accelerator": _scale(RATES, 8, 10_000, None),
 }
 

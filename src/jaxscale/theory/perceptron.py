@@ -92,6 +92,17 @@ def gibbs_error(alpha: jax.Array) -> jax.Array:
     return jnp.vectorize(lambda load: jnp.arccos(_overlap(load)) / jnp.pi)(jnp.asarray(alpha, float))
 
 
+def bayes_error(alpha: jax.Array) -> jax.Array:
+    """Least generalisation error any rule reaches from P = alpha d examples: arccos(sqrt(R)) / pi, R as in `gibbs_error`.
+
+    .442 / alpha at large loads. The best vote of all students that fit has overlap sqrt(R) with the teacher.
+
+    References:
+      Opper & Haussler, Phys. Rev. Lett. 66, 2677 (1991).
+    """
+    return jnp.vectorize(lambda load: jnp.arccos(jnp.sqrt(_overlap(load))) / jnp.pi)(jnp.asarray(alpha, float))
+
+
 def _overlap(alpha):
     nodes, weights = _gauss()
 
