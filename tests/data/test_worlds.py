@@ -136,7 +136,7 @@ def test_floors_of_chains():
     np.testing.assert_allclose(pi @ frozen, pi, atol=1e-5)
     hidden = Hmm(classes=3, words=4, context=100)
     rows, seen = draw(hidden, 400)
-    from_, to = (np.asarray(hidden.class_of(t)) for t in (seen.tokens, seen.targets))
+    from_, to = (np.asarray(t) // hidden.words for t in (seen.tokens, seen.targets))
     word = np.log(np.asarray(zipf(4)))[np.asarray(seen.targets) % 4]
     assert_mean(-(np.log(np.asarray(rows))[from_, to] + word).mean(1), float(hidden.entropy_floor(rows)), precision=0.02)
     flat = Unigram(vocabulary=8, exponent=0.0)

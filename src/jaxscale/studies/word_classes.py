@@ -22,7 +22,7 @@ CLASSES = 6
 
 def clusters(model, params, data, logits, sites):
     """GDV of the states at the last place, by the class of the next word, at every depth; and with shuffled labels."""
-    label = model.world.class_of(data.test.targets[:, -1])
+    label = model.world.next_class(data.frozen, data.test)
     places = {"embed": sites["embed"], "layer0": sites["layer0/out"], "layer1": sites["layer1/out"], "final": sites["final"]}
     found = {f"gdv_{name}": gdv(x[:, -1], label, CLASSES, normalised=True) for name, x in places.items()}
     shuffled = jax.random.permutation(jax.random.key(3), label)

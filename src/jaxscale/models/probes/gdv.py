@@ -12,7 +12,7 @@ def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool 
 
     Args:
       points: (n, d).
-      labels: (n,) int; every class must occur twice at least.
+      labels: (n,) int; every class must occur twice at least. Points labelled below 0 count in the z-scores only.
       classes: number of classes L, static.
       normalised: divide by sqrt(L / (2 (L - 1))), the value of L collapsed equidistant classes, so that values with different
         numbers of classes compare; -1 is then perfect.

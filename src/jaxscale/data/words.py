@@ -1,0 +1,110 @@
+"""Real text word by word, and which class of word comes next where a corpus is tagged."""
+
+import functools
+import re
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.data import brown, text
+from jaxscale.data.world import Example, next_token
+from jaxscale.record import record, static
+
+RARE = "<rare>"
+
+
+@functools.lru_cache(maxsize=4)
+def encoded(source: str, most: int) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """((n,) uint16 or int32 word numbers, (n,) int8 classes or None without tags, the words in order); the first is `RARE`.
+
+    Args:
+      source: "brown" or a folder of its files, tagged; else as for `text.load`: words in lower case, punctuation marks apart.
+      most: size of the vocabulary, the most frequent words and `RARE`.
+    """
+    if source == "brown" or Path(source).is_dir():
+        words, classes = brown.tagged(source)
+    else:
+        words, classes = tuple(re.findall(r"\w+(?:'\w+)?|[^\w\s]", text.load(source).lower())), None
+    counts = Counter(words)
+    kept = [RARE, *sorted(counts, key=lambda word: (-counts[word], word))[: most - 1]]
+    number = {word: i for i, word in enumerate(kept)}
+    kind = np.uint16 if len(kept) <= 65536 else np.int32
+    codes = np.fromiter((number.get(word, 0) for word in words), kind, len(words))
+    return codes, None if classes is None else np.array(classes, np.int8), tuple(kept)
+
+
+@record
+class WordText:
+    """Windows of a real text, word by word. The last tenth is held out, and each run draws its own windows of it.
+
+    Attributes:
+      source: as for `encoded`. Static.
+      context: T. Static.
+      words: size of the vocabulary; rarer words become one. Static.
+      evaluation: held-out windows. Static.
+    """
+
+    source: str = static(default="pydoc")
+    context: int = static(default=9)
+    words: int = static(default=2000)
+    evaluation: int = static(default=256)
+
+    def check(self):
+        """A text that is there and longer than its windows."""
+        if self.words < 2 or self.context < 1 or self.evaluation < 1:
+            raise ValueError(
+                f"WordText needs words >= 2, context >= 1 and evaluation >= 1; got {self.words}, {self.context} and "
+                f"{self.evaluation}."
+            )
+        codes = self._encoded()[0]
+        if len(codes) < 20 * (self.context + 1):
+            raise text.TextError(
+                f"'{self.source}' has {len(codes)} words, too few for windows of {self.context + 1}; give at least "
+                f"{20 * (self.context + 1)}, or a shorter context."
+            )
+
+    @property
+    def vocabulary(self) -> int:
+        """Words told apart, the one for rare words among them."""
+        return len(self._encoded()[2])
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """(evaluation,) where the held-out windows begin. The text itself is a constant of the program, shared by all runs."""
+        codes, split = self._encoded()[0], self._split()
+        return jax.random.randint(key, (self.evaluation,), split, len(codes) - self.context)
+
+    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
+        """A window of the first nine tenths."""
+        del frozen
+        return self._window(jax.random.randint(key, (), 0, self._split() - self.context))
+
+    def held_out(self, frozen: jax.Array) -> Example:
+        """The windows of the last tenth."""
+        return jax.vmap(self._window)(frozen)
+
+    def next_class(self, frozen: jax.Array, test: Example) -> jax.Array:
+        """(evaluation,) class of the word that follows each held-out window, -1 for none, by the corpus's own tag of it.
+
+        Raises:
+          ValueError: the source has no tags.
+        """
+        del test
+        classes = self._encoded()[1]
+        if classes is None:
+            raise ValueError(
+                f"the text '{self.source}' is not tagged; word classes need source='brown' or a folder of its files."
+            )
+        return jnp.asarray(classes)[frozen + self.context].astype(jnp.int32)
+
+    def _encoded(self):
+        return encoded(self.source, self.words)
+
+    def _split(self):
+        return len(self._encoded()[0]) * 9 // 10
+
+    def _window(self, start):
+        codes = jnp.asarray(self._encoded()[0])
+        return next_token(jax.lax.dynamic_slice(codes, (start,), (self.context + 1,)))
