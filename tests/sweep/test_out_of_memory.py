@@ -409,7 +409,7 @@ def test_memory_changes_no_bit(monkeypatch):
     # compiled as users do: the cheap back end of the tests fuses less, and would hide what fusing does to the last bits
     full = {
         "xla_cpu_multi_thread_eigen": False,
-        "xla_backend_optimization_level": 3,
+        "xla_backend_optimization_level": 1,
         "xla_llvm_disable_expensive_passes": False,
     }
     monkeypatch.setattr(sys.modules["jaxscale.sweep.executable"], "_compiler_options", lambda devices: full)
