@@ -11,6 +11,7 @@ from assertions import assert_mean
 
 from jaxscale.data import text
 from jaxscale.data.distractor import Distractor
+from jaxscale.data.drift import Drift
 from jaxscale.data.facts import FactConflict
 from jaxscale.data.hierarchy import Hierarchy
 from jaxscale.data.markov import Hmm, Markov, Unigram, stationary
@@ -26,6 +27,7 @@ from jaxscale.record import check
 WORLDS = [
     Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
     Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(), Pcfg(), Distractor(turned=0.3),
+    Drift(angle=1.0),
 ]  # fmt: skip
 
 

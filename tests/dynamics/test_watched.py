@@ -29,9 +29,10 @@ def _run(system, steps):
     return data, jax.lax.fori_loop(0, steps, lambda t, s: system.step(jax.random.fold_in(KEY, t), s, data), state)
 
 
-def test_sharpness_is_the_top_eigenvalue_of_the_hessian():
+@pytest.mark.parametrize("steps", [0, 100])
+def test_sharpness_is_the_top_eigenvalue_of_the_hessian(steps):
     system = Watched(system=STUDENT)
-    data, state = after(system, 100)
+    data, state = after(system, steps)
     found = float(jax.jit(system.observe)(state, data)["sharpness"])
     flat, unravel = ravel_pytree(state.inner.params)
     hessian = jax.jit(jax.hessian(lambda w: STUDENT.model.loss(unravel(w), data, KEY)))(flat)

@@ -12,6 +12,8 @@ from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, ta
 from jaxscale.protocol import definitions
 from jaxscale.record import record, static
 
+WARM = 30  # products with the Hessian before the first step, so that the start's sharpness is right too
+
 
 class State(NamedTuple):
     """The wrapped system's state, and what the next look needs."""
@@ -70,12 +72,13 @@ class Watched:
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> State:
-        """The wrapped system's state, a random direction, and no update yet."""
+        """The wrapped system's state, a direction close to the Hessian's top one, and no update yet."""
         inner = self.system.init(key, data)
         vector: Any = ()
         if self.sharpness:
             flat, unravel = ravel_pytree(inner.params)
             vector = unravel(jax.random.normal(self._key(0), flat.shape, flat.dtype))
+            vector = top_eigenvalue(self._loss(data), inner.params, start=vector, iterations=WARM)[1]
         none = jax.tree.map(jnp.zeros_like, by_role(inner.params))
         return State(inner, inner.params if self.kernel else (), vector, none)
 

@@ -191,7 +191,9 @@ class Emulated:
         return jax.nn.log_softmax(large + self.strength * jnp.clip(tuned - base, -self.floor, self.floor), axis=-1)
 
 
-def distilled(logits: jax.Array, teacher: jax.Array, targets: jax.Array, similarity: jax.Array | float) -> jax.Array:
+def distilled(
+    logits: jax.Array, teacher: jax.Array, targets: jax.Array, similarity: jax.Array | float, weight: jax.Array | float = 1.0
+) -> jax.Array:
     """PANDA's loss of a soft prompt: cross-entropy plus similarity times KL(teacher || student), mean over places, nats.
 
     Args:
@@ -199,13 +201,16 @@ def distilled(logits: jax.Array, teacher: jax.Array, targets: jax.Array, similar
       teacher: (..., V) with the source task's prompt, on the same data.
       targets: (...,) tokens.
       similarity: predicted transferability of the source.
+      weight: (...,) how much each place counts.
 
     References:
       Zhong et al. 2022, PANDA: prompt transfer meets knowledge distillation, arXiv:2208.10160.
     """
     student, teach = jax.nn.log_softmax(logits, axis=-1), jax.nn.log_softmax(teacher, axis=-1)
     cross = -jnp.take_along_axis(student, targets[..., None], axis=-1)[..., 0]
-    return jnp.mean(cross + similarity * jnp.sum(jnp.exp(teach) * (teach - student), axis=-1))
+    apart = jnp.sum(jnp.exp(teach) * (teach - student), axis=-1)
+    weight = jnp.broadcast_to(weight, targets.shape)
+    return jnp.sum(weight * (cross + similarity * apart)) / jnp.sum(weight)
 
 
 def hull_rows(key: jax.Array, old: jax.Array, count: int, *, inner: int = 64) -> jax.Array:

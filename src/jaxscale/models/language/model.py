@@ -122,7 +122,10 @@ class LanguageModel:
 
     def observe(self, params: Any, data: Data) -> dict[str, jax.Array]:
         """Held-out loss and error, log Z, the largest attention logit, excess over the floor, and the probes."""
-        logits, sites = self.apply(params, data.test.tokens)
+        return self.observables(params, data, *self.apply(params, data.test.tokens))
+
+    def observables(self, params: Any, data: Data, logits: jax.Array, sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The same of (B, T, V) logits and sites that are known."""
         test = answers(data.test, logits)
         loss = cross_entropy(logits, test)
         wrong = (jnp.argmax(logits, axis=-1) != test.targets).astype(jnp.float32)
