@@ -17,16 +17,16 @@ def regression(learning_rate, *, d, length, steps):
     return Trained(model=model, learning_rate=learning_rate, rule=AdamW(b2=0.999), schedule=schedule)
 
 
-def _scale(ds, lengths, seeds, steps):
+def _scale(ds, lengths, seeds, steps, width):
     static = {"d": ds, "length": lengths, "steps": (steps,)}
     times = np.linspace(0, steps, 11).round().astype(int)
-    return {"regression": dict(grid={"learning_rate": [0.02]}, static=static, seeds=seeds, times=times, width=4)}
+    return {"regression": dict(grid={"learning_rate": [0.02]}, static=static, seeds=seeds, times=times, width=width)}
 
 
 SCALES = {
-    "smoke": _scale((3,), (6,), 4, 600),
-    "laptop": _scale((5, 10), (10, 20, 40), 8, 2000),
-    "accelerator": _scale((5, 10, 20), (10, 20, 40, 80), 1024, 20_000),
+    "smoke": _scale((3,), (6,), 4, 600, 4),
+    "laptop": _scale((5, 10), (10, 20, 40), 8, 2000, 4),
+    "accelerator": _scale((5, 10, 20), (10, 20, 40, 80), 1024, 20_000, None),
 }
 
 

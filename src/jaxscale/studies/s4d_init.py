@@ -79,15 +79,15 @@ def fitted_bump(delay, sigma, *, start):
     return Solved(model=DelayKernel(start=start, delay=delay, sigma=sigma))
 
 
-def _scale(delays, sigmas, seeds):
+def _scale(delays, sigmas, seeds, width):
     grid = {"delay": delays, "sigma": sigmas}
-    return {"bump": dict(grid=grid, static={"start": INITS}, seeds=seeds, times=[0], width=4)}
+    return {"bump": dict(grid=grid, static={"start": INITS}, seeds=seeds, times=[0], width=width)}
 
 
 SCALES = {
-    "smoke": _scale([0.3, 0.6], [0.02], 4),
-    "laptop": _scale(np.linspace(0.1, 0.9, 9), [0.02, 0.05], 16),
-    "accelerator": _scale(np.linspace(0.05, 0.95, 37), [0.01, 0.02, 0.05], 256),
+    "smoke": _scale([0.3, 0.6], [0.02], 4, 4),
+    "laptop": _scale(np.linspace(0.1, 0.9, 9), [0.02, 0.05], 16, 4),
+    "accelerator": _scale(np.linspace(0.05, 0.95, 37), [0.01, 0.02, 0.05], 256, None),
 }
 
 

@@ -90,7 +90,7 @@ class Prompted:
 TINY = Prompted(
     model=LanguageModel(
         world=Relabelling(classes=4, labels=2),
-        network=Decoder(vocabulary=6, context=7, mixer=Attention(heads=2), width=8, depth=1, hidden=2),
+        network=Decoder(vocabulary=6, context=7, mixer=Attention(heads=1), width=4, depth=1, hidden=0),
         batch=2, evaluation=4,
     ),
     length=2,
