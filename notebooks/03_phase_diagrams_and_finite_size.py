@@ -91,3 +91,33 @@ last = made.isel(time=-1)
 kind = transition(last["norm"].where(last["stopped"]), size="d", control="temperature")
 print(kind)
 scaling.binder(kind).figure
+
+# %% [markdown]
+# ## Runs where the boundary is
+# Which noise lets a perceptron fit within 300 steps? A grid of 21 x 29 cells would take most of its runs where the answer is plain.
+# `refine` asks for runs by what they can tell of the boundary, a round at a time, all rounds by one compiled program.
+
+# %%
+from jaxscale.phase.adaptive import refine
+from jaxscale.plot import figures
+
+
+def within_300(alpha, temperature):
+    return Until(Sgd(model=Perceptron(d=16, alpha=alpha, alpha_max=3.0), temperature=temperature), when=fitted)
+
+
+found = refine(
+    within_300,
+    axes={"alpha": np.linspace(0.5, 3, 21), "temperature": np.geomspace(0.5, 64, 29)},
+    log=("temperature",),
+    observable="stopped",
+    level=0.5,
+    times=[0, 300],
+    budget=256 if SMOKE else 2048,
+)
+seen = found.summary()
+print(f"{int(seen['count'].sum())} runs in {int((seen['count'] > 0).sum())} of {seen['count'].size} cells")
+print(found.boundary().to_dataframe())
+
+# %%
+figures.phase_diagram(seen["mean"].rename("share that fit"), x="alpha", y="temperature", band=found.boundary(), log="y").figure
