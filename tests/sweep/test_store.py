@@ -221,3 +221,13 @@ def test_manifest_is_plain_json(finished):
     manifest = json.loads((finished[0] / "manifest.json").read_text())
     assert manifest["contract"]["times"] == [0, 2, 9] and manifest["request"]["seeds"] == {"seed": 4}
     assert manifest["buckets"]["{}"]["width"] == 2
+
+
+def test_a_store_of_another_compiler_level_is_refused(tmp_path, monkeypatch):
+    """Bits depend on it, and XLA_FLAGS may name it."""
+    from jaxscale.sweep import devices
+
+    run(tmp_path / "level")
+    monkeypatch.setattr(devices, "cpu_level", lambda: 3)
+    with pytest.raises(js.StoreError, match="belongs to another sweep: its 'compiler level' is 0 and yours is 3"):
+        run(tmp_path / "level")

@@ -31,7 +31,6 @@ def find(source: str) -> Path:
 
     Raises:
       ModuleNotFoundError: the package is not there; the message has the install line.
-      TextError: a folder without files of `word/tag`.
     """
     if source != "brown":
         return Path(source).expanduser()
@@ -48,6 +47,10 @@ def tagged(source: str = "brown") -> tuple[tuple[str, ...], tuple[int, ...]]:
 
     Args:
       source: "brown", or a folder of such files.
+
+    Raises:
+      ModuleNotFoundError: as `find`.
+      TextError: no such folder, or one without files of `word/tag`.
     """
     folder = find(source)
     files = sorted(path for path in folder.glob("c[a-r][0-9][0-9]") if path.is_file())
@@ -57,7 +60,8 @@ def tagged(source: str = "brown") -> tuple[tuple[str, ...], tuple[int, ...]]:
         raise TextError(f"a file in '{folder}' is not UTF-8: byte {error.start}. Convert it.") from None
     bad = [tag for _, slash, tag in pairs if not slash]
     if bad or not pairs:
-        why = f"holds '{bad[0][:40]}' where word/tag is wanted" if bad else "has no files ca01, ca02, ..."
+        nothing = "has no files ca01, ca02, ..." if folder.is_dir() else "does not exist"
+        why = f"holds '{bad[0][:40]}' where word/tag is wanted" if bad else nothing
         raise TextError(f"the folder '{folder}' {why}; give a folder of the Brown corpus: {HINTS['brown']}.")
     number = {tag: word_class(tag) for tag in {tag for _, _, tag in pairs}}
     return tuple(word.lower() for word, _, _ in pairs), tuple(number[tag] for _, _, tag in pairs)

@@ -32,7 +32,7 @@ class PromptTransfer:
 
     Attributes:
       target: the task that is learned and observed.
-      source: the task that may help; of the same trunk and length.
+      source: the task that may help; of the same length. It is learned on the target's trunk.
       learning_rate: of every prompt.
       inherit: 1 begins from the source's prompt (vanilla transfer), 0 afresh.
       strength: of the distillation; 0 for none.

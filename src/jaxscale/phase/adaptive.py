@@ -33,9 +33,17 @@ def refine(
       store: folder of the rounds.
       tell: called after each round.
       **how: further arguments of `jaxscale.sweep`.
+
+    Raises:
+      ValueError: axes, counts or names that make no refinement.
     """
     from jaxscale.sweep.run import sweep
 
+    if cells < 1 or runs < 1 or budget < cells * runs:
+        raise ValueError(
+            f"refine needs cells >= 1, runs >= 1 and a budget of at least cells x runs; got cells={cells}, runs={runs}, "
+            f"budget={budget}."
+        )
     state = Refinement(axes, level, log, root=root)
     names, values = list(axes), [np.asarray(v) for v in axes.values()]
 
@@ -44,7 +52,7 @@ def refine(
         cell = slot // cells
         return experiment(**{n: _pick(v, cell, k, state.shape) for k, (n, v) in enumerate(zip(names, values))})
 
-    for turn in range(max(budget // (cells * runs), 1)):
+    for turn in range(budget // (cells * runs)):
         asked = np.sort(state.ask(cells, runs))
         again = np.arange(cells) - np.searchsorted(asked, asked)  # 0, 1, ... within equal cells: each slot draws its own runs
         found = sweep(
@@ -53,11 +61,14 @@ def refine(
         )  # fmt: skip
         last = found.isel(time=-1, turn=0).transpose("slot", "seed")
         everything = {str(name): values.values.ravel() for name, values in last.items() if values.ndim == 2}
+        if observable not in everything:
+            raise ValueError(f"no observable '{observable}' in the runs; choose from {sorted(everything)}.")
         state.tell(np.repeat(last["slot"].values // cells, runs), everything[observable], everything)
         tell(state)
-        width = state.boundary()["width"].values
-        if band and np.all(np.isfinite(width)) and width.max() <= band:
-            break
+        if band:
+            width = state.boundary()["width"].values
+            if np.all(np.isfinite(width)) and width.max() <= band:
+                break
     return state
 
 

@@ -97,6 +97,15 @@ class Posterior:
         self._given(precision, precision * y)
         return self._normal(precision, precision * y)
 
+    @property
+    def misfit(self) -> float:
+        """Root mean square of values less what the others say of them, in the predicted errors; 1 at least, and of outcomes."""
+        if self.told.outcomes:
+            return 1.0
+        y, half = self.told.total / self.told.count, self._whiten(np.eye(len(self.told.count)))
+        inverse = half.T @ half  # of kernel and noise together
+        return max(float(np.sqrt(np.mean((inverse @ y) ** 2 / np.diag(inverse)))), 1.0)
+
     def _given(self, precision, shift):
         """(n,) mean and variance at the told cells under Gaussian sites; keeps what predictions need."""
         from scipy.linalg import cholesky

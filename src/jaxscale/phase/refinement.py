@@ -15,7 +15,10 @@ from jaxscale.phase.process import Posterior, Shape, Told, learn
 
 SAMPLES = 200  # of the process, for the band
 PLACES = 1000  # where the boundary may be, looked at together
+FINE = 48  # places of a row between which the band is interpolated
 COARSE = 8  # cells along each axis that are candidates wherever the boundary is
+NEIGHBOURS = 0.06  # share of an axis within which cells diverge alike
+LEAST_NOISE = 1e-5  # over the variance of the values: no process is smooth to more digits
 TINY = 1e-12
 
 
@@ -41,14 +44,21 @@ class Refinement:
         if len(self.axes) != 2:
             raise ValueError(f"a refinement takes two control parameters; got {list(self.axes)}.")
         for name, values in self.axes.items():
-            if len(values) < 3 or np.any(np.diff(values) <= 0):
+            if len(values) < 3 or not np.all(np.diff(values) > 0) or not np.all(np.isfinite(values)):
                 raise ValueError(
                     f"axis '{name}' must hold at least 3 increasing values; got {np.asarray(values).tolist()[:6]}."
                 )
+        if wrong := [name for name in self.log if name not in self.axes or np.min(self.axes[name]) <= 0]:
+            raise ValueError(
+                f"log names axes with positive values only; got '{wrong[0]}', and the axes are "
+                f"{ {name: float(np.min(v)) for name, v in self.axes.items()} } (name: smallest value). Leave it out."
+            )
+        if not np.isfinite(self.level) or not self.noise > 0:
+            raise ValueError(f"a refinement needs a finite level and noise > 0; got {self.level} and {self.noise}.")
         grids = np.meshgrid(*(self._even(name) for name in self.axes), indexing="ij")
         self._place = np.stack([g.ravel() for g in grids], axis=1)
         self._learned: tuple[int, Posterior] | None = None
-        self.count = np.zeros(len(self._place), int)
+        self.count, self.tried = np.zeros((2, len(self._place)), int)
         self.total, self.square = np.zeros(len(self._place)), np.zeros(len(self._place))
         self._told: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
 
@@ -71,15 +81,20 @@ class Refinement:
           everything: {observable: (m,)} of the same runs, to be kept beside it.
         """
         cells, values = np.asarray(cells), np.asarray(values, float)
-        if cells.shape != values.shape or cells.ndim != 1 or np.any((cells < 0) | (cells >= len(self.count))):
+        whole = np.issubdtype(cells.dtype, np.integer)
+        if not whole or cells.shape != values.shape or cells.ndim != 1 or np.any((cells < 0) | (cells >= len(self.count))):
             raise ValueError(
-                f"tell needs one flat index of {len(self.count)} cells a value; got indices of shape {cells.shape}, "
-                f"values of shape {values.shape}. A cell's index is np.ravel_multi_index((i, j), {self.shape})."
+                f"tell needs one flat index of {len(self.count)} cells a value; got {cells.dtype} of shape {cells.shape}, "
+                f"and values of shape {values.shape}. A cell's index is np.ravel_multi_index((i, j), {self.shape})."
             )
         if "runs" in (everything or {}):
             raise ValueError("an observable named 'runs' would hide the number of runs of a cell; rename it.")
+        for name, column in (everything or {}).items():
+            if np.shape(column) != cells.shape:
+                raise ValueError(f"everything['{name}'] must have the cells' shape {cells.shape}; got {np.shape(column)}.")
         self._told.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
         known = np.isfinite(values)
+        np.add.at(self.tried, cells, 1)
         np.add.at(self.count, cells[known], 1)
         np.add.at(self.total, cells[known], values[known])
         np.add.at(self.square, cells[known], values[known] ** 2)
@@ -87,20 +102,21 @@ class Refinement:
     def ask(self, cells: int, runs: int) -> np.ndarray:
         """The (cells,) most useful cells if each is given `runs` runs; a space-filling set while nothing is known."""
         if not self.count.any():
-            return self._spread(cells)
+            return self._spread(cells, self.tried == 0)
         found, level = self._posterior()
         window = self._window(found, level)
         coarse = [np.unique(np.linspace(0, n - 1, COARSE).round().astype(int)) for n in self.shape]
         candidates = np.unique(np.concatenate([window.ravel(), np.ravel_multi_index(np.ix_(*coarse), self.shape).ravel()]))
         mean, covariance = found.joint(self._place[candidates])
         spacing, slope = self._around(window, found, level)
+        alive = self._alive(candidates)
         rng, chosen = np.random.default_rng([self.root, len(self._told)]), []
         for _ in range(cells):
             variance = np.maximum(np.diag(covariance), TINY)
             near = spacing[candidates] / slope[candidates]  # the boundary moves by a change over the slope
             near = near * np.exp(-0.5 * (mean - level) ** 2 / variance) / np.sqrt(variance)
             spread = variance + found.told.worth(mean, variance, runs)
-            chosen.append(int(np.argmax((covariance**2).T @ near / spread)))
+            chosen.append(int(np.argmax(alive * ((covariance**2).T @ near) / spread)))
             column, scale = covariance[:, chosen[-1]], np.sqrt(spread[chosen[-1]])
             # the next choice is made as if this one had come out one way or the other
             mean = mean + column / scale * rng.choice([-1, 1])
@@ -113,14 +129,14 @@ class Refinement:
 
         (x, _), (y, levels) = self.axes.items()
         process, level = self._posterior()
-        window = self._window(process, level)
-        mean, covariance = process.joint(self._place[window.ravel()])
-        rng = np.random.default_rng(self.root)
-        factor = np.linalg.cholesky(covariance + 1e-7 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
-        draws = mean + rng.normal(size=(SAMPLES, len(mean))) @ factor.T
-        even = self._even(y)[window % self.shape[1]]
-        found = np.array([_passage(even, draw.reshape(window.shape), level) for draw in draws])
-        best = _passage(even, mean.reshape(window.shape), level)
+        first, last = (self._even(y)[column][:, None] for column in self._reach(process, level))
+        even = first + np.linspace(0, 1, min(max(PLACES // self.shape[0], 4), FINE)) * (last - first)  # between columns too
+        mean, covariance = process.joint(np.stack([np.repeat(self._even(x), even.shape[1]), even.ravel()], axis=1))
+        size, turn = np.linalg.eigh(covariance)  # no Cholesky: between close places it is singular but for rounding
+        factor = process.misfit * turn * np.sqrt(np.maximum(size, 0))
+        draws = mean + np.random.default_rng(self.root).normal(size=(SAMPLES, len(mean))) @ factor.T
+        found = np.array([_passage(even, draw.reshape(even.shape), level) for draw in draws])
+        best = _passage(even, mean.reshape(even.shape), level)
         crossed = np.isfinite(found).mean(axis=0)
         settled = crossed > 0.9
         low, high = np.nanpercentile(np.where(settled, found, 0.0), [2.5, 97.5], axis=0)
@@ -178,13 +194,23 @@ class Refinement:
         spread = self.square[repeats] - self.total[repeats] ** 2 / self.count[repeats]
         return max(float(spread.sum() / (self.count[repeats] - 1).sum()), TINY)
 
-    def _spread(self, cells):
-        """Cells on a lattice as square as can be."""
+    def _alive(self, candidates):
+        """(m,) chance that a run there does not diverge, by the runs of the cell and of its neighbours; 1 where all lived."""
+        seen = np.flatnonzero(self.tried)
+        if np.all(self.count[seen] == self.tried[seen]):
+            return np.ones(len(candidates))
+        apart = np.sum((self._place[candidates, None] - self._place[None, seen]) ** 2, axis=2)
+        near = np.exp(-0.5 * apart / NEIGHBOURS**2)
+        return (near @ self.count[seen] + 0.1) / (near @ self.tried[seen] + 0.1)
+
+    def _spread(self, cells, free):
+        """Cells on a lattice as square as can be, those that are `free` first; again from the first if there are too few."""
         side = max(int(np.sqrt(cells)), 2)
         rows = [np.unique(np.linspace(0, n - 1, side).round().astype(int)) for n in self.shape]
         flat = np.ravel_multi_index([g.ravel() for g in np.meshgrid(*rows, indexing="ij")], self.shape)
         rest = np.setdiff1d(np.random.default_rng(self.root).permutation(len(self.count)), flat, assume_unique=True)
-        return np.concatenate([flat, rest])[:cells]
+        order = np.concatenate([flat, rest])
+        return np.resize(order[np.argsort(~free[order], kind="stable")], cells)
 
     def _posterior(self):
         """The process after what was told, and the level in its units; learned once for what was told."""
@@ -197,15 +223,15 @@ class Refinement:
             told, level = Told(place, count, total, True), np.log(self.level / (1 - self.level))
         else:
             centre, scale = np.mean(total / count), max(float(np.std(total / count)), TINY**0.5)
-            told = Told(place, count, (total - count * centre) / scale, False, max(self._noise() / scale**2, 1e-6))
+            told = Told(place, count, (total - count * centre) / scale, False, max(self._noise() / scale**2, LEAST_NOISE))
             level = (self.level - centre) / scale
         if self._learned is None or self._learned[0] != len(self._told):
             start = self._learned[1].shape if self._learned else Shape()
             self._learned = (len(self._told), learn(told, start))
         return self._learned[1], level
 
-    def _window(self, found, level):
-        """(rows, places) flat indices, increasing along a row, of where each row may pass the level."""
+    def _reach(self, found, level):
+        """(rows,) first and last column between which each row may pass the level."""
         rows, columns = self.shape
         mean, variance = found.alone(self._place)
         far = (np.abs(mean - level) / np.sqrt(variance)).reshape(self.shape)
@@ -213,8 +239,12 @@ class Refinement:
         near = far < 3
         near[:, 1:] |= above[:, 1:] != above[:, :-1]
         near[np.arange(rows), far.argmin(axis=1)] = True
-        first = np.maximum(near.argmax(axis=1) - 1, 0)
-        last = np.minimum(columns - near[:, ::-1].argmax(axis=1), columns - 1)
+        return np.maximum(near.argmax(axis=1) - 1, 0), np.minimum(columns - near[:, ::-1].argmax(axis=1), columns - 1)
+
+    def _window(self, found, level):
+        """(rows, places) flat indices, increasing along a row, of where each row may pass the level."""
+        rows, columns = self.shape
+        first, last = self._reach(found, level)
         places = min(max(PLACES // rows, 4), columns)
         share = np.linspace(0, 1, places)
         index = (first[:, None] + share * np.maximum(last - first, places - 1)[:, None]).round().astype(int)

@@ -47,7 +47,7 @@ class Squares:
     units = {"loss": ("half the squared error over the training set", "1")}
 
     def sample(self, key):
-        """(p, 64) pixels, digits of unit length, and (p, 10) labels."""
+        """(p, 64) pixels, digits of unit length on average, and (p, 10) labels."""
         images, labels = digits.load("digits")
         rows = jax.random.permutation(key, len(images))[: self.p]
         return jnp.asarray(images)[rows] / images.shape[1] ** 0.5, jax.nn.one_hot(jnp.asarray(labels)[rows], 10)
@@ -87,30 +87,28 @@ SCALES = {
 
 
 def measure(runs):
-    """Sharpness at the end in units of 2 / rate, its rise in the flow, and how the loss falls at the edge."""
+    """Sharpness at the end in units of 2 / rate, its rise in the flow, and how the loss falls at the edge; a run that diverges
+    leaves no number.
+    """
     runs = runs["descent"].isel(p=0, width=0).transpose("learning_rate", "seed", "time")
     rate = runs["learning_rate"].values[:, None]
     sharpness, loss = runs["sharpness"].values, runs["loss"].values
     end = sharpness[:, :, -LAST:].mean(axis=2)  # (rate, seed)
-    reached = (end[0] > 2 / rate[1:]) & np.isfinite(end[1:])  # where flow alone would pass the edge
-    ratio = np.where(reached, end[1:] * rate[1:] / 2, np.nan)
-    up = (np.diff(loss[:, :, -LAST:], axis=2) > 0).mean(axis=2)
-    middle = loss.shape[2] - LAST - 10
-    rise = end[0] / sharpness[0, :, 0]
+    passes = end[0] > 2 / rate[1:]  # where flow alone would pass the edge
+    steps = np.diff(loss[:, :, -LAST:], axis=2)
+    up = np.where(np.isfinite(steps), steps > 0, np.nan).mean(axis=2)  # (rate, seed)
+    half = runs["loss"].sel(time=runs["time"].values[-1] / 2, method="nearest").values
+    start = sharpness[0, :, 0]
     return {
-        "rise": _found(rise, f"from {sharpness[0, :, 0].mean():.1f} to {end[0].mean():.1f} at rate {rate[0, 0]:.3f}"),
-        "edge": _found(ratio, f"sharpness over 2 / rate, {reached.sum()} of {reached.size} runs whose flow passes it"),
-        "falls": _found((loss[1:, :, -1] / loss[1:, :, middle])[reached], "loss at the end over that half way"),
-        "flow_up": _found(up[0], "share of single steps at which the loss rises, small rate"),
-        "edge_up": _found(np.where(reached, up[1:], np.nan), "the same at the edge"),
+        "rise": Found.over(end[0] / start, f"from {start.mean():.1f} to {end[0].mean():.1f} at rate {rate[0, 0]:.3f}"),
+        "edge": Found.over(
+            (end[1:] * rate[1:] / 2)[passes],
+            f"sharpness over 2 / rate, {passes.sum()} of {passes.size} runs whose flow passes it",
+        ),
+        "falls": Found.over((loss[1:, :, -1] / half[1:])[passes], "loss at the end over that half way"),
+        "flow_up": Found.over(up[0], "share of single steps at which the loss rises, small rate"),
+        "edge_up": Found.over(up[1:][passes], "the same at the edge"),
     }
-
-
-def _found(values, note):
-    values = np.ravel(values)
-    values = values[np.isfinite(values)]
-    error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else 0.0
-    return Found(float(values.mean()) if values.size else np.nan, error, note)
 
 
 def draw(runs, found):

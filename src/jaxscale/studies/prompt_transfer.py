@@ -1,12 +1,13 @@
 """When does the soft prompt of one task help with another? Eight drifts on a ring, their overlap set by the angle between them.
 
-One transformer is trained on walks of every angle and frozen; what is left to learn is a prompt that names the angle.
+A run is a transformer of its own, trained on walks of every angle and frozen, and every pair of tasks by every method on it:
+what is left to learn is a prompt that names the angle.
 """
 
-import functools
-import itertools
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.drift import Drift
@@ -20,8 +21,9 @@ from jaxscale.plot import figures
 from jaxscale.record import record, static
 from jaxscale.study import Claim, Found, Study
 
-CONTEXT, LENGTH, TASKS = 16, 4, 8
+CONTEXT, LENGTH = 16, 4
 METHODS = ("afresh", "vanilla", "distilled")
+FEW = 8  # tasks, below which pairs are too few for a rank correlation
 NETWORK = Decoder(vocabulary=32, context=CONTEXT + LENGTH, mixer=Attention(heads=2), width=32, depth=2, hidden=2)
 
 
@@ -42,108 +44,149 @@ class AnyDrift:
         return Drift(angle=2 * np.pi * jax.random.uniform(key_angle), context=self.context).example(key_walk, frozen)
 
 
-@functools.lru_cache
-def trunk(steps):
-    """Parameters after so many steps on walks at all angles, the same for every run."""
-    system = Trained(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3)
+class Frozen(NamedTuple):
+    """One draw of the quenched disorder."""
 
-    @jax.jit
-    def train(key):
-        key_data, key_init, key_step = jax.random.split(key, 3)
+    trunk: Any  # the transformer's parameters
+    key: jax.Array  # of every task's held-out walks
+
+
+@record
+class Pairs:
+    """All pairs of different tasks by all of `METHODS`, side by side; prompts of one target begin and see alike.
+
+    Attributes:
+      learning_rate: of the prompts.
+      tasks: drifts at even angles. Static.
+      trunk_steps: of the transformer, on walks at every angle. Static.
+      before: steps of the source's prompt. Static.
+    """
+
+    learning_rate: float
+    tasks: int = static(default=8)
+    trunk_steps: int = static(default=2000)
+    before: int = static(default=100)
+
+    def sample(self, key):
+        """A trained transformer."""
+        key_data, key_init, key_step, key_tasks = jax.random.split(key, 4)
+        system = Trained(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3)
         data = system.sample(key_data)
-        state = system.init(key_init, data)
-        step = lambda t, state: system.step(jax.random.fold_in(key_step, t), state, data)  # noqa: E731
-        return jax.lax.fori_loop(0, steps, step, state).params
 
-    with jax.ensure_compile_time_eval():
-        return jax.device_get(train(jax.random.key(0)))
+        def step(t, state):
+            return system.step(jax.random.fold_in(key_step, t), state, data)
+
+        state = jax.lax.fori_loop(0, self.trunk_steps, step, system.init(key_init, data))
+        return Frozen(state.params, key_tasks)
+
+    def init(self, key, data):
+        """Every prompt begun."""
+        return self._each(lambda system, own, target: system.init(jax.random.fold_in(key, target), own), data)
+
+    def step(self, key, state, data):
+        """One update of every prompt."""
+        return self._each(lambda system, own, target, s: system.step(jax.random.fold_in(key, target), s, own), data, state)
+
+    def observe(self, state, data):
+        """Loss over its floor by method, on the liker and the unliker half of the pairs; likeness of prompts and gains."""
+        found = self._each(lambda system, own, target, s: system.observe(s, own), data, state)
+        excess, likeness = found["excess"].reshape(len(METHODS), -1), found["similarity"].reshape(len(METHODS), -1)[0]
+        like = likeness > jnp.median(likeness)
+        seen = {"rank": ranked(likeness, excess[0] - excess[1])}
+        for name, values in zip(METHODS, excess):
+            for half, inside in (("like", like), ("unlike", ~like)):
+                seen[f"{name}_{half}"] = jnp.sum(jnp.where(inside, values, 0)) / jnp.sum(inside)
+        near = self._apart() == 1
+        return seen | {
+            "near": jnp.mean(likeness, where=near),
+            "opposite": jnp.mean(likeness, where=self._apart() == self.tasks // 2),
+        }
+
+    def _pairs(self):
+        """(source, target) of every pair, (n,) each."""
+        source, target = (g.ravel() for g in np.meshgrid(*[np.arange(self.tasks)] * 2, indexing="ij"))
+        return source[source != target], target[source != target]
+
+    def _apart(self):
+        source, target = self._pairs()
+        around = np.abs(source - target)
+        return np.minimum(around, self.tasks - around)
+
+    def _each(self, function, data, *state):
+        source, target = (np.tile(one, len(METHODS)) for one in self._pairs())
+        method = np.repeat(np.arange(len(METHODS)), len(source) // len(METHODS))
+
+        def one(source, target, method, *state):
+            system = self._system(data.trunk, source, target, method)
+            own = system.sample(jax.random.fold_in(data.key, target))
+            return function(system, own, target, *state)
+
+        return jax.vmap(one)(jnp.array(source), jnp.array(target), jnp.array(method), *state)
+
+    def _system(self, trunk, source, target, method):
+        def task(number):
+            world = Drift(angle=2 * np.pi * number / self.tasks, context=CONTEXT)
+            model = LanguageModel(world=world, network=NETWORK, batch=16, evaluation=256)
+            return Prompted(model=model, trunk=trunk, length=LENGTH)
+
+        return PromptTransfer(
+            target=task(target), source=task(source), learning_rate=self.learning_rate, inherit=1.0 * (method == 1),
+            strength=1.0 * (method == 2), before=self.before,
+        )  # fmt: skip
 
 
-def transfer(source, target, method, *, trunk_steps, before):
-    """A prompt for the drift at `target` turns, with the help of the one at `source` turns, by one of `METHODS`."""
-
-    def task(turns):
-        world = Drift(angle=2 * np.pi * turns, context=CONTEXT)
-        model = LanguageModel(world=world, network=NETWORK, batch=16, evaluation=512)
-        return Prompted(model=model, trunk=trunk(trunk_steps), length=LENGTH)
-
-    return PromptTransfer(
-        target=task(target), source=task(source), learning_rate=0.03, inherit=1.0 * (method == 1), strength=1.0 * (method == 2),
-        before=before,
-    )  # fmt: skip
+def ranked(a, b):
+    """Rank correlation of two (n,) arrays without ties; NaN if any value is."""
+    known = jnp.all(jnp.isfinite(a) & jnp.isfinite(b))
+    a, b = (jnp.argsort(jnp.argsort(v)).astype(jnp.float32) for v in (a, b))
+    return jnp.where(known, jnp.corrcoef(a, b)[0, 1], jnp.nan)
 
 
-def _scale(tasks, seeds, trunk_steps, before, last, width):
-    turns = [i / TASKS for i in range(0, TASKS, TASKS // tasks)]
-    grid = {"source": turns, "target": turns, "method": [0, 1, 2]}
-    static = {"trunk_steps": (trunk_steps,), "before": (before,)}
-    times = np.linspace(0, last, 6).round().astype(int)
-    return {
-        "transfer": dict(
-            grid=grid, static=static, seeds=seeds, times=times, width=width,
-            share=("source", "method"),  # beginnings, batches and held-out walks are those of the target alone
-        )
-    }  # fmt: skip
+def transfer(learning_rate, *, tasks, trunk_steps, before):
+    """Every pair of tasks on one transformer."""
+    return Pairs(learning_rate=learning_rate, tasks=tasks, trunk_steps=trunk_steps, before=before)
+
+
+def _scale(tasks, seeds, trunk_steps, before, times):
+    static = {"tasks": (tasks,), "trunk_steps": (trunk_steps,), "before": (before,)}
+    # each run is up to hundreds of prompts wide, so that blocks of two fill a chip
+    return {"transfer": dict(grid={"learning_rate": [0.01]}, static=static, seeds=seeds, times=times, width=2)}
 
 
 SCALES = {
-    "smoke": _scale(2, 2, 300, 30, 30, 4),
-    "laptop": _scale(8, 2, 2000, 100, 100, 16),
-    "accelerator": _scale(8, 64, 20_000, 1000, 1000, None),
+    "smoke": _scale(2, 2, 300, 30, [0, 10, 30, 100]),
+    "laptop": _scale(8, 4, 2000, 100, [0, 3, 6, 12, 25, 50, 100]),
+    "accelerator": _scale(16, 256, 20_000, 1000, [0, 3, 10, 30, 100, 300, 1000]),
 }
 
 
 def measure(runs):
-    """Similarity against gain over the pairs of different tasks, and both ways of helping on the pairs that are unlike."""
-    runs = runs["transfer"].isel(trunk_steps=0, before=0).transpose("method", "source", "target", "seed", "time")
-    loss = runs["excess"].mean("time").values  # over the curve, so that a head start counts
-    similarity = runs["similarity"].isel(time=-1, method=0).mean("seed").values
-    pairs = [(i, j) for i, j in itertools.product(*map(range, similarity.shape)) if i != j]
-    like = np.array([similarity[pair] for pair in pairs])
-    gain = np.array([(loss[0] - loss[1])[pair] for pair in pairs])  # (pair, seed)
-    over = np.array([(loss[2] - loss[1])[pair] for pair in pairs])
-    found = {"same": Found(float(np.diagonal(similarity).mean()), note="cosine of a task's prompt with its own, other data")}
-    unlike = like <= np.median(like)
-    found["unlike"] = _found(over[unlike].mean(axis=0), "nats, distilled less vanilla transfer")
-    if len(similarity) == TASKS:
-        found["metric"] = _spearman(like, gain)
-        found["gain"] = _found(gain[like > np.quantile(like, 0.75)].mean(axis=0), "nats, from the likest quarter of sources")
+    """Each transformer's numbers: gains over the curve after its start, harms at its end."""
+    runs = runs["transfer"].isel(learning_rate=0, tasks=0, trunk_steps=0, before=0).transpose("seed", "time")
+    first, last = runs.isel(time=0), runs.isel(time=-1)
+    fresh = last["afresh_unlike"] / first["afresh_unlike"]
+    found = {"prompt": Found.over(fresh.values, f"of {float(first['afresh_unlike'].mean()):.2f} nats over the floor")}
+    if int(runs["tasks"]) >= FEW:
+        curve = runs.isel(time=slice(1, None)).mean("time", skipna=False)
+        apart = f"neighbours {float(last['near'].mean()):.2f}, opposite {float(last['opposite'].mean()):.2f}"
+        found["order"] = Found.over((last["near"] - last["opposite"]).values, f"cosine of prompts: {apart}")
+        found["metric"] = Found.over(curve["rank"].values, "over all pairs, mean over the curve")
+        found["gain"] = Found.over((curve["afresh_like"] - curve["vanilla_like"]).values, "nats, mean over the curve")
+        found["unlike"] = Found.over((last["distilled_unlike"] - last["vanilla_unlike"]).values, "nats, at the end")
+        found["like"] = Found.over((last["distilled_like"] - last["afresh_like"]).values, "nats, at the end")
     return found
 
 
-def _found(values, note):
-    return Found(float(values.mean()), float(values.std(ddof=1) / values.size**0.5), note)
-
-
-def _spearman(like, gain):
-    """Rank correlation of the mean gain, and the standard error of those of the seeds."""
-    by_seed = [_ranked(like, one) for one in gain.T]
-    error = float(np.std(by_seed, ddof=1) / len(by_seed) ** 0.5)
-    return Found(_ranked(like, gain.mean(axis=1)), error, f"{len(like)} pairs")
-
-
-def _ranked(a, b):
-    return float(np.corrcoef(np.argsort(np.argsort(a)), np.argsort(np.argsort(b)))[0, 1])
-
-
 def draw(runs, found):
-    """Gain against similarity, and the curves of the likest and the unlikest pairs."""
-    runs = runs["transfer"].isel(trunk_steps=0, before=0).mean("seed").transpose("method", "source", "target", "time")
+    """Loss over its floor against the step by method, for like and for unlike pairs."""
+    runs = runs["transfer"].isel(learning_rate=0, tasks=0, trunk_steps=0, before=0).mean("seed")
     figure, axes = figures.new_axes(1, 2)
-    similarity = runs["similarity"].isel(time=-1, method=0).values
-    loss = runs["excess"].mean("time").values
-    off = ~np.eye(len(similarity), dtype=bool)
-    for i, name in ((1, "vanilla"), (2, "distilled")):
-        axes[0].plot(similarity[off], (loss[0] - loss[i])[off], "o", ms=3, color=figures.COLOURS[i], label=name)
-    axes[0].set_xlabel("cosine of the tasks' prompts")
-    axes[0].set_ylabel("gain over a fresh prompt (nats)")
-    excess = runs["excess"].values[:, off]  # (method, pair, time)
-    last = excess[:, np.argmin(similarity[off])]
-    for i, name in enumerate(METHODS):
-        axes[1].plot(runs["time"], last[i], color=figures.COLOURS[i], label=f"{name}, unlikest")
-    axes[1].set_xlabel("step")
-    axes[1].set_ylabel("loss over its floor (nats)")
-    for ax in axes:
+    for ax, half in zip(axes, ("like", "unlike")):
+        for i, name in enumerate(METHODS):
+            ax.plot(runs["time"], runs[f"{name}_{half}"], color=figures.COLOURS[i], label=name)
+        ax.set_title(f"{half} pairs", fontsize=8)
+        ax.set_xlabel("step")
+        ax.set_ylabel("loss over its floor (nats)")
         ax.legend(fontsize=7, frameon=False)
     return {"transfer": figure}
 
@@ -151,18 +194,20 @@ def draw(runs, found):
 SOURCE = "Zhong et al. 2022"
 STUDY = Study(
     name="prompt_transfer",
-    question="do tasks with like soft prompts help each other, and does distillation do less harm to unlike ones?",
+    question="do tasks with like soft prompts help each other, and does distillation do no harm?",
     paper="Zhong et al. 2022, PANDA, arXiv:2208.10160; Vu et al. 2022, SPoT, arXiv:2110.07904; here on tasks of known overlap",
     experiments={"transfer": transfer},
     scales=SCALES,
     measure=measure,
     draw=draw,
     claims=(
-        Claim("same", "prompts of one task lie the same way", 0.5, 1, "derived"),
-        Claim("unlike", "on pairs that are unlike distillation is at least as good as vanilla transfer", -np.inf, 0, SOURCE),
+        Claim("prompt", "a prompt alone tells a frozen model its task: loss over the floor, share left", 0, 0.6, "Lester 2021"),
+        Claim("order", "neighbouring tasks have liker prompts than opposite ones", 0.2, 2, "Vu et al. 2022, section 5"),
         Claim(
             "metric", "likeness of prompts and gain of transfer, rank correlation over pairs", 0.5, 1, f"{SOURCE}, section 4"
         ),
-        Claim("gain", "the likest sources help", 0, np.inf, "Vu et al. 2022"),
+        Claim("gain", "beginning from a like task's prompt helps", 0, np.inf, "Vu et al. 2022"),
+        Claim("unlike", "distillation does no worse than beginning from an unlike task's prompt", -np.inf, 0, SOURCE),
+        Claim("like", "and no worse than a fresh prompt, from a like task", -np.inf, 0, SOURCE),
     ),
 )

@@ -66,19 +66,17 @@ def measure(runs):
     depth = np.stack([runs[f"gdv_{name}"].isel(time=-1).values for name in LAYERS])  # (layer, seed)
     final, first = depth[-1], runs["gdv_layer1"].isel(time=0).values
     found = {
-        "shuffled": _found(runs["gdv_shuffled"].isel(time=-1).values, "shuffled tags"),
-        "training": _found(final - first, f"before training {first.mean():.4f}"),
-        "loss": _found(runs["loss"].isel(time=-1).values, f"nats; {float(runs['loss'].isel(time=0).mean()):.2f} at the start"),
+        "shuffled": Found.over(runs["gdv_shuffled"].isel(time=-1).values, "shuffled tags"),
+        "training": Found.over(final - first, f"before training {first.mean():.4f}"),
+        "loss": Found.over(
+            runs["loss"].isel(time=-1).values, f"nats; {float(runs['loss'].isel(time=0).mean()):.2f} at the start"
+        ),
     }
     if runs["vocabulary"].item() >= LARGE:
         by_layer = ", ".join(f"{value:.4f}" for value in depth.mean(axis=1))
-        found["clusters"] = _found(final, "GDV of the last hidden layer; 0 without structure")
-        found["depth"] = _found(np.diff(depth, axis=0).max(axis=0), f"largest step from layer to layer: {by_layer}")
+        found["clusters"] = Found.over(final, "GDV of the last hidden layer; 0 without structure")
+        found["depth"] = Found.over(np.diff(depth, axis=0).max(axis=0), f"largest step from layer to layer: {by_layer}")
     return found
-
-
-def _found(values, note):
-    return Found(float(values.mean()), float(values.std(ddof=1) / values.size**0.5), note)
 
 
 def draw(runs, found):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,15 @@ def keep_every_program() -> Iterator[None]:
         yield
     finally:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+
+
+def cpu_level() -> int:
+    """XLA's optimisation level for programs on a CPU: the first, unless XLA_FLAGS name another.
+
+    Programs ran as fast as at the third, and compiled in three quarters of the time.
+    """
+    named = re.findall(r"xla_backend_optimization_level=(\d)", os.environ.get("XLA_FLAGS", ""))
+    return int(named[-1]) if named else 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ the number of blocks is data too. All lanes of a block are at the same step: loo
 """
 
 import dataclasses
-import os
 import time
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxscale.sweep.devices import keep_every_program
+from jaxscale.sweep.devices import cpu_level, keep_every_program
 from jaxscale.sweep.program import Lane, Program
 
 AXIS = "lanes"
-LEVEL = "xla_backend_optimization_level"
 
 
 class Cohort(NamedTuple):
@@ -205,13 +203,10 @@ class Executable:
 
 
 def _compiler_options(devices):
-    """On a CPU one thread per device, for the lanes are what is parallel, and the first level of optimisation: programs ran as
-    fast as at the third, and compiled in three quarters of the time. XLA_FLAGS that name a level decide.
-    """
+    """One thread per device on a CPU: the lanes are what is parallel."""
     if devices[0].platform != "cpu":
         return None
-    chosen = LEVEL in os.environ.get("XLA_FLAGS", "")
-    return {"xla_cpu_multi_thread_eigen": False} | ({} if chosen else {LEVEL: 1})
+    return {"xla_cpu_multi_thread_eigen": False, "xla_backend_optimization_level": cpu_level()}
 
 
 def _take(tree, rows):

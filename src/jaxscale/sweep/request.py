@@ -179,11 +179,12 @@ class Request:
     def platform(self) -> dict[str, Any]:
         """Where the runs are made, as far as their bits depend on it."""
         device = self.devices[0]
-        return {
+        found = {
             "x64": bool(jax.config.jax_enable_x64),
             "platform": f"{device.platform}: {device.device_kind}",
             "jax": jax.__version__,
         }
+        return found | ({"compiler level": machine.cpu_level()} if device.platform == "cpu" else {})
 
 
 PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")

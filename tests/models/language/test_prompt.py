@@ -99,6 +99,10 @@ def test_steps_of_a_drift_go_where_the_angle_says():
     "make, message",
     [
         (lambda: check(prompted(length=4)), "needs a network of context 10; got 9. Train one that is as long"),
+        (
+            lambda: check(dataclasses.replace(prompted(), model=dataclasses.replace(prompted().model, z_loss=0.1))),
+            "without taps, probes and z_loss",
+        ),
         (lambda: check(prompted(length=0)), "length must be at least 1; got 0"),
         (lambda: check(dataclasses.replace(transfer(), source=prompted(length=2))), "one length; got target 3 and source 2"),
         (lambda: check(dataclasses.replace(transfer(), learning_rate=0.0)), "learning_rate > 0 and before >= 1; got 0.0"),

@@ -47,6 +47,11 @@ class Prompted:
         """A prompt, and a network with room for it."""
         context = getattr(self.model.network, "context", None)
         needs = self.model.world.context + self.length
+        if self.model.taps is not None or self.model.probes or self.model.z_loss:
+            raise ValueError(
+                "Prompted takes a LanguageModel without taps, probes and z_loss: the prompt is a tap, and alone is trained; "
+                f"got taps={self.model.taps!r}, {len(self.model.probes)} probes, z_loss={self.model.z_loss}."
+            )
         if self.length < 1:
             raise ValueError(f"Prompted.length must be at least 1; got {self.length}.")
         if context is not None and context < needs:
