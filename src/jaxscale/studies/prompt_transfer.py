@@ -154,7 +154,7 @@ def _scale(tasks, seeds, trunk_steps, before, times):
 
 
 SCALES = {
-    "smoke": _scale(2, 2, 300, 30, [0, 10, 30, 100]),
+    "smoke": _scale(2, 2, 200, 20, [0, 10, 60]),
     "laptop": _scale(8, 4, 2000, 100, [0, 3, 6, 12, 25, 50, 100]),
     "accelerator": _scale(16, 256, 20_000, 1000, [0, 3, 10, 30, 100, 300, 1000]),
 }
