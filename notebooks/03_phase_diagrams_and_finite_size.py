@@ -94,7 +94,7 @@ scaling.binder(kind).figure
 
 # %% [markdown]
 # ## Runs where the boundary is
-# Which noise lets a perceptron fit within 300 steps? A grid of 21 x 29 cells would take most of its runs where the answer is plain.
+# Which noise lets a perceptron fit within 300 steps? A grid of 21 x 29 cells would spend most of its runs where that is plain.
 # `refine` asks for runs by what they can tell of the boundary, a round at a time, all rounds by one compiled program.
 
 # %%
