@@ -40,7 +40,10 @@ def bucket(study, name, scale="accelerator"):
 @pytest.mark.parametrize("study, name", BY_COST, ids=lambda x: getattr(x, "name", x))
 def test_every_study_lowers_for_every_platform(study, name):
     _, program = bucket(study, name)
-    assert lowered(program) == {"cpu": "ok", "cuda": "ok", "tpu": "ok"}
+    found = lowered(program)
+    if missing := [why for why in found.values() if "is not installed here: " in why]:  # a corpus, with the install line
+        pytest.skip(missing[0])
+    assert found == {"cpu": "ok", "cuda": "ok", "tpu": "ok"}
 
 
 @js.record
