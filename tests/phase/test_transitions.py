@@ -52,7 +52,7 @@ def test_every_listed_start_finds_the_basin_and_two_methods_agree():
 @pytest.mark.slow
 def test_intervals_of_collapses_cover():
     held = [[] for _ in range(3)]
-    for seed in range(40):
+    for seed in range(60):
         data, error = planted(seed=seed)
         found = collapse(data, error=error, second=False, progress=False)
         for i, (name, truth) in enumerate((("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3))):
