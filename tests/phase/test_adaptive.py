@@ -52,16 +52,16 @@ def chosen(axes, width, level=0.5, uniform=False, rounds=4, cells=32, seed=0):
     return state
 
 
-@pytest.mark.parametrize("width", [0.03, 0.004])
+@pytest.mark.parametrize("width", [pytest.param(0.03, marks=pytest.mark.slow), 0.004])
 def test_bands_are_half_as_wide_as_a_uniform_grids_and_hold_the_truth(width):
     axes = {"x": np.linspace(0, 1, 13), "y": np.linspace(0, 1, 41)}
-    ours, plain = ([chosen(axes, width, uniform=u, seed=s).boundary() for s in range(5)] for u in (False, True))
+    ours, plain = ([chosen(axes, width, uniform=u, seed=s).boundary() for s in range(8)] for u in (False, True))
     gain = np.log([float(p["width"].mean() / o["width"].mean()) for o, p in zip(ours, plain)])
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     assert gain.mean() - 2 * error > np.log(1.4) and error < 0.35
     held = np.array([float(((b["low"] <= truth(b["x"])) & (truth(b["x"]) <= b["high"])).mean()) for b in [*ours, *plain]])
     error = held.std() / np.sqrt(len(held))
-    assert held.mean() + 2 * error > 0.93 and error < 0.06
+    assert held.mean() + 2 * error > 0.93 and error < 0.05
 
 
 def test_a_sharp_boundary_is_found_far_below_the_spacing_of_a_fine_lattice():

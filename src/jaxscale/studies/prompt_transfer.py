@@ -154,7 +154,7 @@ def _scale(tasks, seeds, trunk_steps, before, times):
 
 
 SCALES = {
-    "smoke": _scale(2, 2, 300, 20, [0, 30, 150]),
+    "smoke": _scale(2, 2, 1000, 20, [0, 30, 60]),
     "laptop": _scale(8, 4, 2000, 100, [0, 3, 6, 12, 25, 50, 100]),
     "accelerator": _scale(16, 256, 20_000, 1000, [0, 3, 10, 30, 100, 300, 1000]),
 }
@@ -202,7 +202,7 @@ STUDY = Study(
     draw=draw,
     claims=(
         Claim(
-            "prompt", "a prompt alone tells a frozen model of its task: loss over the floor, share left", 0, 0.95, "Lester 2021"
+            "prompt", "a prompt alone tells a frozen model of its task: loss over the floor, share left", 0, 0.6, "Lester 2021"
         ),
         Claim("order", "neighbouring tasks have liker prompts than opposite ones", 0.2, 2, "Vu et al. 2022, section 5"),
         Claim(
