@@ -77,7 +77,8 @@ class Store:
                 _make_folders(path)
                 locks.enter_context(held(path, shared=part is not None))
                 if part is not None:
-                    locks.enter_context(held(path, _part_lock(path, part, request)))
+                    with held(path, "manifest.lock", wait=True):  # or two parts look for each other before either is there
+                        locks.enter_context(held(path, _part_lock(path, part, request)))
                 store = cls(path, {})
                 with store.changing():
                     store._begin(json.loads(json.dumps(contract)), dict(request))
