@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxscale.dynamics import trained
 from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language import prompt as prompts
 from jaxscale.models.language.adapt import distilled
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.protocol import definitions
 from jaxscale.record import record, static
+from jaxscale.simulate import advance
 
 
 class State(NamedTuple):
@@ -83,7 +86,7 @@ class PromptTransfer:
         )
         similarity = jnp.sum(teacher * own) / jnp.sqrt(jnp.sum(teacher**2) * jnp.sum(own**2))
         begun = jnp.where(self.inherit > 0.5, teacher, fresh)
-        return State(begun, self._optimizer().init(begun), teacher, similarity)
+        return State(begun, self._descent(self.target).optimizer().init(begun), teacher, similarity)
 
     def step(self, key: jax.Array, state: State, data: prompts.Data) -> State:
         """One update of the target's prompt."""
@@ -95,26 +98,21 @@ class PromptTransfer:
             logits, _ = self.target.apply(prompt, data, seen.tokens)
             return distilled(logits, teach, seen.targets, weight, seen.weight)
 
-        updates, memory = self._optimizer().update(jax.grad(loss)(state.prompt), state.memory, state.prompt)
+        optimizer = self._descent(self.target).optimizer()
+        updates, memory = optimizer.update(jax.grad(loss)(state.prompt), state.memory, state.prompt)
         return state._replace(prompt=optax.apply_updates(state.prompt, updates), memory=memory)
 
     def observe(self, state: State, data: prompts.Data) -> dict[str, jax.Array]:
         """What the target observes, and the similarity."""
         return self.target.observe(state.prompt, data) | {"similarity": state.similarity}
 
-    def _optimizer(self):
-        return self.rule.optimizer(lambda count: self.learning_rate)
+    def _descent(self, task):
+        return Trained(model=task, learning_rate=self.learning_rate, rule=self.rule)
 
     def _trained(self, task, prompt, data, key):
-        rule = self._optimizer()
-
-        def step(t, carry):
-            prompt, memory = carry
-            grads = jax.grad(task.loss)(prompt, data, jax.random.fold_in(key, t))
-            updates, memory = rule.update(grads, memory, prompt)
-            return optax.apply_updates(prompt, updates), memory
-
-        return jax.lax.fori_loop(0, self.before, step, (prompt, rule.init(prompt)))[0]
+        descent = self._descent(task)
+        begun = trained.State(prompt, descent.optimizer().init(prompt))
+        return advance(descent, key, begun, data, (0, self.before)).params
 
 
 TINY = PromptTransfer(target=prompts.TINY, source=prompts.TINY, learning_rate=0.01, strength=1.0, before=2)

@@ -8,6 +8,7 @@ from jaxscale.dynamics.trained import TINY as TINY_TRAINED
 from jaxscale.models.language.roles import INPUT, READOUT, Role, roles
 from jaxscale.protocol import definitions
 from jaxscale.record import record, static
+from jaxscale.simulate import advance
 
 
 @record
@@ -50,12 +51,8 @@ class Transferred:
             return own
         key_data, key_init, key_step = jax.random.split(jax.random.fold_in(key, 1), 3)
         seen = self.source.sample(key_data)
-
-        def step(t, state):
-            return self.source.step(jax.random.fold_in(key_step, t), state, seen)
-
         before = self.source.init(key_init, seen)
-        trained = jax.lax.fori_loop(0, self.steps, step, before).params
+        trained = advance(self.source, key_step, before, seen, (0, self.steps)).params
         shapes = [{jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
                   for params in (own.params, trained)]  # fmt: skip
         if shapes[0] != shapes[1]:

@@ -19,6 +19,7 @@ from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.plot import figures
 from jaxscale.record import record, static
+from jaxscale.simulate import advance
 from jaxscale.study import Claim, Found, Study
 
 CONTEXT, LENGTH = 16, 4
@@ -72,11 +73,7 @@ class Pairs:
         key_data, key_init, key_step, key_tasks = jax.random.split(key, 4)
         system = Trained(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3)
         data = system.sample(key_data)
-
-        def step(t, state):
-            return system.step(jax.random.fold_in(key_step, t), state, data)
-
-        state = jax.lax.fori_loop(0, self.trunk_steps, step, system.init(key_init, data))
+        state = advance(system, key_step, system.init(key_init, data), data, (0, self.trunk_steps))
         return Frozen(state.params, key_tasks)
 
     def init(self, key, data):
