@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib.metadata
 import importlib.util
+from collections.abc import Sized
 from pathlib import Path
 
 import jax
@@ -108,6 +109,29 @@ def encoded(source: str, most: int = 0) -> tuple[np.ndarray, str]:
     return index.astype(kind), "".join(map(chr, symbols))
 
 
+def check_length(source: str, count: int, unit: str, context: int) -> None:
+    """Windows of `context` + 1, twenty at least.
+
+    Raises:
+      TextError: the text has fewer characters or words.
+    """
+    if count < 20 * (context + 1):
+        raise TextError(
+            f"'{source}' has {count} {unit}, too few for windows of {context + 1}; give at least {20 * (context + 1)}, or a "
+            "shorter context."
+        )
+
+
+def held_out_from(text: Sized) -> int:
+    """Where the last tenth begins, which is held out."""
+    return len(text) * 9 // 10
+
+
+def window(codes: np.ndarray, start: jax.Array, context: int) -> Example:
+    """The `context` + 1 codes from `start` on, each to be predicted from those before it."""
+    return next_token(jax.lax.dynamic_slice(jnp.asarray(codes), (start,), (context + 1,)))
+
+
 @record
 class CharacterText:
     """Windows of a real text, character by character. The last tenth is held out: `held_out` draws from there.
@@ -124,12 +148,7 @@ class CharacterText:
 
     def check(self):
         """A text that is there and longer than its windows."""
-        codes, _ = encoded(self.source, self.alphabet)
-        if len(codes) < 20 * (self.context + 1):
-            raise TextError(
-                f"'{self.source}' has {len(codes)} characters, too few for windows of {self.context + 1}; give at least "
-                f"{20 * (self.context + 1)}, or a shorter context."
-            )
+        check_length(self.source, len(encoded(self.source, self.alphabet)[0]), "characters", self.context)
 
     @property
     def vocabulary(self) -> int:
@@ -141,18 +160,12 @@ class CharacterText:
         del key
         return ()
 
-    def _window(self, key, low, high):
-        codes = jnp.asarray(encoded(self.source, self.alphabet)[0])
-        start = jax.random.randint(key, (), low, high - self.context)
-        return next_token(jax.lax.dynamic_slice(codes, (start,), (self.context + 1,)))
-
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
         """A window of the first nine tenths."""
-        return self._window(key, 0, self._split())
+        codes = encoded(self.source, self.alphabet)[0]
+        return window(codes, jax.random.randint(key, (), 0, held_out_from(codes) - self.context), self.context)
 
     def unseen(self, key: jax.Array, frozen: tuple[()]) -> Example:
         """A window of the last tenth."""
-        return self._window(key, self._split(), len(encoded(self.source, self.alphabet)[0]))
-
-    def _split(self):
-        return len(encoded(self.source, self.alphabet)[0]) * 9 // 10
+        codes = encoded(self.source, self.alphabet)[0]
+        return window(codes, jax.random.randint(key, (), held_out_from(codes), len(codes) - self.context), self.context)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data import brown, text
-from jaxscale.data.world import Example, next_token
+from jaxscale.data.world import Example
 from jaxscale.record import record, static
 
 RARE = "<rare>"
@@ -28,7 +28,7 @@ def encoded(source: str, most: int) -> tuple[np.ndarray, np.ndarray | None, tupl
         words, classes = brown.tagged(source)
     else:
         words, classes = tuple(re.findall(r"\w+(?:'\w+)?|[^\w\s]", text.load(source).lower())), None
-    counts = Counter(words[: len(words) * 9 // 10])  # of what is trained on
+    counts = Counter(words[: text.held_out_from(words)])  # of what is trained on
     kept = [RARE, *sorted(counts, key=lambda word: (-counts[word], word))[: most - 1]]
     number = {word: i for i, word in enumerate(kept)}
     kind = np.uint16 if len(kept) <= 65536 else np.int32
@@ -60,12 +60,7 @@ class WordText:
                 f"WordText needs words >= 2, context >= 1 and evaluation >= 1; got {self.words}, {self.context} and "
                 f"{self.evaluation}."
             )
-        codes = self._encoded()[0]
-        if len(codes) < 20 * (self.context + 1):
-            raise text.TextError(
-                f"'{self.source}' has {len(codes)} words, too few for windows of {self.context + 1}; give at least "
-                f"{20 * (self.context + 1)}, or a shorter context."
-            )
+        text.check_length(self.source, len(self._encoded()[0]), "words", self.context)
 
     @property
     def vocabulary(self) -> int:
@@ -74,17 +69,19 @@ class WordText:
 
     def sample(self, key: jax.Array) -> jax.Array:
         """(evaluation,) where the held-out windows begin. The text itself is a constant of the program, shared by all runs."""
-        codes, split = self._encoded()[0], self._split()
-        return jax.random.randint(key, (self.evaluation,), split, len(codes) - self.context)
+        codes = self._encoded()[0]
+        return jax.random.randint(key, (self.evaluation,), text.held_out_from(codes), len(codes) - self.context)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
         """A window of the first nine tenths."""
         del frozen
-        return self._window(jax.random.randint(key, (), 0, self._split() - self.context))
+        codes = self._encoded()[0]
+        start = jax.random.randint(key, (), 0, text.held_out_from(codes) - self.context)
+        return text.window(codes, start, self.context)
 
     def held_out(self, frozen: jax.Array) -> Example:
         """The windows of the last tenth."""
-        return jax.vmap(self._window)(frozen)
+        return jax.vmap(lambda start: text.window(self._encoded()[0], start, self.context))(frozen)
 
     def next_class(self, frozen: jax.Array, test: Example) -> jax.Array:
         """(evaluation,) class of the word that follows each held-out window, -1 for none, by the corpus's own tag of it.
@@ -102,10 +99,3 @@ class WordText:
 
     def _encoded(self):
         return encoded(self.source, self.words)
-
-    def _split(self):
-        return len(self._encoded()[0]) * 9 // 10
-
-    def _window(self, start):
-        codes = jnp.asarray(self._encoded()[0])
-        return next_token(jax.lax.dynamic_slice(codes, (start,), (self.context + 1,)))
