@@ -61,13 +61,9 @@ def measure(runs):
         return found
     for name in ("parentheses", "zipf"):
         gap = loss.sel(source=name).values[:, -1] - scratch[:, -1]
-        found[name] = Found(float(gap.mean()), float(gap.std(ddof=1) / len(gap) ** 0.5), "nats, final loss less scratch")
+        found[name] = Found.over(gap, "nats, final loss less scratch")
     structure = (loss.sel(source="zipf") - loss.sel(source="parentheses")).values[:, -1]
-    found["structure"] = Found(
-        float(structure.mean()),
-        float(structure.std(ddof=1) / len(structure) ** 0.5),
-        "nats, after noise less after parentheses",
-    )
+    found["structure"] = Found.over(structure, "nats, after noise less after parentheses")
     return found
 
 

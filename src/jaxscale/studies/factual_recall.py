@@ -73,14 +73,10 @@ def table(runs):
     return xarray.concat([last[f"context_{i}"] for i in range(GROUPS)], dim=rank).rename("share of in-context answers")
 
 
-def _spearman(values):
-    """Rank correlation of (groups,) with their number."""
-    ranks = np.argsort(np.argsort(values))
-    return float(np.corrcoef(np.arange(len(values)), ranks)[0, 1])
-
-
 def measure(runs):
     """Who wins at the ends and in between, and whether rare entities give way first."""
+    from scipy.stats import spearmanr
+
     context = table(runs)
     mean = context.mean("group")
     recall = runs["conflict"]["recall"].isel(time=-1, entities=0)
@@ -91,12 +87,8 @@ def measure(runs):
     }
     if context.sizes["conflict"] > 2:
         middle = context.isel(conflict=int(np.abs(mean.mean("seed").values - 0.5).argmin())).transpose("seed", "group").values
-        rho = [_spearman(row) for row in middle]
-        found["spearman"] = Found(
-            float(np.mean(rho)),
-            float(np.std(rho, ddof=1) / len(rho) ** 0.5),
-            "rarity against in-context answers, where they are nearest to half",
-        )
+        rho = [spearmanr(np.arange(GROUPS), row).statistic for row in middle]
+        found["spearman"] = Found.over(rho, "rarity against in-context answers, where they are nearest to half")
     return found
 
 

@@ -54,7 +54,7 @@ def measure(runs):
         "fit": Found(float(fit), note="median steps to 99 % of the training pairs"),
         "generalise": Found(float(general), note="median steps to 90 % of the held-out pairs"),
         "delay": Found(float(general / fit), note="the second over the first"),
-        "no_decay": Found(float(weak.mean()), float(weak.std() / weak.size**0.5), "held-out accuracy at the end, decay 1e-4"),
+        "no_decay": Found.over(weak, "held-out accuracy at the end, decay 1e-4"),
     }
     if runs.sizes["share"] > 1:
         strong = test.isel(time=-1).sel(decay=1.0, method="nearest").mean("seed")

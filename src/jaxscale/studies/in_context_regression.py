@@ -41,12 +41,8 @@ def measure(runs):
     mean = ratio.mean(-1)
     worst = np.unravel_index(np.abs(mean - 1).argmax(), mean.shape)
     return {
-        "ratio": Found(
-            float(mean[worst]), float(ratio[worst].std(ddof=1) / ratio.shape[-1] ** 0.5), "risk over closed form, worst"
-        ),
-        "sampled": Found(
-            float(sampled.mean()), float(sampled.std() / sampled.size**0.5), "error on fresh prompts over closed form"
-        ),
+        "ratio": Found.over(ratio[worst], "risk over closed form, worst"),
+        "sampled": Found.over(sampled, "error on fresh prompts over closed form"),
         "diagonal": Found(float(runs["off_diagonal"].max()), note="largest off-diagonal share of V K"),
     }
 

@@ -76,11 +76,11 @@ def measure(runs):
     first = runs["loss"].isel(time=0).transpose("shrink", ...).values
     found = {
         "forward": Found(float(np.max(np.abs(first - first[:1]))), note="nats, loss at the start, shrunk or not"),
-        "spikes": Found(float(plain.mean()), float(plain.std(ddof=1) / plain.size**0.5), note),
+        "spikes": Found.over(plain, note),
         "loss": Found(float(np.nanmean(loss)), note="nats at the end, a tenth less whole gradient"),
     }
     if plain.mean() > VISIBLE:  # where nothing spikes there is nothing to calm
-        found["calmed"] = Found(float(gap.mean()), float(gap.std(ddof=1) / gap.size**0.5), "spikes with a tenth less without")
+        found["calmed"] = Found.over(gap, "spikes with a tenth less without")
     return found
 
 

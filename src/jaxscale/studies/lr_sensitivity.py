@@ -78,17 +78,15 @@ def measure(runs):
         "bound": Found(float(every) / head**0.5, note="largest logit with the norm over sqrt(head width), all runs"),
     }
     gap = final.sel(qk_norm=False) - final.sel(qk_norm=True)
-    found["hot_gap"] = Found(
-        float(gap.mean()), float(gap.std(ddof=1) / gap.size**0.5), "nats, rate .1, without less with the norm"
-    )
+    found["hot_gap"] = Found.over(gap, "nats, rate .1, without less with the norm")
     if runs.sizes["learning_rate"] > 4:
         s = lr_sensitivity(runs["loss"])
         ratio = s.sel(qk_norm=True) / s.sel(qk_norm=False)
         note = f"S {float(s.sel(qk_norm=False).mean()):.3f} without, {float(s.sel(qk_norm=True).mean()):.3f} with"
-        found["sensitivity"] = Found(float(ratio.mean()), float(ratio.std(ddof=1) / ratio.size**0.5), note)
+        found["sensitivity"] = Found.over(ratio, note)
         hottest = runs["loss"].isel(time=-1, learning_rate=-1)
         off = hottest.sel(qk_norm=False) - hottest.sel(qk_norm=True)
-        found["hottest_gap"] = Found(float(off.mean()), float(off.std(ddof=1) / off.size**0.5), "nats, at the hottest rate")
+        found["hottest_gap"] = Found.over(off, "nats, at the hottest rate")
     return found
 
 

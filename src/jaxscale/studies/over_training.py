@@ -99,7 +99,7 @@ def measure(runs):
         five = prediction(runs["model"], five=True)
         note5 = "error from five points, as many as the paper's, for four parameters"
         found["five_points"] = Found(float(np.mean((five[2] - seen) / seen)), note=note5)
-        found["prediction"] = Found(float(miss.mean()), float(miss.std(ddof=1) / len(miss) ** 0.5), note)
+        found["prediction"] = Found.over(miss, note)
     return found
 
 

@@ -145,9 +145,7 @@ def measure(runs):
         found["optimum_depth"] = Found(ends, note="slower end over the optimum, steps")
     one = rates(runs["one_step"]["error"])
     mean, exact = one.mean("seed"), one_step_rate(0.1, BETA)
-    found["one_step_rate"] = Found(
-        float(one.mean()) / exact, float(one.std()) / exact / np.sqrt(one.size), "over the exact rate"
-    )
+    found["one_step_rate"] = Found.over(one / exact, "over the exact rate")
     found["one_step_span"] = Found(float(mean.max() / mean.min()), note="max over min along alpha")
     if "scaled" in runs:
         found["scaled_ratio"] = _condition_ratio(runs["scaled"])

@@ -49,8 +49,8 @@ def measure(runs):
     low = at.sel(points=stars[4] / 4, method="nearest")
     high = at.sel(points=4 * stars[4], method="nearest")
     found = {
-        "few": Found(float(low.mean()) / chance, float(low.std() / low.size**0.5) / chance, "error at P*/4 over chance, m = 4"),
-        "many": Found(float(high.mean()), float(high.std() / high.size**0.5), "error at 4 P*, m = 4"),
+        "few": Found.over(low / chance, "error at P*/4 over chance, m = 4"),
+        "many": Found.over(high, "error at 4 P*, m = 4"),
         "monotone": Found(float(at.mean("seed").diff("points").max()), note="largest step of the error along P"),
     }
     if len(stars) > 2:

@@ -142,9 +142,7 @@ def _plane(runs):
         corner = cells.isel(batch=-1, learning_rate=-1) / cells["learning_rate"][-1]
         if int(cells["batch"][-1]) >= PLANE_POINTS:
             exact = first_step_norm(D, PLANE_POINTS, chi)
-            found[f"first_step_{chi}"] = Found(
-                float(corner.mean()) / exact, float(corner.std()) / exact / len(corner) ** 0.5, "over exact"
-            )
+            found[f"first_step_{chi}"] = Found.over(corner / exact, "over exact")
         spread = _spread_on_temperature(cells.mean("seed").sel(batch=slice(None, 16)))
         found[f"collapse_{chi}"] = Found(spread, note="rms spread of ln |v| over B <= 16 at equal T")
     return found

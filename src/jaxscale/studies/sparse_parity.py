@@ -91,16 +91,16 @@ def _slope(steps):
 
 def measure(runs):
     """How many skills are learned, in which order, and how their times grow with rank."""
+    from scipy.stats import spearmanr
+
     runs = runs["skills"].isel(alpha=0, tasks=0)
     steps = emergence(runs).transpose("rank", "seed")
     learned = np.isfinite(steps)
     ranks = steps["rank"].values
-    order = [
-        np.corrcoef(ranks[ok], np.argsort(np.argsort(column[ok])))[0, 1] for column, ok in zip(steps.values.T, learned.values.T)
-    ]
+    order = [spearmanr(ranks[ok], column[ok]).statistic for column, ok in zip(steps.values.T, learned.values.T)]
     found = {
         "learned": Found(float(learned.mean()), note="share of the skills learned at the end"),
-        "order": Found(float(np.mean(order)), float(np.std(order) / len(order) ** 0.5), "rank correlation of times and ranks"),
+        "order": Found.over(order, "rank correlation of times and ranks"),
     }
     for name, level in (("slope", LEARNED), ("slope_begun", BEGUN)):
         slope = _slope(emergence(runs, level))

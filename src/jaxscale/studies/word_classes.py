@@ -52,10 +52,8 @@ def measure(runs):
     final = last["gdv_final"]
     depth = [float(last[f"gdv_{name}"].mean()) for name in ("embed", "layer0", "layer1")]
     return {
-        "clusters": Found(float(final.mean()), float(final.std(ddof=1) / final.size**0.5), "GDV of the last layer, 0 to -1"),
-        "shuffled": Found(
-            float(last["gdv_shuffled"].mean()), float(last["gdv_shuffled"].std() / final.size**0.5), "shuffled labels"
-        ),
+        "clusters": Found.over(final, "GDV of the last layer, 0 to -1"),
+        "shuffled": Found.over(last["gdv_shuffled"], "shuffled labels"),
         "training": Found(float(final.mean() - first["gdv_final"].mean()), note="less before training"),
         "depth": Found(depth[2] - depth[0], note=f"after two blocks less embedding: {depth}"),
         "excess": Found(float(last["excess"].mean()), note="loss over the floor, nats"),
