@@ -70,26 +70,25 @@ def fit(
         raise TypeError(f"law must be a Law, e.g. `from jaxscale.fit.laws import power`; got {type(law).__name__}.")
     _check_options(huber, y, weight, cluster, space, resamples, root)
     space = space or law.space
+    columns = {"y": y, "weight": weight, "cluster": cluster}
+    points = _points(law, data, x, columns, {"over": over, "statistic": statistic}, space=space, resamples=resamples, root=root)
+    found = assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
+    return scrutinised(found, progress=progress) if thorough else found
+
+
+def _points(law, data, x, columns, labelled, **how):
+    """What is fitted: of a labelled result, or of a table; options of the other kind are refused."""
     if hasattr(data, "dims") and not hasattr(data, "columns") and not hasattr(data, "data_vars"):
-        if given := [name for name, column in (("y", y), ("weight", weight), ("cluster", cluster)) if column is not None]:
+        if given := [name for name, column in columns.items() if column is not None]:
             raise FitError(
                 f"{given[0]}= is for tables; of a labelled result pass the observable, and its seeds give the weights."
             )
-        if isinstance(x, Mapping):
-            x = [x[name] for name in law.inputs]
-        points = curve_points(
-            law, data, x=x, over=over, statistic=statistic, space=space, resamples=resamples, root=root
-        )  # fmt: skip
-    else:
-        if y is None:
-            raise FitError("a table needs y=, the column to explain.")
-        if statistic != "mean" or over != "seed":
-            raise FitError("statistic= and over= are for labelled results; of a table, cluster= says which rows are one run.")
-        points = table_points(
-            law, data, x=x, y=y, weight=weight, cluster=cluster, space=space, resamples=resamples, root=root
-        )  # fmt: skip
-    found = assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
-    return scrutinised(found, progress=progress) if thorough else found
+        return curve_points(law, data, x=[x[name] for name in law.inputs] if isinstance(x, Mapping) else x, **labelled, **how)
+    if columns["y"] is None:
+        raise FitError("a table needs y=, the column to explain.")
+    if labelled != {"over": "seed", "statistic": "mean"}:
+        raise FitError("statistic= and over= are for labelled results; of a table, cluster= says which rows are one run.")
+    return table_points(law, data, x=x, **columns, **how)
 
 
 def _check_options(huber, y, weight, cluster, space, resamples, root):

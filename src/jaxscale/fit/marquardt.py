@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxscale.fit.law import Law
 from jaxscale.fit.linear import nonnegative, spd_solve
@@ -39,76 +40,87 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
       space: "log" for residuals log(model) - log(y), "raw" for model - y.
       huber: delta of the Huber loss of sqrt(weight) times the residual, summed and not averaged; None for squares.
     """
-    names = tuple(law.params)
-    positive = jnp.array([law.params[n].positive for n in names])
-    lower = jnp.array([law.params[n].lower for n in names])
-    upper = jnp.array([law.params[n].upper for n in names])
+    surface = _Surface(law, space, huber)
 
-    def unpack(z):
-        return jnp.where(positive, jnp.exp(jnp.where(positive, z, 0.0)), z)
+    def state(z, x, y, weight, count):
+        return z, jnp.float64(1e-3), *surface.expand(z, x, y, weight, count)
 
-    def residual(z, x, y, weight):
-        f = law.shape(*x, **dict(zip(names, unpack(z))))
-        gap = jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if space == "log" else f - y
+    def project(start, x, y, weight, count):
+        return state(surface.solved(start, x, y, weight * count), x, y, weight, count)
+
+    def begin(start, x, y, weight, count):
+        return state(surface.pack(start, 1e-300), x, y, weight, count)
+
+    def advance(state, steps, x, y, weight, count, free):
+        step = functools.partial(_step, surface, free, lambda z: surface.expand(z, x, y, weight, count))
+        return jax.lax.fori_loop(0, steps, lambda _, carry: step(carry), state)
+
+    return Search(project, begin, advance, surface.unpack)
+
+
+class _Surface:
+    """The objective of one law over packed parameters: logarithms of those that are positive."""
+
+    def __init__(self, law: Law, space: str, huber: float | None):
+        self.law, self.space, self.huber = law, space, huber
+        self.names = tuple(law.params)
+        self.positive = np.array([law.params[n].positive for n in self.names])
+        self.lower = np.array([law.params[n].lower for n in self.names], np.float64)
+        self.upper = np.array([law.params[n].upper for n in self.names], np.float64)
+
+    def unpack(self, z):
+        return jnp.where(self.positive, jnp.exp(jnp.where(self.positive, z, 0.0)), z)
+
+    def pack(self, raw, floor):
+        return jnp.where(self.positive, jnp.log(jnp.maximum(raw, floor)), jnp.clip(raw, self.lower, self.upper))
+
+    def residual(self, z, x, y, weight):
+        f = self.law.shape(*x, **dict(zip(self.names, self.unpack(z))))
+        gap = jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if self.space == "log" else f - y
         return jnp.where(weight > 0, jnp.sqrt(weight) * gap, 0.0)
 
-    def objective(r, count):
+    def objective(self, r, count):
+        huber = self.huber
         loss = r**2 if huber is None else jnp.where(jnp.abs(r) <= huber, r**2, huber * (2 * jnp.abs(r) - huber))
         return jnp.sum(count * loss)
 
-    def pack(raw, floor):
-        return jnp.where(positive, jnp.log(jnp.maximum(raw, floor)), jnp.clip(raw, lower, upper))
-
-    def solved(theta, x, y, weight):
+    def solved(self, theta, x, y, weight):
         """Linear parameters solved exactly at this start; in log space with weights 1 / y^2, the same to first order."""
-        fixed = dict(zip(law.searched, theta))
+        law, fixed = self.law, dict(zip(self.law.searched, theta))
         zero = dict.fromkeys(law.linear, 0.0)
         columns = [law.shape(*x, **fixed, **{**zero, name: 1.0}) * jnp.ones_like(y) for name in law.linear]
-        w = weight / y**2 if space == "log" else weight
+        w = weight / y**2 if self.space == "log" else weight
         found = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
         full = fixed | dict(zip(law.linear, found))
         tiny = 1e-4 * jnp.min(jnp.where(weight > 0, jnp.abs(y), jnp.inf))
-        return pack(jnp.array([full[name] for name in names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
+        return self.pack(jnp.array([full[name] for name in self.names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
 
-    def expand(z, x, y, weight, count):
+    def expand(self, z, x, y, weight, count):
         """Objective, gradient and Gauss-Newton matrix at z, from one pass: tangents share the primal's exponentials."""
-        basis = jnp.eye(len(names))
-        r, slopes = jax.vmap(lambda t: jax.jvp(lambda z: residual(z, x, y, weight), (z,), (t,)), out_axes=(None, 0))(basis)
-        robust = count if huber is None else count * jnp.minimum(1.0, huber / jnp.maximum(jnp.abs(r), 1e-300))
+
+        def along(tangent):
+            return jax.jvp(lambda z: self.residual(z, x, y, weight), (z,), (tangent,))
+
+        r, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.eye(len(self.names)))
+        robust = count if self.huber is None else count * jnp.minimum(1.0, self.huber / jnp.maximum(jnp.abs(r), 1e-300))
         weighted = slopes * robust[None, :]
-        return objective(r, count), weighted @ r, weighted @ slopes.T
+        return self.objective(r, count), weighted @ r, weighted @ slopes.T
 
-    def advance(state, steps, x, y, weight, count, free):
-        def step(_, carry):
-            z, damping, value, gradient, matrix = carry
-            # a parameter at its bound that the step would push outwards stays out of the step
-            held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
-            held = (held & ~positive) | (free == 0)
-            moving = jnp.where(held, 0.0, 1.0)
-            hessian = matrix * moving[:, None] * moving[None, :]
-            scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
-            move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
-            trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
-            new = expand(trial, x, y, weight, count)
-            better = new[0] < value
-            z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
-            return (
-                z,
-                jnp.clip(jnp.where(better, damping / 4, damping * 6), LEAST_DAMPING, MOST_DAMPING),
-                value,
-                gradient,
-                matrix,
-            )
 
-        return jax.lax.fori_loop(0, steps, step, state)
-
-    def state(z, x, y, weight, count):
-        return z, jnp.float64(1e-3), *expand(z, x, y, weight, count)
-
-    def project(start, x, y, weight, count):
-        return state(solved(start, x, y, weight * count), x, y, weight, count)
-
-    def begin(start, x, y, weight, count):
-        return state(pack(start, 1e-300), x, y, weight, count)
-
-    return Search(project, begin, advance, unpack)
+def _step(surface, free, expand, carry):
+    """One trial, kept if it is better; the damping follows."""
+    z, damping, value, gradient, matrix = carry
+    positive, lower, upper = surface.positive, surface.lower, surface.upper
+    # a parameter at its bound that the step would push outwards stays out of the step
+    held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
+    held = (held & ~positive) | (free == 0)
+    moving = jnp.where(held, 0.0, 1.0)
+    hessian = matrix * moving[:, None] * moving[None, :]
+    scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
+    move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
+    trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
+    new = expand(trial)
+    better = new[0] < value
+    z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
+    damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), LEAST_DAMPING, MOST_DAMPING)
+    return z, damping, value, gradient, matrix

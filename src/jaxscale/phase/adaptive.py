@@ -39,12 +39,7 @@ def refine(
     """
     from jaxscale.sweep.run import sweep
 
-    if cells < 1 or runs < 1 or budget < cells * runs:
-        raise ValueError(
-            f"refine needs cells >= 1, runs >= 1 and a budget of at least cells x runs; got cells={cells}, runs={runs}, "
-            f"budget={budget}."
-        )
-    state = Refinement(axes, level, log, root=root)
+    state, rounds = Refinement(axes, level, log, root=root), _rounds(cells, runs, budget)
     names, values = list(axes), [np.asarray(v) for v in axes.values()]
 
     def at(slot, turn):
@@ -52,7 +47,7 @@ def refine(
         cell = slot // cells
         return experiment(**{n: _pick(v, cell, k, state.shape) for k, (n, v) in enumerate(zip(names, values))})
 
-    for turn in range(budget // (cells * runs)):
+    for turn in range(rounds):
         asked = np.sort(state.ask(cells, runs))
         again = np.arange(cells) - np.searchsorted(asked, asked)  # 0, 1, ... within equal cells: each slot draws its own runs
         found = sweep(
@@ -61,15 +56,26 @@ def refine(
         )  # fmt: skip
         last = found.isel(time=-1, turn=0).transpose("slot", "seed")
         everything = {str(name): values.values.ravel() for name, values in last.items() if values.ndim == 2}
-        if observable not in everything:
-            raise ValueError(f"no observable '{observable}' in the runs; choose from {sorted(everything)}.")
+        _check_there(observable, everything)
         state.tell(np.repeat(last["slot"].values // cells, runs), everything[observable], everything)
         tell(state)
-        if band:
-            width = state.boundary()["width"].values
-            if np.all(np.isfinite(width)) and width.max() <= band:
-                break
+        if band and np.all(state.boundary()["width"].values <= band):  # a row without a band is not narrow: NaN
+            break
     return state
+
+
+def _rounds(cells, runs, budget):
+    if cells < 1 or runs < 1 or budget < cells * runs:
+        raise ValueError(
+            f"refine needs cells >= 1, runs >= 1 and a budget of at least cells x runs; got cells={cells}, runs={runs}, "
+            f"budget={budget}."
+        )
+    return budget // (cells * runs)
+
+
+def _check_there(observable, everything):
+    if observable not in everything:
+        raise ValueError(f"no observable '{observable}' in the runs; choose from {sorted(everything)}.")
 
 
 def _pick(values, cell, axis, shape):

@@ -70,15 +70,11 @@ def run_cohort(
         cohort = cohort._replace(state=seats.place_state(cohort.state, saved.leaves, live))
         cut = pace.next_cut(now, times, may_stop, int(live.sum()))
     while True:
-        blocks = seats.blocks(live)
         clock = time.perf_counter()
-        cohort, report = executable.advance(cohort, blocks, jnp.int32(now), jnp.int32(cut))
+        cohort, report, slots = _segment(executable, cohort, seats.blocks(live), now, cut)
         stopped, bad = _flags(report, seats)
         ran = time.perf_counter() - clock
-        slots = int(np.asarray(blocks.used).sum()) * executable.width
-        records.lane_steps += int(live.sum()) * (cut - now)
-        records.slot_steps += slots * (cut - now)
-        records.segments += 1
+        records.paid(int(live.sum()), slots, cut - now)
 
         diverged = live & (bad >= 0)
         records.diverged_at[diverged] = bad[diverged]
@@ -88,8 +84,7 @@ def run_cohort(
         pace.saw(cut - now, int(live.sum()), int(ended.sum()), ran, time.perf_counter() - clock - ran, slots)
         live &= ~ended
         now = cut
-        gone = int((records.diverged_at >= 0).sum())
-        tell(Progress(now, int(times[-1]), len(lanes), int(live.sum()), finished, gone, records.lane_steps, records.slot_steps))
+        tell(_progress(records, now, times, live, finished))
         if now == times[-1] or not live.any():
             break
         if checkpoint and checkpoint.due():
@@ -125,6 +120,19 @@ class _Pace:
         loss = self.lane_step * self.hazard * live
         stride = math.sqrt(2 * self.look / loss) if loss else math.inf
         return min(record, now + int(max(1, min(stride, max(now, 8)))))
+
+
+def _segment(executable, cohort, blocks, now, cut):
+    """The cohort at the cut, its report, and the slots that were paid for."""
+    cohort, report = executable.advance(cohort, blocks, jnp.int32(now), jnp.int32(cut))
+    return cohort, report, int(np.asarray(blocks.used).sum()) * executable.width
+
+
+def _progress(records, now, times, live, finished):
+    gone = int((records.diverged_at >= 0).sum())
+    return Progress(
+        now, int(times[-1]), len(live), int(live.sum()), finished, gone, records.lane_steps, records.slot_steps
+    )  # fmt: skip
 
 
 def _flags(report, seats):

@@ -24,6 +24,12 @@ class Records:
     segments: int = 0
     seconds: float = 0.0
 
+    def paid(self, live: int, slots: int, steps: int) -> None:
+        """One segment of so many steps, by so many live lanes in so many slots."""
+        self.lane_steps += live * steps
+        self.slot_steps += slots * steps
+        self.segments += 1
+
     @property
     def useful_share(self) -> float:
         """Live lane-steps over lane-steps paid for."""
