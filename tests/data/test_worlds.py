@@ -198,6 +198,20 @@ def test_stories_are_grammatical_and_their_probes_look_at_the_right_place():
     np.testing.assert_array_equal(state, np.asarray(frozen)[np.asarray(thing.tokens[:, 2]) - world.names])
 
 
+def test_steps_of_a_drift_go_where_the_angle_says():
+    world = Drift(angle=np.pi / 2, sharpness=6.0, vocabulary=16, context=50)
+    check(world)
+    seen = jax.jit(jax.vmap(lambda key: world.example(key, ())))(jax.random.split(jax.random.key(0), 400))
+    steps = np.asarray((seen.targets - seen.tokens) % 16).ravel()
+    p = np.exp(6 * np.cos(2 * np.pi * np.arange(16) / 16 - np.pi / 2))
+    p /= p.sum()
+    count = np.bincount(steps, minlength=16)
+    z = (count - steps.size * p) / np.sqrt(steps.size * p * (1 - p))
+    assert np.abs(z).max() < 4 and count.argmax() == 4
+    assert float(world.entropy_floor(())) == pytest.approx(-np.sum(p * np.log(p)), rel=1e-5)
+    assert float(Drift(sharpness=0.0, vocabulary=16).entropy_floor(())) == pytest.approx(np.log(16), rel=1e-6)
+
+
 def test_text_that_every_python_carries():
     world = text.CharacterText(context=16, alphabet=40)
     check(world)
@@ -248,6 +262,7 @@ def test_packages_are_read_as_data(tmp_path, monkeypatch):
         (Stories(names=5), "even number of names"),
         (Parentheses(open=1.0), "0 < open < 1"),
         (Relabelling(labels=1), "2 classes and 2 labels"),
+        (Drift(vocabulary=2), "vocabulary >= 3, context >= 1 and sharpness >= 0; got 2"),
     ],
 )
 def test_bad_input(world, message):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from jaxscale.data.drift import Drift
-from jaxscale.dynamics import prompt_transfer
 from jaxscale.dynamics.prompt_transfer import PromptTransfer
 from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
@@ -81,20 +80,6 @@ def test_what_is_inherited_and_what_is_taught():
     np.testing.assert_array_equal(step(5.0, opposed), step(0.0, opposed))
 
 
-def test_steps_of_a_drift_go_where_the_angle_says():
-    world = Drift(angle=np.pi / 2, sharpness=6.0, vocabulary=16, context=50)
-    check(world)
-    seen = jax.jit(jax.vmap(lambda key: world.example(key, ())))(jax.random.split(KEY, 400))
-    steps = np.asarray((seen.targets - seen.tokens) % 16).ravel()
-    p = np.exp(6 * np.cos(2 * np.pi * np.arange(16) / 16 - np.pi / 2))
-    p /= p.sum()
-    count = np.bincount(steps, minlength=16)
-    z = (count - steps.size * p) / np.sqrt(steps.size * p * (1 - p))
-    assert np.abs(z).max() < 4 and count.argmax() == 4
-    assert float(world.entropy_floor(())) == pytest.approx(-np.sum(p * np.log(p)), rel=1e-5)
-    assert float(Drift(sharpness=0.0, vocabulary=16).entropy_floor(())) == pytest.approx(np.log(16), rel=1e-6)
-
-
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -106,7 +91,6 @@ def test_steps_of_a_drift_go_where_the_angle_says():
         (lambda: check(prompted(length=0)), "length must be at least 1; got 0"),
         (lambda: check(dataclasses.replace(transfer(), source=prompted(length=2))), "one length; got target 3 and source 2"),
         (lambda: check(dataclasses.replace(transfer(), learning_rate=0.0)), "learning_rate > 0 and before >= 1; got 0.0"),
-        (lambda: check(Drift(vocabulary=2)), "vocabulary >= 3, context >= 1 and sharpness >= 0; got 2"),
     ],
 )  # fmt: skip
 def test_bad_prompts(make, message):
@@ -118,9 +102,3 @@ def test_a_network_without_embeddings_takes_no_prompt():
     one = prompted(network=TokenMlp(vocabulary=8, context=6))
     with pytest.raises(ValueError, match="needs a network with the site 'embed'; this one has"):
         one.init(KEY, one.sample(KEY))
-
-
-def test_the_transfer_is_a_system_of_its_own():
-    times = np.array([0, 5])
-    found = jax.jit(lambda: simulate(prompt_transfer.TINY, KEY, times))()
-    assert found["similarity"].shape == (2,) and float(found["similarity"][0]) == float(found["similarity"][1])
