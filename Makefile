@@ -15,7 +15,7 @@ test: $(VENV)/.ready
 	$(RUN) -m pytest -n $(JOBS)
 
 slow: $(VENV)/.ready
-	$(RUN) -m pytest -n $(JOBS) -m slow
+	JAXSCALE_TEST_LEVEL=1 $(RUN) -m pytest -n $(JOBS) -m slow
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

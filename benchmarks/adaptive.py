@@ -71,7 +71,7 @@ def race(name, width, budget=1024):
     grid = np.array([ours(width, budget, root=r, uniform=True) for r in range(REPEATS)])
     line = {"part": name, "width": width, "runs": budget, "error": mine[:, 0].mean(), "band": mine[:, 1].mean(),
             "uniform_error_over_ours": grid[:, 0].mean() / mine[:, 0].mean(),
-            "uniform_band_over_ours": grid[:, 1].mean() / mine[:, 1].mean(), "at_most": np.sqrt(1 / (4 * width)),
+            "uniform_band_over_ours": grid[:, 1].mean() / mine[:, 1].mean(), "information_root": np.sqrt(1 / (4 * width)),
             "seconds": seconds}  # fmt: skip
     try:
         theirs = np.mean([learner(width, budget, r) for r in range(REPEATS)], axis=0)

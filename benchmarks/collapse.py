@@ -73,7 +73,7 @@ def fssa_fits(values, errors):
     packages = types.ModuleType("pkg_resources")
     packages.get_distribution = lambda name: types.SimpleNamespace(version="")
     sys.modules |= {"scipy.optimize.optimize": old, "pkg_resources": packages}
-    np.asfarray, np.int, np.float, np.bool = lambda a: np.asarray(a, float), int, float, np.bool_
+    np.asfarray, np.int = lambda a: np.asarray(a, float), int
     import fssa
 
     found = []

@@ -4,9 +4,11 @@ import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# most of a test's time is compiling: the cheap back end cut a language model from 14 s to 2.6 s
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Most of a test's time is compiling: the cheap back end cut a language model from 14 s to 2.6 s. Slow tests run for longer:
+# `make slow` asks for level 1, which halved coverage simulations and studies.
+LEVEL = os.environ.get("JAXSCALE_TEST_LEVEL", "0")
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), f"--xla_backend_optimization_level={LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
 
