@@ -58,6 +58,15 @@ def has_stopped(system: Any, state: Any, data: Any) -> jax.Array:
     return system.stopped(state, data) if hasattr(system, "stopped") else jnp.array(False)
 
 
+def advance(system: System, key: jax.Array, state: Any, data: Any, span: Any) -> Any:
+    """The state at step span[1], from that at span[0]; step t uses `fold_in(key, t)`, so that cuts do not matter."""
+
+    def step(t, state):
+        return system.step(jax.random.fold_in(key, t), state, data)
+
+    return jax.lax.fori_loop(span[0], span[1], step, state)
+
+
 def definitions(system: Any) -> dict[str, tuple[str, str]]:
     """{observable: (definition, unit)} of a system or of the model inside it; what declares no `units` gives {}."""
     for part in (system, getattr(system, "model", None)):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.protocol import Observables, System
+from jaxscale.protocol import Observables, System, advance
 
 
 def simulate(system: System, key: jax.Array, times: Any) -> Observables:
@@ -37,15 +37,6 @@ def simulate(system: System, key: jax.Array, times: Any) -> Observables:
     stops = jnp.asarray(times, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, stops.dtype), stops[:-1]])
     return jax.lax.scan(segment, state, (starts, stops))[1]
-
-
-def advance(system: System, key: jax.Array, state: Any, data: Any, span: Any) -> Any:
-    """The state at step span[1], from that at span[0]; step t uses `fold_in(key, t)`, so that cuts do not matter."""
-
-    def step(t, state):
-        return system.step(jax.random.fold_in(key, t), state, data)
-
-    return jax.lax.fori_loop(span[0], span[1], step, state)
 
 
 def log_times(last: int, *, per_decade: int = 10, first: int = 1) -> np.ndarray:

@@ -124,6 +124,7 @@ def browser():
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield chrome
     chrome.quit()
+    chrome.service.process = None  # or its finaliser asks the dead driver to stop, for seconds, in some other test
 
 
 def opened(browser, tmp_path, runs, **more):

@@ -12,9 +12,8 @@ from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language import prompt as prompts
 from jaxscale.models.language.adapt import distilled
 from jaxscale.models.language.prompt import Prompted
-from jaxscale.protocol import definitions
+from jaxscale.protocol import advance, definitions
 from jaxscale.record import record, static
-from jaxscale.simulate import advance
 
 
 class State(NamedTuple):

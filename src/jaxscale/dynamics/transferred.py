@@ -6,9 +6,8 @@ import jax
 
 from jaxscale.dynamics.trained import TINY as TINY_TRAINED
 from jaxscale.models.language.roles import INPUT, READOUT, Role, roles
-from jaxscale.protocol import definitions
+from jaxscale.protocol import advance, definitions
 from jaxscale.record import record, static
-from jaxscale.simulate import advance
 
 
 @record

@@ -18,8 +18,8 @@ from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.plot import figures
+from jaxscale.protocol import advance
 from jaxscale.record import record, static
-from jaxscale.simulate import advance
 from jaxscale.study import Claim, Found, Study
 
 CONTEXT, LENGTH = 16, 4
