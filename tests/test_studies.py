@@ -8,7 +8,7 @@ import pytest
 import xarray
 
 from jaxscale.discover import discover
-from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, run_study
+from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, Study, run_study
 from jaxscale.sweep.request import Request
 
 STUDIES = discover("jaxscale.studies", "STUDY")
@@ -94,3 +94,17 @@ def test_unknown_scale_is_named():
 def test_found_prints_with_its_error():
     assert str(Found(0.4993, 0.0007)) == "0.49930 ± 0.00070"
     assert np.isclose(Found(1.5).value, 1.5) and str(Found(1.5)) == "1.5"
+
+
+@pytest.mark.parametrize("diverging", [False, True])
+def test_a_run_that_diverged_fails_the_claims(diverging):
+    """Unless the study says that it counts them."""
+    runs = xarray.Dataset({"loss": ("seed", [1.0, np.nan]), "diverged_at": ("seed", [-1, 3])})
+    study = Study(
+        name="one", question="", paper="", experiments={}, scales={}, draw=None, diverging=diverging,
+        measure=lambda runs: {"loss": Found(float(runs["all"]["loss"].mean())), "other": Found(2.0)},
+        claims=(Claim("loss", "the loss is small", 0, 2, "here"),),
+    )  # fmt: skip
+    found = study.judged({"all": runs})
+    assert study.claims[0].verdict(found["loss"]) == (MET if diverging else NOT_MET) and found["other"] == Found(2.0)
+    assert diverging or "1 runs of all diverged" in found["loss"].note

@@ -80,6 +80,8 @@ class Study:
       draw: ({experiment name: Dataset}, measured) -> {figure name: matplotlib figure}.
       claims: numbers to meet.
       quick: its smoke scale takes a few seconds, compiling included, so that it is run with every test and every version.
+      diverging: runs may diverge, and `measure` counts those that do. Where they may not, one that does fails every claim:
+        means and maxima that leave it out would be of the runs that went well.
     """
 
     name: str
@@ -91,6 +93,15 @@ class Study:
     draw: Callable[[Mapping[str, Any], dict[str, Found]], dict[str, Any]]
     claims: tuple[Claim, ...]
     quick: bool = False
+    diverging: bool = False
+
+    def judged(self, runs: Mapping[str, Any]) -> dict[str, Found]:
+        """What was measured; not a number, with the reason, where runs diverged that must not."""
+        found = self.measure(runs)
+        gone = {name: int((r["diverged_at"] >= 0).sum()) for name, r in runs.items() if "diverged_at" in r}
+        why = ", ".join(f"{count} runs of {name} diverged" for name, count in gone.items() if count)
+        claimed = {claim.name for claim in self.claims} if why and not self.diverging else set()
+        return {name: Found(math.nan, note=f"{why}; {f}") if name in claimed else f for name, f in found.items()}
 
     def plan(self, scale: str) -> dict[str, Plan]:
         """The plan of every sweep at a scale."""
@@ -168,7 +179,7 @@ def run_study(
     began = time.perf_counter()
     folder = Path(out) if out is not None else None
     runs = run_sweeps(study, scale, out=out, progress=progress, **how)
-    found = study.measure(runs)
+    found = study.judged(runs)
     figures = []
     if folder and draw:
         for name, figure in study.draw(runs, found).items():

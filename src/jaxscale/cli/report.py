@@ -80,7 +80,7 @@ def _study_page(study, arguments):
             f"no runs at {missing[0]}; make them with: jaxscale run {study.name} --scale {arguments.scale} --out {folder}"
         )
     runs = {name: load(path) for name, path in stores.items()}
-    found = study.measure(runs)
+    found = study.judged(runs)
     claims = [
         {
             "says": c.says, "range": describe_range(c), "found": str(found.get(c.name, "-")),

@@ -50,6 +50,11 @@ class Hierarchy:
         return self.features
 
     @property
+    def answers(self) -> int:
+        """Classes, or tokens."""
+        return self.classes if self.predict == "class" else self.features
+
+    @property
     def context(self) -> int:
         """s^L tokens; one less when the next one is predicted."""
         return self.branching**self.levels - (self.predict == "next")

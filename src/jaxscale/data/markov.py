@@ -87,8 +87,22 @@ class Markov:
         rest = jax.lax.scan(step, start, jax.random.split(key_rest, self.context))[1]
         return next_token(jnp.concatenate([start[None], rest]))
 
+    def smoothed(self, seen: Example) -> jax.Array:
+        """(T,) log-probabilities of the targets by counting pairs within the sequence: Bayes' answer, where chains are fresh.
+
+        p(j | i) = (pairs ij so far + concentration) / (occurrences of i so far + V concentration), Edelman et al.'s equation 2.
+        What the first token's frequency says of the chain is left out.
+        """
+        before = jnp.tril(seen.tokens[:, None] == seen.tokens[None, :], -1)
+        pairs = jnp.sum(before & (seen.targets[:, None] == seen.targets[None, :]), axis=1)
+        total = jnp.sum(before, axis=1) + self.vocabulary * self.concentration
+        return jnp.log((pairs + self.concentration) / total)
+
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """-sum_i pi_i sum_j P_ij ln P_ij, nats: of a known chain. Chains that must be learned in context cost more."""
+        """-sum_i pi_i sum_j P_ij ln P_ij, nats; of fresh chains, the mean loss of `smoothed` over 1024 sequences."""
+        if self.fresh:
+            seen = jax.vmap(lambda key: self.example(key, frozen))(jax.random.split(jax.random.key(0), 1024))
+            return -jnp.mean(jax.vmap(self.smoothed)(seen))
         return -jnp.sum(stationary(frozen)[:, None] * frozen * jnp.log(frozen))
 
 

@@ -49,6 +49,12 @@ class NoisyLabels:
         new = jax.random.randint(key_new, clean.targets.shape, 0, self.vocabulary)
         return clean._replace(targets=jnp.where(hit, new, clean.targets))
 
+    def __getattr__(self, name: str) -> Any:
+        """The world's own, where it has them: what is held out is clean, and so are its classes and the least loss on it."""
+        if name in ("held_out", "next_class", "entropy_floor"):
+            return getattr(self.world, name)
+        raise AttributeError(f"NoisyLabels has no {name}")
+
     def unseen(self, key: jax.Array, frozen: Any) -> Example:
         """One clean sequence, for the held-out loss."""
         return getattr(self.world, "unseen", self.world.example)(key, frozen)

@@ -67,6 +67,8 @@ class SparseParity:
         """Two bits and the tasks."""
         return 2 + self.tasks
 
+    answers = 2
+
     @property
     def context(self) -> int:
         """The task and the bits."""

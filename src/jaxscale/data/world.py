@@ -4,7 +4,8 @@ A world is a `@record` with
   vocabulary, context: int                    plain numbers, known before tracing
   sample(key) -> frozen                       its frozen disorder: tables, facts, grammars; `()` for none
   example(key, frozen) -> Example             one sequence
-and, where it is known, `entropy_floor(frozen) -> ()`: the least mean loss in nats that any predictor can reach.
+and, where it is known, `entropy_floor(frozen) -> ()`: the least mean loss in nats that any predictor can reach; and
+`answers: int` where fewer than `vocabulary` tokens are ever asked for.
 There is no base class: anything with these will do.
 """
 

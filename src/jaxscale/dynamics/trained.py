@@ -9,9 +9,11 @@ import optax
 from jaxscale.dynamics.gradients import Plain
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import CONSTANT
-from jaxscale.models.language.roles import adam_rates
+from jaxscale.models.language.roles import STATE, adam_rates, roles
 from jaxscale.models.perceptron import TeacherStudent
 from jaxscale.record import record, static
+
+STATE_RATE = 1e-3
 
 
 class State(NamedTuple):
@@ -32,6 +34,8 @@ class Trained:
       schedule: see `jaxscale.dynamics.schedules`.
       gradient: see `jaxscale.dynamics.gradients`.
       mup: multiply each tensor's rate by its muP factor for Adam, relative to this width; 0 for equal rates. Static.
+
+    Poles and time steps of state spaces move at `STATE_RATE` at most: they drift else (Gu et al. 2022, arXiv:2206.11893).
     """
 
     model: Any
@@ -50,6 +54,12 @@ class Trained:
                 f"Trained.rule must be a rule such as AdamW(), with optimizer(rate); got {type(self.rule).__name__}. "
                 "For an optax function use Descent."
             )
+        network: Any = getattr(self.model, "network", None)
+        if (wanted := network.base if getattr(network, "mup", False) else 0) != self.mup and hasattr(network, "mup"):
+            raise ValueError(
+                f"muP is of the network and of the rates at once: with {type(network).__name__}(mup={network.mup}, "
+                f"base={network.base}) use Trained(mup={wanted}); got {self.mup}."
+            )
         for name in ("schedule", "gradient"):
             if not callable(getattr(self, name)):
                 raise TypeError(f"Trained.{name} must be a record that can be called; got {getattr(self, name)!r}.")
@@ -57,10 +67,13 @@ class Trained:
     def optimizer(self) -> optax.GradientTransformation:
         """The optax transformation, rates by role included."""
         rule = self.rule.optimizer(lambda count: self.learning_rate * self.schedule(count))
-        if not self.mup:
-            return rule
-        by_role = optax.stateless(lambda u, p: jax.tree.map(jnp.multiply, u, adam_rates(p, self.mup)))
-        return optax.chain(rule, by_role)
+        return optax.chain(rule, optax.stateless(self._by_role))
+
+    def _by_role(self, updates, params):
+        if self.mup:
+            updates = jax.tree.map(jnp.multiply, updates, adam_rates(params, self.mup))
+        slow = jnp.minimum(1.0, STATE_RATE / self.learning_rate)
+        return jax.tree.map(lambda u, r: u * slow if r.kind == STATE else u, updates, roles(params))
 
     def sample(self, key: jax.Array) -> Any:
         """The model's data."""

@@ -27,7 +27,7 @@ class State(NamedTuple):
 @record
 class Watched:
     """The system, and beside what it observes, of its model's loss at a fixed key: "gradient_ROLE" and "update_ROLE" (root mean
-    squares; roles are input, hidden, readout, vector), "sharpness", "noise_scale" and "kernel_alignment" where asked for.
+    squares; roles are those of `models.language.roles`), "sharpness", "noise_scale" and "kernel_alignment" where asked for.
 
     Attributes:
       system: whose state has `params`, and whose `model` has a loss.

@@ -110,6 +110,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    diverging=True,
     claims=(
         Claim("forward", "the shrink changes the gradient and nothing else", 0, 1e-6, "GLM-130B, section 2.2"),
         Claim("calmed", "a smaller embedding gradient gives no more spikes, per record", -1, 0.01, "GLM-130B, section 2.2"),

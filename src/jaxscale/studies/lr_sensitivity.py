@@ -110,6 +110,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    diverging=True,
     claims=(
         Claim("bound", "with the norm |q k| / sqrt(d) <= sqrt(d), exactly", 0, 1 + 1e-5, "derived"),
         Claim(

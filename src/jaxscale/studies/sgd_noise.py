@@ -262,5 +262,6 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    diverging=True,
     claims=tuple(_claims()),
 )

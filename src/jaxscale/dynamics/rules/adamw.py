@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxscale.models.language.roles import DECAYED, roles
 from jaxscale.record import record, static
 
 
@@ -17,7 +18,7 @@ class AdamW:
       epsilon: added to the root of the second moment.
       decay: weight decay lambda.
       peak: peak learning rate, by which an independent decay is divided; 0 couples the decay to the rate.
-      matrices_only: decay leaves of two or more axes only. Static.
+      matrices_only: decay leaves of two or more axes only, and no poles and time steps of state spaces. Static.
 
     References:
       Loshchilov & Hutter 2019, arXiv:1711.05101; Wortsman et al. 2023, arXiv:2309.14322, section 3.2.2 (independent).
@@ -41,10 +42,10 @@ class AdamW:
         decay = self.decay / jnp.where(independent, self.peak, 1.0)
 
         def decayed(updates, params):
-            def one(update, leaf):
-                return update + decay * leaf if leaf.ndim > 1 or not self.matrices_only else update
+            def one(update, leaf, role):
+                return update + decay * leaf if role.kind in DECAYED or not self.matrices_only else update
 
-            return jax.tree.map(one, updates, params)
+            return jax.tree.map(one, updates, params, roles(params))
 
         shrink = optax.stateless(decayed)
         return optax.chain(optax.scale_by_adam(self.b1, self.b2, self.epsilon), shrink, optax.scale_by_learning_rate(rate))

@@ -28,7 +28,7 @@ class Decoder(nn.Module):
       depth: blocks.
       hidden: F over D; 0 leaves the perceptrons out.
       learned_positions: add a learned embedding of the position; mixers may know positions by themselves.
-      tied: read out by the embedding's transpose.
+      tied: read out by the embedding's transpose, over sqrt(D).
       mup: maximal-update parametrisation: readout times base / width. Learning rates by role are the rule's business.
       base: width at which it is the standard parametrisation.
       outputs: size of the readout; the vocabulary if 0.
@@ -58,6 +58,11 @@ class Decoder(nn.Module):
             )
         if self.tied and self.outputs not in (0, self.vocabulary):
             raise ValueError(f"Decoder.tied reads out over the vocabulary of {self.vocabulary}; got outputs={self.outputs}.")
+        if getattr(self.mixer, "mup", self.mup) != self.mup:
+            raise ValueError(
+                f"muP is of the whole network: Decoder has mup={self.mup} and its {type(self.mixer).__name__} "
+                f"mup={self.mixer.mup}; give both the same."
+            )
         if hasattr(self.mixer, "check_width"):
             self.mixer.check_width(self.width)
 

@@ -25,8 +25,8 @@ class GhostBatchNorm(nn.Module):
         if x.shape[0] % self.group:
             raise ValueError(f"GhostBatchNorm.group must divide the {x.shape[0]} rows; got {self.group}.")
         ghosts = x.reshape(-1, self.group, *x.shape[1:])
-        mean, spread = jnp.mean(ghosts, axis=1, keepdims=True), jnp.std(ghosts, axis=1, keepdims=True)
-        z = ((ghosts - mean) / (spread + 1e-5)).reshape(x.shape)
+        mean, variance = jnp.mean(ghosts, axis=1, keepdims=True), jnp.var(ghosts, axis=1, keepdims=True)
+        z = ((ghosts - mean) / jnp.sqrt(variance + 1e-5)).reshape(x.shape)  # a unit that is constant has a gradient, zero
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         shift = self.param("shift", nn.initializers.zeros, x.shape[-1:])
         lead = (1,) * (x.ndim - 1)

@@ -69,6 +69,11 @@ class LanguageModel:
                 raise ValueError(
                     f"the network's {name} is {has} and the world's {needs}; build it with {name}={needs}, or larger."
                 )
+        if 0 < getattr(self.network, "outputs", 0) < self._answers():
+            raise ValueError(
+                f"the network has outputs={self.network.outputs} and the world {self._answers()} answers; build it with "
+                f"outputs={self._answers()}, or 0 for all tokens."
+            )
         if self.batch < 0 or self.evaluation < 1:
             raise ValueError(f"LanguageModel needs batch >= 0 and evaluation >= 1; got {self.batch} and {self.evaluation}.")
         if self.batch == 0 and not hasattr(self.world, "training"):
@@ -98,7 +103,17 @@ class LanguageModel:
         chosen = self.taps if taps is None else taps
         chosen = chosen(tokens) if callable(chosen) else chosen
         out = self._pure()[1](params, tokens, *(() if chosen is None else (chosen,)))
-        return out if isinstance(out, tuple) else (out, {})
+        logits, sites = out if isinstance(out, tuple) else (out, {})
+        if logits.ndim != 3 or logits.shape[-1] < (wanted := self._answers()):
+            raise ValueError(
+                f"the network gives logits of shape {logits.shape}, and {type(self.world).__name__} needs (batch, places, at "
+                f"least {wanted}), one for each possible answer; give the network's last layer {wanted} outputs."
+            )
+        return logits, sites
+
+    def _answers(self):
+        """How many answers the world has: fewer than tokens where it asks for a class."""
+        return getattr(self.world, "answers", self.world.vocabulary)
 
     def examples(self, data: Data, key: jax.Array) -> Example:
         """What one step sees."""

@@ -1,10 +1,12 @@
-"""What each parameter is: input, hidden, readout or vector, with its fan-in and fan-out. Rules and growth share it."""
+"""What each parameter is: input, hidden, readout, vector or of a state space. Rules, transfer and growth share it."""
 
 from typing import Any, NamedTuple
 
 import jax
 
-VECTOR, INPUT, HIDDEN, READOUT = "vector", "input", "hidden", "readout"
+VECTOR, INPUT, HIDDEN, READOUT, STATE = "vector", "input", "hidden", "readout", "state"
+STATE_NAMES = ("log_step", "log_decay", "frequency", "readout_modes", "skip")
+DECAYED = (INPUT, HIDDEN, READOUT)
 
 
 class Role(NamedTuple):
@@ -18,12 +20,14 @@ class Role(NamedTuple):
 def roles(params: Any) -> Any:
     """A tree like `params` with a `Role` per leaf, from names and shapes.
 
-    Embeddings and positions are inputs (their fan-in does not grow with the width), a "readout" is the readout, other matrices
-    (in, out) are hidden, and what has one axis is a vector.
+    Embeddings and positions are inputs (their fan-in does not grow with the width), a "readout" is the readout, poles and
+    time steps of S4D are of the state, other matrices (in, out) are hidden, and what has one axis is a vector.
     """
 
     def of(path, leaf):
         name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
+        if name.rpartition("/")[2] in STATE_NAMES:
+            return Role(STATE, 1, int(leaf.size))
         if leaf.ndim < 2:
             return Role(VECTOR, 1, int(leaf.size))
         fan_in, fan_out = int(leaf.shape[-2]), int(leaf.shape[-1])
@@ -39,9 +43,33 @@ def adam_rates(params: Any, base: int) -> Any:
 
     With the readout's output multiplied by sqrt(base / width), its entries must move by 1 / sqrt(width): sqrt(base / fan-in).
 
+    Raises:
+      ValueError: no leaf is an input, or none the readout.
+
     References:
       Yang & Hu 2022, Tensor programs V, arXiv:2203.03466, table 8.
     """
-    factor = {VECTOR: lambda r: 1.0, INPUT: lambda r: 1.0, HIDDEN: lambda r: base / r.fan_in}
-    factor[READOUT] = lambda r: (base / r.fan_in) ** 0.5
-    return jax.tree.map(lambda r: factor[r.kind](r), roles(params), is_leaf=lambda r: isinstance(r, Role))
+    found = of_known(params, "muP")
+    factor = {HIDDEN: lambda r: base / r.fan_in, READOUT: lambda r: (base / r.fan_in) ** 0.5}
+    return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), found, is_leaf=lambda r: isinstance(r, Role))
+
+
+def of_known(params: Any, user: str) -> Any:
+    """`roles(params)`, of a network that names its embedding and its readout.
+
+    Raises:
+      ValueError: it does not, and `user` would take them for hidden layers.
+    """
+    found = roles(params)
+    kinds = {role.kind for role in jax.tree.leaves(found, is_leaf=lambda r: isinstance(r, Role))}
+    if not {INPUT, READOUT} <= kinds and not (INPUT in kinds and _tied(params)):
+        raise ValueError(
+            f"{user} needs to know a network's inputs and readout by their names, 'embed...' and 'readout...'; this one's "
+            f"parameters are {sorted(params)}. Name its modules so."
+        )
+    return found
+
+
+def _tied(params):
+    """Whether the embedding reads out: the `Decoder` has no readout of its own."""
+    return not any(name.startswith("readout") for name in params) and "final_norm" in params

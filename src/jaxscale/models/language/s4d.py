@@ -90,7 +90,7 @@ def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Ar
     scaled = a_DN * step_D[:, None]
     if bilinear:
         return (1 + scaled / 2) / (1 - scaled / 2), step_D[:, None] / (1 - scaled / 2)
-    return jnp.exp(scaled), (jnp.exp(scaled) - 1) / a_DN
+    return jnp.exp(scaled), jnp.expm1(scaled) / a_DN
 
 
 def kernel(a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, length: int, bilinear: bool = False) -> jax.Array:
