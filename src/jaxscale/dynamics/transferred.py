@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from jaxscale.dynamics.trained import TINY as TINY_TRAINED
-from jaxscale.models.language.roles import INPUT, READOUT, Role, of_known, roles
+from jaxscale.models.language.roles import INPUT, READOUT, Role, roles
 from jaxscale.protocol import advance, definitions
 from jaxscale.record import record, static
 
@@ -59,7 +59,7 @@ class Transferred:
                 "Transferred.source and system must have the same parameters; build both on the same network. They differ in "
                 f"{sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))[:5]}."
             )
-        kinds = of_known(own.params, "Transferred") if self.fresh else roles(own.params)
+        kinds = roles(own.params)
         merged = jax.tree.map(
             lambda role, new, old: old if role.kind in self.fresh else new, kinds, trained, own.params,
             is_leaf=lambda leaf: isinstance(leaf, Role),
