@@ -58,16 +58,11 @@ def run_cohort(
     began = time.perf_counter()
     seats = Seats(executable, lanes)
     kept = recorder(executable, lanes, times, seats)
-    cohort = executable.start(seats.lanes(lanes), seats.group_lanes(lanes), seats.blocks(np.ones(len(lanes), bool)))
-    records = Records(np.full(len(lanes), -1, np.int32))
-    live, now, finished = np.ones(len(lanes), bool), 0, 0
-    pace = _Pace()
-    may_stop = executable.program.can_stop and reclaim
+    saved = checkpoint.load(lanes.ids, times) if checkpoint else None
+    cohort, records, live, now, finished = _begun(executable, lanes, seats, kept, saved)
+    pace, may_stop = _Pace(), executable.program.can_stop and reclaim
     cut = 0 if may_stop else int(times[0])  # a first record far away is no reason to keep stopped lanes until then
-    if checkpoint and (saved := checkpoint.load(lanes.ids, times)):
-        now, live, records, finished = saved.step, saved.live, saved.records, saved.finished
-        kept.restore(saved.kept)
-        cohort = cohort._replace(state=seats.place_state(cohort.state, saved.leaves, live))
+    if saved:
         cut = pace.next_cut(now, times, may_stop, int(live.sum()))
     while True:
         clock = time.perf_counter()
@@ -120,6 +115,17 @@ class _Pace:
         loss = self.lane_step * self.hazard * live
         stride = math.sqrt(2 * self.look / loss) if loss else math.inf
         return min(record, now + int(max(1, min(stride, max(now, 8)))))
+
+
+def _begun(executable, lanes, seats, kept, saved):
+    """Cohort, records, live lanes, step and how many have finished: at step 0, or where a checkpoint left them."""
+    live = np.ones(len(lanes), bool)
+    cohort = executable.start(seats.lanes(lanes), seats.group_lanes(lanes), seats.blocks(live))
+    if not saved:
+        return cohort, Records(np.full(len(lanes), -1, np.int32)), live, 0, 0
+    kept.restore(saved.kept)
+    cohort = cohort._replace(state=seats.place_state(cohort.state, saved.leaves, saved.live))
+    return cohort, saved.records, saved.live, saved.step, saved.finished
 
 
 def _segment(executable, cohort, blocks, now, cut):
