@@ -54,15 +54,18 @@ class Trained:
                 f"Trained.rule must be a rule such as AdamW(), with optimizer(rate); got {type(self.rule).__name__}. "
                 "For an optax function use Descent."
             )
-        network: Any = getattr(self.model, "network", None)
-        if (wanted := network.base if getattr(network, "mup", False) else 0) != self.mup and hasattr(network, "mup"):
+        self._check_mup(getattr(self.model, "network", None))
+        for name in ("schedule", "gradient"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"Trained.{name} must be a record that can be called; got {getattr(self, name)!r}.")
+
+    def _check_mup(self, network):
+        wanted = network.mup * network.base if hasattr(network, "mup") else self.mup
+        if wanted != self.mup:
             raise ValueError(
                 f"muP is of the network and of the rates at once: with {type(network).__name__}(mup={network.mup}, "
                 f"base={network.base}) use Trained(mup={wanted}); got {self.mup}."
             )
-        for name in ("schedule", "gradient"):
-            if not callable(getattr(self, name)):
-                raise TypeError(f"Trained.{name} must be a record that can be called; got {getattr(self, name)!r}.")
 
     def optimizer(self) -> optax.GradientTransformation:
         """The optax transformation, rates by role included."""
@@ -71,7 +74,8 @@ class Trained:
 
     def _by_role(self, updates, params):
         if self.mup:
-            updates = jax.tree.map(jnp.multiply, updates, adam_rates(params, self.mup))
+            tied = getattr(getattr(self.model, "network", None), "tied", False)
+            updates = jax.tree.map(jnp.multiply, updates, adam_rates(params, self.mup, tied=tied))
         slow = jnp.minimum(1.0, STATE_RATE / self.learning_rate)
         return jax.tree.map(lambda u, r: u * slow if r.kind == STATE else u, updates, roles(params))
 

@@ -38,38 +38,29 @@ def roles(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(of, params)
 
 
-def adam_rates(params: Any, base: int) -> Any:
+def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
     """Factors of Adam's learning rate under muP: base / fan-in for hidden matrices and readout kernels of variance 1 / fan-in.
 
     With the readout's output multiplied by sqrt(base / width), its entries must move by 1 / sqrt(width): sqrt(base / fan-in).
 
+    Args:
+      params: of a network.
+      base: width at which it is the standard parametrisation.
+      tied: the embedding reads out too, and keeps its own rate.
+
     Raises:
-      ValueError: no leaf is an input, or none the readout.
+      ValueError: no leaf is named as an input, or none as the readout, and both would be taken for hidden layers.
 
     References:
       Yang & Hu 2022, Tensor programs V, arXiv:2203.03466, table 8.
     """
-    found = of_known(params, "muP")
+    found = roles(params)
+    kinds = [role.kind for role in jax.tree.leaves(found, is_leaf=lambda r: isinstance(r, Role))]
+    if INPUT not in kinds or not (READOUT in kinds or tied):
+        names = sorted(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
+        raise ValueError(
+            f"muP needs to know a network's inputs and its readout by their names, 'embed...' and 'readout...'; this one has "
+            f"{names}. Name its modules so."
+        )
     factor = {HIDDEN: lambda r: base / r.fan_in, READOUT: lambda r: (base / r.fan_in) ** 0.5}
     return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), found, is_leaf=lambda r: isinstance(r, Role))
-
-
-def of_known(params: Any, user: str) -> Any:
-    """`roles(params)`, of a network that names its embedding and its readout.
-
-    Raises:
-      ValueError: it does not, and `user` would take them for hidden layers.
-    """
-    found = roles(params)
-    kinds = {role.kind for role in jax.tree.leaves(found, is_leaf=lambda r: isinstance(r, Role))}
-    if not {INPUT, READOUT} <= kinds and not (INPUT in kinds and _tied(params)):
-        raise ValueError(
-            f"{user} needs to know a network's inputs and readout by their names, 'embed...' and 'readout...'; this one's "
-            f"parameters are {sorted(params)}. Name its modules so."
-        )
-    return found
-
-
-def _tied(params):
-    """Whether the embedding reads out: the `Decoder` has no readout of its own."""
-    return not any(name.startswith("readout") for name in params) and "final_norm" in params
