@@ -211,6 +211,7 @@ def test_any_flax_network_enters():
     [
         (decoder(Attention(heads=8)), "rotary positions turn pairs, so the head width must be even; got 8 / 8 heads = 1"),
         (decoder(Attention(heads=3)), "heads must divide the width 8; got 3"),
+        (decoder(Attention(heads=0)), "heads must divide the width 8; got 0"),
         (decoder(Attention(heads=2), context=4), "the network's context is 4 and the world's 8"),
         (decoder(Attention(heads=2), vocabulary=5), "the network's vocabulary is 5 and the world's 6"),
         (decoder(S4D(start="best")), "S4D.start must be one of"),

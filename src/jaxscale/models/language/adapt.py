@@ -256,7 +256,9 @@ def _check_rank(name, rank, kernel):
 
 
 def _check_divides(name, rank, sides):
-    if any(side % rank for side in sides):
+    if rank < 1 or any(side % rank for side in sides):
+        offered = [r for r in range(1, min(sides) + 1) if not any(side % r for side in sides)]
         raise ValueError(
-            f"{name} cuts the kernel into blocks, so rank must divide {' and '.join(map(str, sides))}; got {rank}."
+            f"{name} cuts the kernel into blocks, so rank must divide {' and '.join(map(str, sides))}; got {rank}. Choose from "
+            f"{offered}."
         )

@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
     def check_width(self, width: int) -> None:
         """Heads that divide the width, and pairs to rotate."""
-        if width % self.heads:
+        if self.heads < 1 or width % self.heads:
             raise ValueError(f"Attention.heads must divide the width {width}; got {self.heads}.")
         if self.rope and (width // self.heads) % 2:
             raise ValueError(
