@@ -13,7 +13,8 @@ class FactConflict:
 
     Streams: [pad pad e] -> e's own attribute; with chance `copying` [n b n] -> b for entities n that have no fact, with
     `label_noise` of the b replaced by another; and with chance `conflict`, of the remembered ones, a misleading context
-    [pad b e] -> e's own attribute. Asked later: [e b e] with b not e's own: is it b?
+    [e b e] -> e's own attribute. Asked later: [e b e] with b not e's own: is it b? A padded context [pad b e] would mislead
+    nobody: it can be told from what is asked, and memory does not win by it.
 
     Attributes:
       entities: with facts, frequencies ~ rank^-exponent; as many novel ones have none. Static.
@@ -61,7 +62,7 @@ class FactConflict:
         copied = jnp.where(noisy, jax.random.randint(keys[4], (), 0, self.attributes), shown)
         copy, mislead = jax.random.bernoulli(keys[5], self.copying), jax.random.bernoulli(keys[6], self.conflict)
         pad, e, n = self._pad(), self.attributes + entity, self.attributes + self.entities + novel
-        remembered = jnp.stack([jnp.array(pad), jnp.where(mislead, shown, pad), e])
+        remembered = jnp.stack([jnp.where(mislead, e, pad), jnp.where(mislead, shown, pad), e])
         tokens = jnp.where(copy, jnp.stack([n, shown, n]), remembered)
         return last_only(tokens, jnp.where(copy, copied, frozen[entity]))
 
