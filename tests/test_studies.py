@@ -86,6 +86,21 @@ def test_runs_that_diverge_at_the_edge_meet_nothing():
     assert {name for name, v in verdicts().items() if v == NOT_MET} == {"edge", "falls", "edge_up"}
 
 
+@pytest.mark.parametrize("last", [300, 1600])
+def test_an_induction_head_that_never_forms_meets_nothing_in_a_long_run(last):
+    """In a short one nothing is asked of it."""
+    study, times = STUDIES["induction_head"], np.arange(0, last + 1, 20)
+    dims, shape = ("clamp", "seed", "heads", "time"), (3, 4, 1, len(times))
+    error = np.full(shape, 0.5)
+    error[2] = np.where(times > 100, 0.0, 0.5)
+    coords = {"clamp": [0, 1, 2], "seed": range(4), "heads": [4], "time": times}
+    scores = {name: (dims, np.zeros(shape)) for name in ("previous_score", "induction_score")}
+    found = study.measure({"circuit": xarray.Dataset({"error": (dims, error)} | scores, coords)})
+    verdicts = {claim.name: claim.verdict(found.get(claim.name)) for claim in study.claims}
+    assert verdicts.pop("solved_clamped") == MET
+    assert set(verdicts.values()) == {NOT_MET if last > 1000 else NOT_TESTED} and len(verdicts) == 5
+
+
 def test_unknown_scale_is_named():
     with pytest.raises(ValueError, match="no scale 'paper'; choose from"):
         STUDIES["sgd_noise"].at("paper")

@@ -25,6 +25,17 @@ def test_gdv_of_nothing_and_of_collapsed_classes():
     assert float(gdv(jnp.eye(2)[jnp.arange(200) % 2], jnp.arange(200) % 2, 2)) == pytest.approx(-1, rel=0.01)
 
 
+def test_shuffled_labels_have_a_gdv_of_nothing_however_far_the_points_lie_apart():
+    labels = jnp.arange(300) % 3
+    points = jax.nn.one_hot(labels, 3) + 0.01 * jax.random.normal(jax.random.key(4), (300, 3))
+    shuffled = jax.jit(gdv_probe.shuffled_gdv, static_argnums=3, static_argnames="draws")
+    each = np.array([float(shuffled(key, points, labels, 3, draws=4)) for key in jax.random.split(jax.random.key(5), 16)])
+    error = each.std(ddof=1) / 4
+    assert error < 1e-3 and abs(each.mean()) < 3.5 * error
+    assert float(shuffled(jax.random.key(6), points, labels, 3, draws=128)) == pytest.approx(0, abs=5e-4)
+    assert float(gdv(points, labels, 3)) < -0.8
+
+
 def test_gdv_is_invariant():
     points, labels = jax.random.normal(jax.random.key(1), (60, 4)), jnp.arange(60) % 4
     points = points + 2 * jax.nn.one_hot(labels, 4)

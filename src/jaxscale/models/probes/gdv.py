@@ -20,16 +20,45 @@ def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool 
     References:
       Schilling et al. 2021, Neural Networks 139, 278.
     """
-    d = points.shape[1]
+    return _separation(_distances(points), labels, classes, normalised)
+
+
+def shuffled_gdv(
+    key: jax.Array, points: jax.Array, labels: jax.Array, classes: int, *, draws: int = 64, normalised: bool = False
+) -> jax.Array:
+    """Mean of the same over `draws` random permutations of the labels: zero exactly in expectation, what `gdv` is judged by.
+
+    Args:
+      key: of the permutations.
+      points: (n, d).
+      labels: as for `gdv`.
+      classes: static.
+      draws: static.
+      normalised: as for `gdv`.
+    """
+    distance = _distances(points)
+
+    def one(key):
+        return _separation(distance, jax.random.permutation(key, labels), classes, normalised)
+
+    return jnp.mean(jax.lax.map(one, jax.random.split(key, draws)))
+
+
+def _distances(points):
+    """(n, n) Euclidean distances of z-scored and halved points, over sqrt(d)."""
     centred = points - jnp.mean(points, axis=0, keepdims=True)
     z = 0.5 * centred / jnp.maximum(jnp.std(points, axis=0, keepdims=True), 1e-12)
     square = jnp.sum(z**2, axis=1)
     distance = jnp.sqrt(jnp.maximum(square[:, None] + square[None, :] - 2 * z @ z.T, 0))
+    return distance * (1 - jnp.eye(points.shape[0])) / points.shape[1] ** 0.5  # rounding puts a point away from itself
+
+
+def _separation(distance, labels, classes, normalised):
+    """Mean over classes of the mean distance within, less mean over pairs of classes of that between."""
     member = jax.nn.one_hot(labels, classes)  # (n, L)
     count = jnp.sum(member, axis=0)
     total = member.T @ distance @ member  # (L, L) sums over pairs of points
     within = jnp.mean(jnp.diagonal(total) / (count * (count - 1)))
     mean = total / (count[:, None] * count[None, :])
-    between = (jnp.sum(mean) - jnp.trace(mean)) / (classes * (classes - 1))
-    value = (within - between) / jnp.sqrt(d)
-    return value / jnp.sqrt(classes / (2 * (classes - 1))) if normalised else value
+    value = within - (jnp.sum(mean) - jnp.trace(mean)) / (classes * (classes - 1))
+    return value / (classes / (2 * (classes - 1))) ** 0.5 if normalised else value
