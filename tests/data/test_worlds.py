@@ -10,6 +10,7 @@ import pytest
 from assertions import assert_mean
 
 from jaxscale.data import text
+from jaxscale.data.delay import Delay
 from jaxscale.data.distractor import Distractor
 from jaxscale.data.drift import Drift
 from jaxscale.data.facts import FactConflict
@@ -27,7 +28,7 @@ from jaxscale.record import check
 WORLDS = [
     Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
     Unigram(), Markov(), Markov(fresh=True), Hmm(), Parentheses(), FactConflict(), Stories(), Pcfg(), Distractor(turned=0.3),
-    Drift(angle=1.0),
+    Drift(angle=1.0), Delay(delay=5.0),
 ]  # fmt: skip
 
 
@@ -173,6 +174,12 @@ def test_floor_of_parentheses_by_enumeration():
                 assert stack.pop() == token - 3
 
 
+def test_what_is_said_late_was_said():
+    _, seen = draw(Delay(vocabulary=5, context=12, delay=4.0), 20)
+    np.testing.assert_array_equal(seen.targets[:, 4:], seen.tokens[:, :-4])
+    np.testing.assert_array_equal(seen.weight, np.broadcast_to(np.arange(12) >= 4, (20, 12)))
+
+
 def test_facts_and_their_streams():
     world = FactConflict(entities=8, attributes=6, conflict=0.5, copying=0.4, label_noise=0.0)
     frozen, seen = draw(world, 4000)
@@ -182,6 +189,7 @@ def test_facts_and_their_streams():
     np.testing.assert_array_equal(target[~copy], np.asarray(frozen)[tokens[~copy, 2] - 6])
     misled = tokens[~copy, 1] != world.vocabulary - 1
     assert 0.35 < copy.mean() < 0.45 and 0.45 < misled.mean() < 0.55
+    np.testing.assert_array_equal(tokens[~copy, 0] == tokens[~copy, 2], misled)  # a context that misleads is [e b e]
     asked, shown = world.conflicts(frozen)
     assert asked.shape == (8, 5, 3) and not np.any(np.asarray(shown) == np.asarray(frozen)[:, None])
 
@@ -260,6 +268,8 @@ def test_packages_are_read_as_data(tmp_path, monkeypatch):
         (Markov(concentration=0.0), "concentration must be positive"),
         (FactConflict(conflict=1.5), "conflict must lie in 0..1"),
         (Stories(names=5), "even number of names"),
+        (Delay(context=8, delay=8), "a whole delay in 0..context - 1"),
+        (Delay(delay=2.5), "a whole delay in 0..context - 1"),
         (Parentheses(open=1.0), "0 < open < 1"),
         (Relabelling(labels=1), "2 classes and 2 labels"),
         (Drift(vocabulary=2), "vocabulary >= 3, context >= 1 and sharpness >= 0; got 2"),

@@ -71,7 +71,7 @@ def test_without_positions_attention_does_not_know_the_order():
 @pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("start", ["lin", "inv", "legs", "real", "random"])
 def test_convolution_is_the_recurrence(start, bilinear):
-    a = jnp.asarray(s4d.initial_poles(start, 5))[None] * jnp.ones((3, 1))
+    a = jnp.asarray(s4d.initial_poles(start, 5, jax.random.key(9)))[None] * jnp.ones((3, 1))
     keys = jax.random.split(jax.random.key(2), 3)
     c = jax.random.normal(keys[0], (3, 5)) + 1j * jax.random.normal(keys[1], (3, 5))
     step, x = jnp.array([0.01, 0.05, 0.1]), jax.random.normal(keys[2], (2, 40, 3))
@@ -84,6 +84,39 @@ def test_poles_of_legs():
     np.testing.assert_allclose(poles.real, -0.5, atol=1e-10)
     np.testing.assert_allclose(poles.imag[-3:], [258.2, 433.0, 1303.3], rtol=1e-3)
     np.testing.assert_allclose(np.sort(s4d.initial_poles("inv", 32).imag)[-3:], [240.4, 414.2, 1283.4], rtol=1e-3)
+
+
+def test_the_input_of_legs_is_hippos_in_its_eigenvectors():
+    """Normal part -1/2 + antisymmetric: the poles and |B| diagonalise it, and 2 Re sum |B|^2 is the norm of half its input."""
+    poles, sizes = s4d.legs_modes(8)
+    n = np.arange(8)
+    root = np.sqrt(2 * n + 1)
+    normal = -np.tril(np.outer(root, root), -1) - np.diag(n + 1.0) + np.outer(root, root) / 2
+    response = np.array([np.linalg.inv(s * np.eye(8) - normal) @ root / 2 @ root / 2 for s in (0.3, 2.0, 9.0)])
+    modes = np.array([2 * (sizes**2 / (s - poles)).sum().real for s in (0.3, 2.0, 9.0)])
+    np.testing.assert_allclose(modes, response, rtol=1e-10)
+
+
+def test_random_poles_are_each_channels_own():
+    params, _ = made(decoder(S4D(modes=3, start="random"), depth=1))
+    turns = np.asarray(params["layer0_mixer"]["frequency"])
+    assert len(np.unique(turns)) == turns.size and np.all(turns > 0)
+    other = network(decoder(S4D(modes=3, start="random"), depth=1))[0](jax.random.key(77), TOKENS)
+    assert not np.any(turns == np.asarray(other["layer0_mixer"]["frequency"]))
+    with pytest.raises(ValueError, match="'random' with a key"):
+        s4d.initial_poles("random", 3)
+
+
+def test_long_kernels_keep_their_digits():
+    """Powers of A by exp(a step l), and not by the logarithm of A: to 3e-6 of the largest entry after a thousand steps."""
+    a, c = s4d.initial_poles("legs", 16)[None], np.ones((1, 16), complex)
+    for bilinear in (False, True):
+        found = s4d.kernel(jnp.asarray(a), jnp.asarray(c), jnp.array([1e-3]), 1024, bilinear)
+        step = float(np.float32(1e-3))
+        base = (1 + a[0] * step / 2) / (1 - a[0] * step / 2) if bilinear else np.exp(a[0] * step)
+        driven = step / (1 - a[0] * step / 2) if bilinear else (base - 1) / a[0]
+        wanted = 2 * (driven[:, None] * base[:, None] ** np.arange(1024)).sum(0).real
+        assert np.abs(np.asarray(found)[0] - wanted).max() < 3e-6 * np.abs(wanted).max()
 
 
 def test_the_quasi_lstm_in_parallel_is_the_loop():

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import jax
 
 VECTOR, INPUT, HIDDEN, READOUT, STATE = "vector", "input", "hidden", "readout", "state"
-STATE_NAMES = ("log_step", "log_decay", "frequency", "readout_modes", "skip")
+STATE_NAMES = ("log_step", "log_decay", "frequency")
+OF_MODES = ("readout_modes", "skip")  # beside them; no matrices that multiply a stream
 DECAYED = (INPUT, HIDDEN, READOUT)
 
 
@@ -21,14 +22,16 @@ def roles(params: Any) -> Any:
     """A tree like `params` with a `Role` per leaf, from names and shapes.
 
     Embeddings and positions are inputs (their fan-in does not grow with the width), a "readout" is the readout, poles and
-    time steps of S4D are of the state, other matrices (in, out) are hidden, and what has one axis is a vector.
+    time steps of S4D are of the state, other matrices (in, out) are hidden, and what has one axis is a vector, as is what reads
+    S4D's modes.
     """
 
     def of(path, leaf):
         name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
-        if name.rpartition("/")[2] in STATE_NAMES:
+        last = name.rpartition("/")[2]
+        if last in STATE_NAMES:
             return Role(STATE, 1, int(leaf.size))
-        if leaf.ndim < 2:
+        if leaf.ndim < 2 or last in OF_MODES:
             return Role(VECTOR, 1, int(leaf.size))
         fan_in, fan_out = int(leaf.shape[-2]), int(leaf.shape[-1])
         if name.startswith(("embed", "positions")):

@@ -44,10 +44,9 @@ class S4D(nn.Module):
         length, width = x_BTD.shape[1:]
         low, high = np.log(self.step_range)
         log_step_D = self.param("log_step", lambda key: jax.random.uniform(key, (width,), minval=low, maxval=high))
-        poles = jnp.asarray(initial_poles(self.start, self.modes))
-        decay_DN = self.param("log_decay", lambda key: jnp.broadcast_to(jnp.log(-poles.real)[None], (width, self.modes)))
-        turn_DN = self.param("frequency", lambda key: jnp.broadcast_to(poles.imag[None], (width, self.modes)))
-        c_2DN = self.param("readout_modes", nn.initializers.normal(0.5**0.5), (2, width, self.modes))
+        decay_DN = self.param("log_decay", lambda key: jnp.log(-self._poles(key, width).real))
+        turn_DN = self.param("frequency", lambda key: self._poles(key, width).imag)
+        c_2DN = self.param("readout_modes", self._readout, width)
         skip_D = self.param("skip", nn.initializers.normal(1.0), (width,))
         a_DN = -jnp.exp(decay_DN) + 1j * turn_DN
         kernel_DT = kernel(a_DN, c_2DN[0] + 1j * c_2DN[1], jnp.exp(log_step_D), length, self.bilinear)
@@ -57,9 +56,18 @@ class S4D(nn.Module):
         value, gate = jnp.split(dense(2 * width, "out")(y_BTD), 2, axis=-1)
         return value * jax.nn.sigmoid(gate)
 
+    def _poles(self, key, width):
+        """(D, N): the same in every channel but where they are random."""
+        return jax.vmap(lambda one: jnp.asarray(initial_poles(self.start, self.modes, one)))(jax.random.split(key, width))
 
-def initial_poles(start: str, modes: int) -> np.ndarray:
-    """(modes,) complex A_n at the start; `modes` is half of the state size N."""
+    def _readout(self, key, width):
+        """(2, D, N): real and imaginary parts of standard complex normals times the start's B, which C takes up."""
+        drawn = jax.random.normal(key, (2, width, self.modes)) * 0.5**0.5
+        return drawn * jnp.asarray(input_sizes(self.start, self.modes), drawn.dtype)[None, None]
+
+
+def initial_poles(start: str, modes: int, key: jax.Array | None = None) -> np.ndarray | jax.Array:
+    """(modes,) complex A_n at the start; `modes` is half of the state size N. A random start draws them from `key`."""
     n, size = np.arange(modes), 2 * modes
     if start == "lin":
         return -0.5 + 1j * np.pi * n
@@ -69,20 +77,34 @@ def initial_poles(start: str, modes: int) -> np.ndarray:
         return legs_poles(size)
     if start == "real":
         return -(n + 1.0) + 0j
-    if start == "random":
-        return -0.5 + 1j * np.exp(np.random.default_rng(0).normal(size=modes))
-    raise ValueError(f"start must be one of {INITS}; got {start!r}.")
+    if start == "random" and key is not None:
+        return -0.5 + 1j * jnp.exp(jax.random.normal(key, (modes,)))
+    raise ValueError(f"start must be one of {INITS}, 'random' with a key; got {start!r}.")
+
+
+def input_sizes(start: str, modes: int) -> np.ndarray:
+    """(modes,) |B_n| at the start: 1, and for S4D-LegS that of HiPPO's input in the eigenvectors of the normal part, halved.
+
+    Its phases change nothing, since those of C are random. The half is what makes the normal part alone HiPPO's limit.
+    """
+    return legs_modes(2 * modes)[1] if start == "legs" else np.ones(modes)
 
 
 def legs_poles(size: int) -> np.ndarray:
     """(size / 2,) eigenvalues of the normal part of HiPPO-LegS with positive imaginary part, small to large."""
+    return legs_modes(size)[0]
+
+
+def legs_modes(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """((size / 2,) poles, (size / 2,) sizes of half the input) of the normal part of HiPPO-LegS, in its eigenvectors."""
     n = np.arange(size)
     root = np.sqrt(2 * n + 1)
     hippo = -np.where(n[:, None] > n[None, :], root[:, None] * root[None, :], 0) - np.diag(n + 1.0)
     p = np.sqrt(n + 0.5)
-    values = np.linalg.eigvals(hippo + p[:, None] * p[None, :])
-    upper = values[values.imag > 0]
-    return upper[np.argsort(upper.imag)]
+    turning = hippo + p[:, None] * p[None, :] + 0.5 * np.eye(size)  # antisymmetric: -i times it is Hermitian
+    values, vectors = np.linalg.eigh(-1j * turning)
+    upper = values > 0
+    return -0.5 + 1j * values[upper], np.abs(vectors[:, upper].conj().T @ root) / 2
 
 
 def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Array, jax.Array]:
@@ -95,8 +117,10 @@ def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Ar
 
 def kernel(a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, length: int, bilinear: bool = False) -> jax.Array:
     """(D, T) real, by a Vandermonde product."""
-    a, b = discrete(a_DN, step_D, bilinear)
-    powers_DNT = jnp.exp(jnp.log(a)[:, :, None] * jnp.arange(length)[None, None])
+    _, b = discrete(a_DN, step_D, bilinear)
+    scaled = a_DN * step_D[:, None]
+    log_a = jnp.log1p(scaled / 2) - jnp.log1p(-scaled / 2) if bilinear else scaled  # the log of A loses A's last digits
+    powers_DNT = jnp.exp(log_a[:, :, None] * jnp.arange(length)[None, None])
     return 2 * jnp.einsum("dn,dnt->dt", c_DN * b, powers_DNT).real
 
 
