@@ -1,5 +1,6 @@
 """Training that begins where training on something else ended: pre-training and transfer in one run, and one program."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,11 +15,15 @@ from jaxscale.record import record, static
 class Transferred:
     """The system, its parameters taken from `source` after `steps` of training, but for the roles that begin afresh.
 
+    With `grow` the source may be smaller: `grow=lambda p: grown.widened(network, p, 2)[1], fresh=()` goes on as a network twice
+    as wide.
+
     Attributes:
       system: what is run and observed; its state has `params`.
       source: what is trained first, of the same architecture. Its disorder is drawn within `init`, for each run its own.
       steps: of the source; 0 begins from scratch. Static.
       fresh: roles of tensors that are not transferred: embeddings and readout know the source's tokens. Static.
+      grow: makes the system's parameters of the source's, see `models.language.grown`; None where they are alike. Static.
 
     References:
       Papadimitriou & Jurafsky 2020, arXiv:2004.14601; Yao et al. 2022, arXiv:2203.13344 (corpus transfer).
@@ -28,6 +33,7 @@ class Transferred:
     source: Any
     steps: int = static(default=100)
     fresh: tuple[str, ...] = static(default=(INPUT, READOUT))
+    grow: Callable[[Any], Any] | None = static(default=None)
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
@@ -52,11 +58,13 @@ class Transferred:
         seen = self.source.sample(key_data)
         before = self.source.init(key_init, seen)
         trained = advance(self.source, key_step, before, seen, (0, self.steps)).params
+        trained = self.grow(trained) if self.grow else trained
         shapes = [{jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
                   for params in (own.params, trained)]  # fmt: skip
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "Transferred.source and system must have the same parameters; build both on the same network. They differ in "
+                "Transferred.source and system must have the same parameters; build both on the same network, or give grow. "
+                "They differ in "
                 f"{sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))[:5]}."
             )
         kinds = roles(own.params)

@@ -174,7 +174,7 @@ def test_an_s4d_layer_by_a_loop_over_time(bilinear):
         y[:, t] = 2 * (read * x).sum(-1).real + mine["skip"] * u[:, t]
     np.testing.assert_allclose(sites["layer0/state_out"], y, rtol=1e-4, atol=1e-5)
     bent = y * (1 + np.tanh((2 / np.pi) ** 0.5 * (y + 0.044715 * y**3))) / 2
-    value, gate = np.split(bent @ mine["out"]["kernel"], 2, axis=-1)
+    value, gate = (bent @ mine[name]["kernel"] for name in ("out", "gate"))
     np.testing.assert_allclose(sites["layer0/mixer"], value / (1 + np.exp(-gate)), rtol=1e-4, atol=1e-5)
 
 

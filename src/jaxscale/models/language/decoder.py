@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxscale.models.language.experts import ExpertPerceptron
 from jaxscale.models.language.taps import Sites, Taps
 
 POSITIONS = ("rope", "learned", "none")
@@ -32,6 +33,8 @@ class Decoder(nn.Module):
       mup: maximal-update parametrisation: readout times base / width. Learning rates by role are the rule's business.
       base: width at which it is the standard parametrisation.
       outputs: size of the readout; the vocabulary if 0.
+      experts: perceptrons of each block that a router chooses among; 0 for one without a router.
+      top: of them that each token goes to.
 
     References:
       Radford et al. 2019 (pre-norm decoder). Yang & Hu 2022, arXiv:2203.03466, table 8 (muP).
@@ -48,6 +51,8 @@ class Decoder(nn.Module):
     mup: bool = False
     base: int = 32
     outputs: int = 0
+    experts: int = 0
+    top: int = 2
 
     def check(self) -> None:
         """Plain-number checks, before anything is traced."""
@@ -55,6 +60,11 @@ class Decoder(nn.Module):
             raise ValueError(
                 f"Decoder needs vocabulary >= 2, context >= 1, width >= 1, depth >= 0; got {self.vocabulary}, {self.context}, "
                 f"{self.width}, {self.depth}."
+            )
+        if self.experts and not (self.hidden and 1 <= self.top <= self.experts):
+            raise ValueError(
+                f"Decoder.experts are perceptrons: they need hidden >= 1 and 1 <= top <= experts; got experts={self.experts}, "
+                f"top={self.top}, hidden={self.hidden}."
             )
         if self.tied and self.outputs not in (0, self.vocabulary):
             raise ValueError(f"Decoder.tied reads out over the vocabulary of {self.vocabulary}; got outputs={self.outputs}.")
@@ -99,6 +109,8 @@ class Decoder(nn.Module):
         return logits_BTV, sites.seen
 
     def _perceptron(self, x_BTD, layer):
+        if self.experts:
+            return ExpertPerceptron(self.experts, self.top, self.hidden * self.width, name=f"{layer}_experts")(x_BTD)
         h_BTF = nn.gelu(dense(self.hidden * self.width, f"{layer}_up")(x_BTD))
         return dense(self.width, f"{layer}_down")(h_BTF)
 

@@ -1,4 +1,4 @@
-"""Growing trained networks: wider, deeper, into experts; and making large ones from little."""
+"""Growing kernels and layers: wider, deeper, into experts; and making large ones from little. `grown` does so to decoders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.models.language.experts import Experts
 from jaxscale.record import record, static
 
 
@@ -100,34 +101,6 @@ def identity_block(block: Any, outputs: Sequence[str]) -> Any:
         return jnp.zeros_like(leaf) if any(name in outputs for name in names) else leaf
 
     return jax.tree_util.tree_map_with_path(one, block)
-
-
-@record
-class Experts:
-    """A mixture of perceptrons: each token goes to the `top` experts that its router likes best, gates summing to one.
-
-    Attributes:
-      up: (E, D, F).
-      down: (E, F, D).
-      router: (D, E).
-      top: static.
-
-    References:
-      Komatsuzaki et al. 2023, Sparse upcycling, arXiv:2212.05055; Zhang et al. 2024, AquilaMoE, arXiv:2408.06567.
-    """
-
-    up: Any
-    down: Any
-    router: Any
-    top: int = static(default=2)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(n, D) to (n, D); all experts are computed, which is what small ones cost least by."""
-        scores = x @ self.router
-        best, which = jax.lax.top_k(scores, self.top)
-        gates = jnp.sum(jax.nn.softmax(best, axis=-1)[..., None] * jax.nn.one_hot(which, scores.shape[-1]), axis=-2)
-        hidden = jax.nn.gelu(jnp.einsum("nd,edf->nef", x, self.up))
-        return jnp.einsum("nef,efd,ne->nd", hidden, self.down, gates)
 
 
 def upcycle(key: jax.Array, up: jax.Array, down: jax.Array, experts: int, *, top: int = 2) -> Experts:

@@ -5,9 +5,16 @@ from typing import Any, NamedTuple
 import jax
 
 VECTOR, INPUT, HIDDEN, READOUT, STATE = "vector", "input", "hidden", "readout", "state"
-STATE_NAMES = ("log_step", "log_decay", "frequency")
-OF_MODES = ("readout_modes", "skip")  # beside them; no matrices that multiply a stream
 DECAYED = (INPUT, HIDDEN, READOUT)
+# leaves that their names alone tell apart: kind, the axis read, the axis made
+NAMED = {
+    "log_step": (STATE, None, -1),
+    "log_decay": (STATE, None, -2),
+    "frequency": (STATE, None, -2),
+    "readout_modes": (VECTOR, None, -2),  # beside the poles: no matrix that multiplies a stream
+    "recurrent": (HIDDEN, -1, -2),
+    "router": (HIDDEN, -2, None),  # of tokens to experts, whose number does not grow
+}
 
 
 class Role(NamedTuple):
@@ -16,6 +23,8 @@ class Role(NamedTuple):
     kind: str
     fan_in: int
     fan_out: int
+    reads: int | None = None  # the axis as long as the network is wide that is summed over
+    makes: int | None = None  # the axis as long as the network is wide that comes out
 
 
 def roles(params: Any) -> Any:
@@ -28,15 +37,19 @@ def roles(params: Any) -> Any:
 
     def of(path, leaf):
         name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
-        last = name.rpartition("/")[2]
-        if last in STATE_NAMES:
-            return Role(STATE, 1, int(leaf.size))
-        if leaf.ndim < 2 or last in OF_MODES:
-            return Role(VECTOR, 1, int(leaf.size))
-        fan_in, fan_out = int(leaf.shape[-2]), int(leaf.shape[-1])
-        if name.startswith(("embed", "positions")):
-            return Role(INPUT, fan_in, fan_out)
-        return Role(READOUT if name.startswith("readout") else HIDDEN, fan_in, fan_out)
+        read_out = name.startswith("readout")
+        if name.rpartition("/")[2] in NAMED:
+            kind, reads, makes = NAMED[name.rpartition("/")[2]]
+        elif leaf.ndim < 2:
+            kind, reads, makes = VECTOR, None, None if read_out else -1
+        elif name.startswith(("embed", "positions")):
+            kind, reads, makes = INPUT, None, -1
+        else:
+            kind, reads, makes = (READOUT, -2, None) if read_out else (HIDDEN, -2, -1)
+        if kind in (VECTOR, STATE):
+            return Role(kind, 1, int(leaf.size), reads, makes)
+        fan_in, fan_out = (leaf.shape[other if axis is None else axis] for axis, other in ((reads, -2), (makes, -1)))
+        return Role(kind, int(fan_in), int(fan_out), reads, makes)
 
     return jax.tree_util.tree_map_with_path(of, params)
 

@@ -53,8 +53,7 @@ class S4D(nn.Module):
         kernel_DT = sites(f"{layer}/kernel", kernel_DT)
         y_BTD = convolved(x_BTD, kernel_DT) + x_BTD * skip_D[None, None]
         y_BTD = nn.gelu(sites(f"{layer}/state_out", y_BTD))
-        value, gate = jnp.split(dense(2 * width, "out")(y_BTD), 2, axis=-1)
-        return value * jax.nn.sigmoid(gate)
+        return dense(width, "out")(y_BTD) * jax.nn.sigmoid(dense(width, "gate")(y_BTD))
 
     def _poles(self, key, width):
         """(D, N): the same in every channel but where they are random."""

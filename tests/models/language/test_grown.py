@@ -1,0 +1,163 @@
+"""Whole decoders grown: the same function, moments of the grown gradient, and training that goes on where it was."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxscale.data.markov import Markov
+from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.transferred import Transferred
+from jaxscale.models.language import grown
+from jaxscale.models.language.attention import Attention, LinearAttention
+from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.model import LanguageModel
+from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
+from jaxscale.models.language.roles import Role, roles
+from jaxscale.models.language.s4d import S4D
+
+TWO_HEADS = Attention(heads=2)
+TOKENS = jax.random.randint(jax.random.key(0), (3, 8), 0, 7)
+
+
+def decoder(mixer=TWO_HEADS, **options):
+    options = {"width": 12, "depth": 2, "hidden": 2} | options
+    return Decoder(vocabulary=7, context=8, mixer=mixer, mup=getattr(mixer, "mup", False), base=8, **options)
+
+
+NETWORKS = {
+    "attention": decoder(),
+    "qk-norm": decoder(Attention(heads=2, qk_norm=True, rope=False), learned_positions=True),
+    "muP": decoder(Attention(heads=2, mup=True)),
+    "experts": decoder(experts=3),
+    "linear": decoder(LinearAttention(heads=2), hidden=0),
+    "quasi-LSTM": decoder(QuasiLstm()),
+    "RNN": decoder(ReluRnn()),
+    "S4D": decoder(S4D(modes=3)),
+}
+
+
+def trained(network):
+    """Parameters of no particular symmetry."""
+    params = jax.jit(network.init)(jax.random.key(1), TOKENS)["params"]
+    keys = jax.random.split(jax.random.key(2), len(jax.tree.leaves(params)))
+    keys = jax.tree.unflatten(jax.tree.structure(params), list(keys))
+    return jax.tree.map(lambda leaf, key: leaf + 0.1 * jax.random.normal(key, leaf.shape), params, keys)
+
+
+def logits(network, params):
+    return np.asarray(jax.jit(lambda p: network.apply({"params": p}, TOKENS)[0])(params))
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_a_decoder_grown_in_width_computes_what_it_did(network):
+    """To 1e-5 in the logits; and the moments that go with it are those of the grown network's own gradient."""
+    params = trained(network)
+    wide, more = grown.widened(network, params, 3)
+    assert more["embed"].shape == (7, 36) and wide.width == 36
+    np.testing.assert_allclose(logits(wide, more), logits(network, params), atol=1e-5)
+
+    def gradient(net, params):
+        return jax.jit(jax.grad(lambda p: jnp.mean(jnp.sin(net.apply({"params": p}, TOKENS)[0]))))(params)
+
+    before = gradient(network, params)
+    first, second = grown.widened_moments(network, before, jax.tree.map(jnp.square, before), 3)
+    for found, square, wanted in zip(*map(jax.tree.leaves, (first, second, gradient(wide, more)))):
+        scale = float(jnp.max(jnp.abs(wanted)))
+        np.testing.assert_allclose(found, wanted, atol=2e-5 * scale)
+        np.testing.assert_allclose(square, wanted**2, atol=4e-5 * scale**2)
+
+
+def test_aki_takes_new_units_from_the_layer_above():
+    network = decoder()
+    params = trained(network)
+    wide, more = grown.widened(network, params, 2, how="aki")
+    q = [params[f"layer{i}_mixer"]["q"]["kernel"] / 2 for i in (0, 1)]
+    found = more["layer0_mixer"]["q"]["kernel"]
+    np.testing.assert_array_equal(found, np.block([[q[0], q[1]], [q[0], q[1]]]))
+    np.testing.assert_array_equal(more["layer1_mixer"]["q"]["kernel"], np.block([[q[1], q[1]], [q[1], q[1]]]))
+    assert np.max(np.abs(logits(wide, more) - logits(network, params))) > 0.1
+    head = more["embed"][:, :12], more["readout"]["kernel"][:12]
+    np.testing.assert_array_equal(head[0], params["embed"])
+    np.testing.assert_array_equal(head[1], params["readout"]["kernel"] / 2)
+
+
+@pytest.mark.parametrize("network", [NETWORKS[n] for n in ("attention", "experts", "S4D")], ids=("attention", "experts", "S4D"))
+@pytest.mark.parametrize("how", ["stack", "interpolate"])
+def test_quiet_blocks_change_nothing_and_loud_ones_are_copies(network, how):
+    params = trained(network)
+    deep, more = grown.deepened(network, params, 4, how=how, quiet=True)
+    np.testing.assert_allclose(logits(deep, more), logits(network, params), atol=1e-6)
+    loud = grown.deepened(network, params, 4, how=how)[1]
+    origin = {"stack": [0, 1, 0, 1], "interpolate": [0, 0, 1, 1]}[how]
+    for new, old in enumerate(origin):
+        for leaf, wanted in zip(jax.tree.leaves(loud[f"layer{new}_mixer"]), jax.tree.leaves(params[f"layer{old}_mixer"])):
+            np.testing.assert_array_equal(leaf, wanted)
+    assert jax.tree.structure(loud) == jax.tree.structure(jax.eval_shape(deep.init, jax.random.key(0), TOKENS)["params"])
+
+
+@pytest.mark.parametrize("top", [1, 2, 4])
+def test_a_decoder_of_experts_computes_what_it_did(top):
+    network = decoder()
+    params = trained(network)
+    mixture, more = grown.upcycled(jax.random.key(3), network, params, 4, top=top)
+    np.testing.assert_allclose(logits(mixture, more), logits(network, params), atol=1e-5)
+    assert jax.tree.structure(more) == jax.tree.structure(jax.eval_shape(mixture.init, jax.random.key(0), TOKENS)["params"])
+
+
+def test_training_goes_on_from_where_the_small_network_was():
+    """Pre-training, growth and training in one system: its first loss is the small one's last; a narrow start is not."""
+    network = decoder()
+    world = Markov(vocabulary=7, context=8)
+
+    def system(net):
+        return Trained(model=LanguageModel(world=world, network=net, batch=4, evaluation=8), learning_rate=0.01)
+
+    wide = grown.widened(network, trained(network), 2)[0]
+    source, steps = system(network), 20
+    grows = Transferred(
+        system=system(wide), source=source, steps=steps, fresh=(), grow=lambda p: grown.widened(network, p, 2)[1]
+    )
+    same = Transferred(system=source, source=source, steps=steps, fresh=())
+    data = jax.jit(source.sample)(jax.random.key(4))
+    losses = []
+    for one in (grows, same):
+        state = jax.jit(one.init)(jax.random.key(5), data)
+        losses.append(float(jax.jit(one.observe)(state, data)["loss"]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    narrow = Transferred(system=system(wide), source=source, steps=steps, fresh=())
+    with pytest.raises(ValueError, match="or give grow"):
+        jax.eval_shape(narrow.init, jax.random.key(5), data)
+
+
+def test_roles_say_which_axes_grow():
+    kinds = roles(trained(decoder(S4D(modes=3), experts=2)))
+    axes = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (role.reads, role.makes)
+        for path, role in jax.tree_util.tree_leaves_with_path(kinds, is_leaf=lambda leaf: isinstance(leaf, Role))
+    }
+    assert axes["embed"] == (None, -1) and axes["readout/kernel"] == (-2, None)
+    assert axes["layer0_mixer/out/kernel"] == axes["layer1_experts/up"] == (-2, -1)
+    assert axes["layer0_mixer/readout_modes"] == axes["layer0_mixer/frequency"] == (None, -2)
+    assert axes["layer0_experts/router"] == (-2, None) and axes["final_norm/scale"] == (None, -1)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: grown.widened(decoder(tied=True), {}, 2), "tied=False"),
+        (lambda: grown.widened(decoder(), {}, 0), "times >= 1"),
+        (lambda: grown.widened(decoder(), {}, 2, how="net"), "'fpi' or 'aki'"),
+        (lambda: grown.deepened(decoder(), {}, 3), "a multiple of the 2 layers"),
+        (lambda: grown.upcycled(jax.random.key(0), decoder(hidden=0), {}, 2), "hidden=0"),
+        (lambda: decoder(experts=2, top=3).check(), "1 <= top <= experts"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_other_parameters_are_refused():
+    with pytest.raises(TypeError, match="not those of a Attention decoder of width 12"):
+        grown.widened(decoder(), trained(decoder(ReluRnn())), 2)
