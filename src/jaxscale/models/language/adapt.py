@@ -1,7 +1,8 @@
 """Low-rank and other adapters of a kernel: how each begins, what it adds, and what is exact about it.
 
 Kernels are flax's, (in, out), y = x K. Every adapter is a record whose `delta(kernel)` has the kernel's shape; training it is
-training a pytree. `adapted(params, {"layer0_mixer/q/kernel": adapter})` gives parameters that any network takes.
+training a pytree. `adapted(params, {"layer0_mixer/q/kernel": adapter})` gives parameters that any network takes; `tuned` trains
+adapters of a frozen network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from jaxscale.record import record, static
 
 @record
 class LowRank:
-    """K + scale a core b, with a (in, r), core (r, r), b (r, out). Which of them is trained is the caller's business."""
+    """K + scale a core b, with a (in, r), core (r, r), b (r, out). Which of them is trained is the method's: see `tuned`."""
 
     a: Any
     core: Any
@@ -28,13 +29,13 @@ class LowRank:
 
 
 def lora(key: jax.Array, kernel: jax.Array, rank: int, *, alpha: float | None = None) -> LowRank:
-    """LoRA: a uniform as of Kaiming, b = 0, scale alpha / rank: nothing is added at the start.
+    """LoRA: a uniform in +-1 / sqrt(in), b = 0, scale alpha / rank: nothing is added at the start.
 
     References:
-      Hu et al. 2021, arXiv:2106.09685, section 4.1.
+      Hu et al. 2021, arXiv:2106.09685, section 4.1; their released code has Kaiming's rule with a = sqrt(5), this bound.
     """
     _check_rank("lora", rank, kernel)
-    bound = (3 / kernel.shape[0]) ** 0.5
+    bound = kernel.shape[0] ** -0.5
     a = jax.random.uniform(key, (kernel.shape[0], rank), minval=-bound, maxval=bound)
     scale = (rank if alpha is None else alpha) / rank
     return LowRank(a=a, core=jnp.eye(rank), b=jnp.zeros((rank, kernel.shape[1])), scale=scale)
@@ -58,7 +59,10 @@ def eva(inputs: jax.Array, kernel: jax.Array, rank: int) -> tuple[LowRank, jax.A
 
 
 def allocate(shares: Mapping[str, jax.Array], rank: int, *, most: float = 2.0) -> dict[str, int]:
-    """Ranks per layer, `rank` on average: the globally largest explained shares win, at most most * rank each."""
+    """Ranks per layer, `rank` on average: the globally largest explained shares win, at most most * rank each.
+
+    A layer of rank 0 is left without an adapter.
+    """
     limit = int(most * rank)
     pool = sorted(((float(s), name) for name, share in shares.items() for s in share[:limit]), reverse=True)
     ranks = dict.fromkeys(shares, 0)

@@ -1,0 +1,204 @@
+"""A frozen language model with trained adapters: which method, on which kernels, and what of each adapter moves.
+
+A method is a record with `trains`, the fields that are trained, and `begin(key, kernels, seen)`, one adapter per kernel.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxscale.models.language import adapt
+from jaxscale.models.language.model import TINY as TINY_MODEL
+from jaxscale.models.language.model import LanguageModel
+from jaxscale.models.language.roles import HIDDEN, Role, roles
+from jaxscale.record import record, static
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a method may look at: the frozen model on the new data."""
+
+    model: LanguageModel
+    trunk: Any
+    own: Any
+    key: jax.Array
+
+    def inputs(self) -> dict[str, jax.Array]:
+        """{path of a kernel: (n, in) what its layer reads on one step's sequences}."""
+        found = {}
+
+        def look(call, args, kwargs, context):
+            if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+                found["/".join((*context.module.path, "kernel"))] = args[0].reshape(-1, args[0].shape[-1])
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(look):
+            self.model.apply(self.trunk, self.model.examples(self.own, self.key).tokens)
+        return found
+
+    def gradient(self, draws: int) -> dict[str, jax.Array]:
+        """{path: gradient of the loss}, the mean of `draws` steps' batches."""
+        keys = jax.random.split(self.key, draws)
+        grads = jax.vmap(lambda key: jax.grad(self.model.loss)(self.trunk, self.own, key))(keys)
+        return by_path(jax.tree.map(lambda g: jnp.mean(g, axis=0), grads))
+
+
+@record
+class Lora:
+    """LoRA: a random, b zero, both trained. See `adapt.lora`."""
+
+    rank: int = static(default=4)
+    alpha: float | None = None
+
+    trains = ("a", "b")
+
+    def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
+        """One of each kernel."""
+        keys = jax.random.split(key, len(kernels))
+        return {p: adapt.lora(k, kernel, self.rank, alpha=self.alpha) for k, (p, kernel) in zip(keys, kernels.items())}
+
+
+@record
+class Eva:
+    """EVA: a along the largest directions of what the layer reads on the new data, b zero, both trained. See `adapt.eva`."""
+
+    rank: int = static(default=4)
+
+    trains = ("a", "b")
+
+    def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
+        """One of each kernel, which must be a dense layer's."""
+        inputs = seen.inputs()
+        if unknown := sorted(set(kernels) - set(inputs)):
+            raise ValueError(f"EVA needs the inputs of dense layers, and '{unknown[0]}' is none; choose from {sorted(inputs)}.")
+        return {path: adapt.eva(inputs[path], kernel, self.rank)[0] for path, kernel in kernels.items()}
+
+
+@record
+class LoraSb:
+    """LoRA-SB: a and b frozen at the first step's singular vectors, the core alone trained. See `adapt.lora_sb`.
+
+    Attributes:
+      rank: static.
+      rate: learning rate over warm-up steps.
+      draws: batches behind the first gradient. Static.
+    """
+
+    rank: int = static(default=4)
+    rate: float = 1e-3
+    draws: int = static(default=8)
+
+    trains = ("core",)
+
+    def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
+        """One of each kernel."""
+        gradient = seen.gradient(self.draws)
+        return {path: adapt.lora_sb(gradient[path], self.rank, rate=self.rate) for path in kernels}
+
+
+@record
+class Bone:
+    """Bone: one zero block per kernel, trained. See `adapt.bone`."""
+
+    rank: int = static(default=4)
+
+    trains = ("block",)
+
+    def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.Bone]:
+        """One of each kernel."""
+        return {path: adapt.bone(kernel, self.rank) for path, kernel in kernels.items()}
+
+
+@record
+class Bat:
+    """BAT: zero blocks guided by the weights, trained. See `adapt.bat`."""
+
+    rank: int = static(default=4)
+
+    trains = ("blocks",)
+
+    def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.Bat]:
+        """One of each kernel."""
+        return {path: adapt.bat(kernel, self.rank) for path, kernel in kernels.items()}
+
+
+class Data(NamedTuple):
+    """One draw of the quenched disorder."""
+
+    trunk: Any  # the frozen parameters
+    own: Any  # the language model's
+    start: dict[str, Any]  # {path: adapter} as it begins; what is not trained stays
+
+
+@record
+class Tuned:
+    """Cross-entropy of a frozen language model with adapters, as a function of what of them is trained: {path: {field: array}}.
+
+    Attributes:
+      model: the language model.
+      trunk: its parameters; None draws untrained ones with the disorder.
+      method: how adapters begin.
+      where: parts of the paths of kernels that get one, e.g. ("q", "v"); all hidden matrices if (). Static.
+
+    References:
+      Those of the methods, in `models.language.adapt`.
+    """
+
+    model: LanguageModel
+    trunk: Any = None
+    method: Any = Lora()
+    where: tuple[str, ...] = static(default=())
+
+    units = LanguageModel.units
+
+    def check(self):
+        """A method that is one."""
+        self.model.check()
+        if not (hasattr(self.method, "begin") and hasattr(self.method, "trains")):
+            raise TypeError(f"Tuned.method must be a record with trains and begin, e.g. Lora(); got {self.method!r}.")
+
+    def sample(self, key: jax.Array) -> Data:
+        """The language model's disorder, its parameters, and the adapters."""
+        own = self.model.sample(key)
+        trunk = self.model.init(jax.random.fold_in(key, 0), own) if self.trunk is None else self.trunk
+        trunk = jax.tree.map(jnp.asarray, trunk)
+        key_begin, key_seen = jax.random.split(jax.random.fold_in(key, 1))
+        return Data(trunk, own, self.method.begin(key_begin, self._kernels(trunk), Seen(self.model, trunk, own, key_seen)))
+
+    def _kernels(self, trunk):
+        leaves, kinds = by_path(trunk), by_path(roles(trunk))
+        hidden = {path: leaf for path, leaf in leaves.items() if kinds[path].kind == HIDDEN and leaf.ndim == 2}
+        chosen = {path: leaf for path, leaf in hidden.items() if not self.where or set(self.where) & set(path.split("/"))}
+        if not chosen:
+            raise ValueError(f"Tuned.where={self.where} names no hidden matrix; choose from parts of {sorted(hidden)}.")
+        return chosen
+
+    def init(self, key: jax.Array, data: Data) -> dict[str, dict[str, jax.Array]]:
+        """What is trained of every adapter, as it begins."""
+        del key
+        return {path: {name: getattr(one, name) for name in self.method.trains} for path, one in data.start.items()}
+
+    def merged(self, params: dict[str, dict[str, jax.Array]], data: Data) -> Any:
+        """The network's parameters with the adapters added."""
+        adapters = {path: dataclasses.replace(data.start[path], **part) for path, part in params.items()}
+        return adapt.adapted(data.trunk, adapters)
+
+    def loss(self, params: dict[str, dict[str, jax.Array]], data: Data, key: jax.Array) -> jax.Array:
+        """The language model's, of the merged parameters."""
+        return self.model.loss(self.merged(params, data), data.own, key)
+
+    def observe(self, params: dict[str, dict[str, jax.Array]], data: Data) -> dict[str, jax.Array]:
+        """What the language model observes, of the merged parameters."""
+        return self.model.observe(self.merged(params, data), data.own)
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """{"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Role))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+TINY = Tuned(model=TINY_MODEL, method=Lora(rank=2))

@@ -1,0 +1,105 @@
+"""Adapters of a frozen network: what they begin with, what moves, what does not."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.trained import Trained
+from jaxscale.models.language import tuned
+from jaxscale.models.language.model import TINY as MODEL
+from jaxscale.models.language.recurrent import ReluRnn
+from jaxscale.models.language.tuned import Tuned
+from jaxscale.simulate import simulate
+
+KEY = jax.random.key(0)
+METHODS = {
+    "LoRA": tuned.Lora(rank=2, alpha=4.0), "EVA": tuned.Eva(rank=2), "LoRA-SB": tuned.LoraSb(rank=2, rate=0.05),
+    "Bone": tuned.Bone(rank=2), "BAT": tuned.Bat(rank=2),
+}  # fmt: skip
+KERNELS = {f"layer0_{name}/kernel": (8, 8) for name in ("mixer/q", "mixer/k", "mixer/v", "mixer/out")}
+KERNELS |= {"layer0_up/kernel": (8, 16), "layer0_down/kernel": (16, 8)}
+NUMBERS = {  # trained, by hand, of an (i, o) kernel at rank 2
+    "LoRA": lambda i, o: 2 * (i + o), "EVA": lambda i, o: 2 * (i + o), "LoRA-SB": lambda i, o: 4, "Bone": lambda i, o: 2 * o,
+    "BAT": lambda i, o: 2 * o,
+}  # fmt: skip
+
+
+def begun(method, **options):
+    model = Tuned(model=MODEL, method=method, **options)
+    data = jax.jit(model.sample)(KEY)
+    return model, data, model.init(KEY, data)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_trained_and_where_it_begins(name):
+    model, data, params = begun(METHODS[name])
+    assert set(params) == set(KERNELS)
+    for path, sides in KERNELS.items():
+        assert sum(leaf.size for leaf in params[path].values()) == NUMBERS[name](*sides)
+    found = jax.jit(model.observe)(params, data)["loss"]
+    plain = jax.jit(MODEL.observe)(data.trunk, data.own)["loss"]
+    assert found < plain if name == "LoRA-SB" else found == plain  # LoRA-SB has taken the first step already
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_rest_is_frozen_and_the_loss_falls(name):
+    """Weight decay included: it reaches nothing but what is trained."""
+    system = Trained(model=Tuned(model=MODEL, method=METHODS[name]), learning_rate=0.01, rule=AdamW(decay=0.1))
+    found = jax.jit(lambda: simulate(system, KEY, np.array([0, 150])))()
+    assert float(found["loss"][1]) < float(found["loss"][0]) - 0.2
+    data = jax.jit(system.sample)(KEY)
+    state = jax.jit(system.init)(KEY, data)
+    after = jax.jit(system.step)(KEY, state, data).params
+    merged = jax.jit(system.model.merged)(after, data)
+    for path, leaf in tuned.by_path(merged).items():
+        assert np.array_equal(leaf, tuned.by_path(data.trunk)[path]) == (path not in KERNELS)
+
+
+def test_eva_looks_at_what_each_layer_reads():
+    _, data, params = begun(tuned.Eva(rank=3))
+    own = jax.random.split(jax.random.fold_in(KEY, 1))[1]
+    _, sites = MODEL.apply(data.trunk, MODEL.examples(data.own, own).tokens)
+    x = np.asarray(sites["embed"], np.float64)
+    x = (
+        (x - x.mean(-1, keepdims=True))
+        / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+        * np.asarray(data.trunk["layer0_norm1"]["scale"])
+    )
+    _, s, vt = np.linalg.svd(np.asarray(x).reshape(-1, 8), full_matrices=False)
+    a = np.asarray(params["layer0_mixer/q/kernel"]["a"])
+    np.testing.assert_allclose(a @ a.T, vt[:3].T @ vt[:3], atol=1e-3 * s[0] / (s[2] - s[3]))
+    np.testing.assert_array_equal(a, params["layer0_mixer/v/kernel"]["a"])  # layers that read the same share the directions
+
+
+def test_a_core_moves_by_the_projected_gradient():
+    """One step of plain descent on LoRA-SB's core, put back: the full gradient projected onto its two subspaces."""
+    model, data, params = begun(tuned.LoraSb(rank=2, rate=1e-4))
+    moved = jax.jit(jax.grad(model.loss))(params, data, KEY)
+    full = tuned.by_path(jax.jit(jax.grad(MODEL.loss))(model.merged(params, data), data.own, KEY))
+    for path in KERNELS:
+        start = data.start[path]
+        np.testing.assert_allclose(moved[path]["core"], start.a.T @ full[path] @ start.b.T, rtol=1e-3, atol=1e-6)
+
+
+def test_adapters_go_where_they_are_sent():
+    _, _, params = begun(tuned.Lora(rank=2), where=("q", "v"))
+    assert set(params) == {"layer0_mixer/q/kernel", "layer0_mixer/v/kernel"}
+    with pytest.raises(ValueError, match="names no hidden matrix; choose from parts of"):
+        begun(tuned.Lora(), where=("query",))
+    with pytest.raises(TypeError, match="must be a record with trains and begin"):
+        Tuned(model=MODEL, method=4).check()
+    recurrent = dataclasses.replace(MODEL, network=MODEL.network.clone(mixer=ReluRnn()))
+    with pytest.raises(ValueError, match="'layer0_mixer/recurrent' is none"):
+        jax.eval_shape(Tuned(model=recurrent, method=tuned.Eva(rank=2)).sample, KEY)
+    with pytest.raises(ValueError, match="1 <= rank <= 8"):
+        jax.eval_shape(Tuned(model=MODEL, method=tuned.Lora(rank=9)).sample, KEY)
+
+
+def test_a_trained_trunk_is_taken():
+    trunk = jax.tree.map(lambda leaf: leaf + 1.0, jax.jit(MODEL.init)(KEY, jax.jit(MODEL.sample)(KEY)))
+    _, data, _ = begun(tuned.Bone(rank=2), trunk=trunk)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), data.trunk, trunk))
