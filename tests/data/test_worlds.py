@@ -260,7 +260,10 @@ def test_packages_are_read_as_data(tmp_path, monkeypatch):
     "world, message",
     [
         (SparseParity(tasks=4, bits=7), "need 8 bits; got 7"),
-        (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 0))), "the same bits for two tasks"),
+        (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 0))), r"tasks 0 and 1 the same bits \(0, 1\)"),
+        (SparseParity(k=0), "k of at least 1; got 16, 32 and 0"),
+        (text.CharacterText(alphabet=-3), "alphabet >= 2, or 0"),
+        (text.CharacterText(context=0), "context >= 1"),
         (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 9))), "sets of 2 bits below 4"),
         (Hierarchy(features=4, synonyms=5), "must not exceed v"),
         (Hierarchy(predict="all"), "'class' or 'next'"),

@@ -66,6 +66,24 @@ def test_updates_and_gradients_by_role():
     assert float(look(start, data)["kernel_alignment"]) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_alignment_of_representations_by_hand():
+    """The cosine of Gram matrices of the last places, in numpy; 1 at the start."""
+    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.05), sharpness=False, site="layer0/out")
+    look = jax.jit(system.observe)
+    data, state = after(system, 5)
+    _, start = after(system, 0)
+    grams = []
+    for params in (state.inner.params, start.inner.params):
+        h = np.asarray(LANGUAGE.activations(params, data)["layer0/out"])[:, -1]
+        grams.append(h @ h.T)
+    wanted = (grams[0] * grams[1]).sum() / np.sqrt((grams[0] ** 2).sum() * (grams[1] ** 2).sum())
+    assert float(look(state, data)["representation_alignment"]) == pytest.approx(wanted, rel=1e-4) and wanted < 0.999
+    assert float(look(start, data)["representation_alignment"]) == pytest.approx(1.0, abs=1e-5)
+    lost = Watched(system=system.system, sharpness=False, site="layer9/out")
+    with pytest.raises(ValueError, match="no site 'layer9/out' in this network to watch; choose from"):
+        jax.eval_shape(lost.observe, state, data)
+
+
 def test_a_full_batch_has_no_gradient_noise():
     data, state = after(Watched(system=STUDENT, noise=4), 2)
     assert float(jax.jit(Watched(system=STUDENT, noise=4).observe)(state, data)["noise_scale"]) < 1e-6
@@ -73,7 +91,11 @@ def test_a_full_batch_has_no_gradient_noise():
 
 @pytest.mark.parametrize(
     "options, error, message",
-    [({"noise": 1}, ValueError, "at least 2 draws"), ({"kernel": 2}, TypeError, "needs a model with apply")],
+    [
+        ({"noise": 1}, ValueError, "at least 2 draws"),
+        ({"kernel": 2}, TypeError, "needs a model with apply"),
+        ({"site": "final"}, TypeError, "needs a model with activations"),
+    ],
 )
 def test_refusals(options, error, message):
     with pytest.raises(error, match=message):

@@ -13,8 +13,9 @@ def add(commands: Any) -> None:
     sample.add_argument("--cell", required=True, help="NAME=VALUE,... one for every axis, seed included")
     sample.add_argument("--length", type=int, default=300, help="tokens (default: 300)")
     sample.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest token (default: 0.8)")
-    sample.add_argument("--prompt", default="The ", help="characters to begin with, of character models (default: 'The ')")
+    sample.add_argument("--prompt", default="The ", help="text to begin with, of models of text (default: 'The ')")
     sample.add_argument("--export", type=Path, help="also write the parameters, as an orbax checkpoint, to this new folder")
+    sample.add_argument("--export-state", type=Path, help="the whole training state, the rule's memory included, likewise")
     sample.add_argument("--experiment", metavar="MODULE:NAME", help="what was swept; found by itself for studies")
     sample.set_defaults(command=_sample)
 
@@ -24,24 +25,22 @@ def _sample(arguments):
     import jax.numpy as jnp
 
     from jaxscale.cli.stores import swept
-    from jaxscale.models.language.generate import generate, save_params
+    from jaxscale.models.language.generate import generate, save_params, trained_model
     from jaxscale.sweep.final import final_state
 
     experiment = swept(arguments.store, arguments.experiment)
     if experiment is None:
         raise ValueError(f"'{arguments.store}' is no study's sweep; say what was swept with --experiment MODULE:NAME.")
-    system, _, state = final_state(experiment, arguments.store, _cell(arguments.cell))
-    model: Any = getattr(system, "model", None)
-    if not hasattr(model, "world"):
-        raise ValueError(f"the runs in '{arguments.store}' are of {type(model or system).__name__}, no language model.")
-    alphabet = _alphabet(model.world)
-    prompt = [max(alphabet.find(c), 0) for c in arguments.prompt] if alphabet else [0]
-    tokens = generate(
-        model, state.params, jax.random.key(0), jnp.array(prompt), arguments.length, temperature=arguments.temperature
-    ).tolist()
-    print("".join(alphabet[t] for t in tokens) if alphabet else " ".join(map(str, tokens)))
+    system, data, state = final_state(experiment, arguments.store, _cell(arguments.cell))
+    model, params = trained_model(system, data, state)
+    world, of_text = model.world, hasattr(model.world, "spell")
+    prompt = (world.read(arguments.prompt) if of_text else None) or [0]
+    tokens = generate(model, params, jax.random.key(0), jnp.array(prompt), arguments.length, temperature=arguments.temperature)
+    print(world.spell(tokens.tolist()) if of_text else " ".join(map(str, tokens.tolist())))
     if arguments.export:
-        print(f"parameters: {save_params(arguments.export, state.params)}")
+        print(f"parameters: {save_params(arguments.export, params)}")
+    if arguments.export_state:
+        print(f"training state: {save_params(arguments.export_state, state)}")
     return OK
 
 
@@ -57,10 +56,3 @@ def _cell(text):
         except ValueError:
             cell[name] = {"True": True, "False": False}.get(value, value)
     return cell
-
-
-def _alphabet(world):
-    """The characters of a text world, "" of another."""
-    from jaxscale.data.text import CharacterText, encoded
-
-    return encoded(world.source, world.alphabet)[1] if isinstance(world, CharacterText) else ""

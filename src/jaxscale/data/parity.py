@@ -49,16 +49,20 @@ class SparseParity:
 
     def check(self):
         """Subsets that exist and differ."""
+        if self.tasks < 1 or self.k < 1 or self.bits < 1:
+            raise ValueError(f"SparseParity needs tasks, bits and k of at least 1; got {self.tasks}, {self.bits} and {self.k}.")
         chosen = self.subsets or disjoint_subsets(self.tasks, self.k, self.bits)
         if len(chosen) != self.tasks or any(len(set(s)) != self.k or not all(0 <= b < self.bits for b in s) for s in chosen):
             raise ValueError(
                 f"SparseParity.subsets must be {self.tasks} sets of {self.k} bits below {self.bits}; got {chosen}."
             )
-        if len({tuple(sorted(s)) for s in chosen}) < self.tasks:
-            raise ValueError(
-                "SparseParity.subsets holds the same bits for two tasks, which are then one skill with a larger frequency. "
-                "Leave subsets out for disjoint ones."
-            )
+        first: dict[Any, int] = {}
+        for i, bits in enumerate(tuple(sorted(s)) for s in chosen):
+            if first.setdefault(bits, i) < i:
+                raise ValueError(
+                    f"SparseParity.subsets gives tasks {first[bits]} and {i} the same bits {bits}: they are one skill with a "
+                    "larger frequency. Leave subsets out for disjoint ones."
+                )
         if not self.alpha > -1:
             raise ValueError(f"SparseParity.alpha must exceed -1; got {self.alpha}.")
 

@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib.metadata
 import importlib.util
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
 import jax
@@ -148,12 +148,25 @@ class CharacterText:
 
     def check(self):
         """A text that is there and longer than its windows."""
+        if self.context < 1 or self.alphabet < 0 or self.alphabet == 1:
+            raise ValueError(
+                f"CharacterText needs context >= 1 and alphabet >= 2, or 0 for every character; got {self.context} and "
+                f"{self.alphabet}."
+            )
         check_length(self.source, len(encoded(self.source, self.alphabet)[0]), "characters", self.context)
 
     @property
     def vocabulary(self) -> int:
         """Characters told apart."""
         return len(encoded(self.source, self.alphabet)[1])
+
+    def spell(self, tokens: Sequence[int]) -> str:
+        """Tokens as text."""
+        return "".join(encoded(self.source, self.alphabet)[1][token] for token in tokens)
+
+    def read(self, text: str) -> list[int]:
+        """Text as tokens; what is not in the alphabet is its first character."""
+        return [max(encoded(self.source, self.alphabet)[1].find(character), 0) for character in text]
 
     def sample(self, key: jax.Array) -> tuple[()]:
         """Nothing is random; the text itself is a constant of the program, shared by all runs."""

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -27,13 +28,18 @@ def encoded(source: str, most: int) -> tuple[np.ndarray, np.ndarray | None, tupl
     if source == "brown" or (source not in text.HINTS and Path(source).expanduser().is_dir()):
         words, classes = brown.tagged(source)
     else:
-        words, classes = tuple(re.findall(r"\w+(?:'\w+)?|[^\w\s]", text.load(source).lower())), None
+        words, classes = split(text.load(source)), None
     counts = Counter(words[: text.held_out_from(words)])  # of what is trained on
     kept = [RARE, *sorted(counts, key=lambda word: (-counts[word], word))[: most - 1]]
     number = {word: i for i, word in enumerate(kept)}
     kind = np.uint16 if len(kept) <= 65536 else np.int32
     codes = np.fromiter((number.get(word, 0) for word in words), kind, len(words))
     return codes, None if classes is None else np.array(classes, np.int8), tuple(kept)
+
+
+def split(prose: str) -> tuple[str, ...]:
+    """Words in lower case and punctuation marks."""
+    return tuple(re.findall(r"\w+(?:'\w+)?|[^\w\s]", prose.lower()))
 
 
 @record
@@ -66,6 +72,15 @@ class WordText:
     def vocabulary(self) -> int:
         """Words told apart, the one for rare words among them."""
         return len(self._encoded()[2])
+
+    def spell(self, tokens: Sequence[int]) -> str:
+        """Tokens as text, a space between two."""
+        return " ".join(self._encoded()[2][token] for token in tokens)
+
+    def read(self, prose: str) -> list[int]:
+        """Text as tokens; words that are not in the vocabulary are `RARE`."""
+        number = {word: i for i, word in enumerate(self._encoded()[2])}
+        return [number.get(word, 0) for word in split(prose)]
 
     def sample(self, key: jax.Array) -> jax.Array:
         """(evaluation,) where the held-out windows begin. The text itself is a constant of the program, shared by all runs."""

@@ -19,7 +19,7 @@ class State(NamedTuple):
     """The wrapped system's state, and what the next look needs."""
 
     inner: Any
-    start: Any  # the parameters it began with; () where no kernel is compared
+    start: Any  # the parameters it began with; () where nothing is compared with them
     vector: Any  # close to the top eigenvector of the Hessian, like the parameters; () where it is not asked for
     updates: dict[str, jax.Array]  # {role: root mean square of the last step}
 
@@ -27,7 +27,8 @@ class State(NamedTuple):
 @record
 class Watched:
     """The system, and beside what it observes, of its model's loss at a fixed key: "gradient_ROLE" and "update_ROLE" (root mean
-    squares; roles are those of `models.language.roles`), "sharpness", "noise_scale" and "kernel_alignment" where asked for.
+    squares; roles are those of `models.language.roles`), "sharpness", "noise_scale", "kernel_alignment" and
+    "representation_alignment" where asked for.
 
     Attributes:
       system: whose state has `params`, and whose `model` has a loss.
@@ -35,17 +36,20 @@ class Watched:
         the step before is the start of the next. Static.
       noise: draws of the loss's key behind the gradient noise scale, in units of one draw; 0 for none. Static.
       kernel: held-out sequences whose tangent kernel is compared with the start's; 0 for none. Needs a language model. Static.
+      site: of a language model, whose representation R = H H^T of the held-out sequences, H the activations at their last
+        places, is compared with the start's; "" for none. Static.
       root: of the fixed keys. Static.
 
     References:
       Cohen et al. 2021, arXiv:2103.00065 (sharpness). McCandlish et al. 2018, arXiv:1812.06162 (noise scale). Fort et al. 2020,
-      arXiv:2010.15110 (kernel alignment).
+      arXiv:2010.15110 (kernel alignment). Liu et al. 2024, arXiv:2310.08513 (representation alignment).
     """
 
     system: Any
     sharpness: bool = static(default=True)
     noise: int = static(default=0)
     kernel: int = static(default=0)
+    site: str = static(default="")
     root: int = static(default=0)
 
     @property
@@ -55,6 +59,7 @@ class Watched:
             "sharpness": ("largest eigenvalue of the Hessian in size", "loss over parameter units squared"),
             "noise_scale": ("trace of the gradient's covariance over its mean squared", "draws of the loss"),
             "kernel_alignment": ("cosine between the tangent kernel and the start's", "1"),
+            "representation_alignment": ("cosine between the site's Gram matrix and the start's", "1"),
         }
         return definitions(self.system) | ours
 
@@ -64,8 +69,11 @@ class Watched:
             raise ValueError(
                 f"Watched needs noise = 0 or at least 2 draws and kernel >= 0; got noise={self.noise}, kernel={self.kernel}."
             )
-        if self.kernel and not hasattr(self.system.model, "apply"):
-            raise TypeError(f"Watched.kernel needs a model with apply(params, tokens); got {type(self.system.model).__name__}.")
+        for field, needed in (("kernel", "apply"), ("site", "activations")):
+            if getattr(self, field) and not hasattr(self.system.model, needed):
+                raise TypeError(
+                    f"Watched.{field} needs a model with {needed}(params, ...); got {type(self.system.model).__name__}."
+                )
 
     def sample(self, key: jax.Array) -> Any:
         """The wrapped system's data."""
@@ -80,7 +88,7 @@ class Watched:
             vector = unravel(jax.random.normal(self._key(0), flat.shape, flat.dtype))
             vector = top_eigenvalue(self._loss(data), inner.params, start=vector, iterations=WARM)[1]
         none = jax.tree.map(jnp.zeros_like, by_role(inner.params))
-        return State(inner, inner.params if self.kernel else (), vector, none)
+        return State(inner, inner.params if self.kernel or self.site else (), vector, none)
 
     def step(self, key: jax.Array, state: State, data: Any) -> State:
         """The wrapped system's step; one product with the Hessian turns the vector towards the top one."""
@@ -107,7 +115,17 @@ class Watched:
             tokens, logits = data.test.tokens[: self.kernel], lambda p, x: self.system.model.apply(p, x)[0]
             now, then = (tangent_kernel(logits, p, tokens) for p in (params, state.start))
             found["kernel_alignment"] = alignment(now, then)
+        if self.site:
+            now, then = (self._representation(p, data) for p in (params, state.start))
+            found["representation_alignment"] = alignment(now, then)
         return self.system.observe(state.inner, data) | found
+
+    def _representation(self, params, data):
+        sites = self.system.model.activations(params, data)
+        if self.site not in sites:
+            raise ValueError(f"no site '{self.site}' in this network to watch; choose from {sorted(sites)}.")
+        h = sites[self.site][:, -1].reshape(data.test.tokens.shape[0], -1)
+        return h @ h.T
 
     def _loss(self, data):
         return lambda params: self.system.model.loss(params, data, self._key(1))

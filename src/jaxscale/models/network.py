@@ -1,6 +1,7 @@
 """The door for flax: a module goes in, two pure functions come out. Parameters are plain pytrees from there on."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,15 @@ def network(module: Any) -> tuple[Init, Apply]:
         return module.apply({"params": params}, *inputs)
 
     return init, apply
+
+
+def arguments(module: Any) -> tuple[str, ...]:
+    """Names of what a module's call takes, as `network` takes modules."""
+    import flax.linen as nn
+    from flax import nnx
+
+    built = module if isinstance(module, nn.Module) else nnx.eval_shape(lambda: module(nnx.Rngs(0)))
+    return tuple(inspect.signature(type(built).__call__).parameters)[1:]
 
 
 def _nnx(build):

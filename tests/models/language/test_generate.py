@@ -10,11 +10,16 @@ from jaxscale.cli import main
 from jaxscale.cli.codes import BAD_INPUT, OK
 from jaxscale.data.markov import Markov
 from jaxscale.data.text import CharacterText
-from jaxscale.dynamics.trained import Trained
+from jaxscale.data.words import WordText
+from jaxscale.dynamics.tracked import Tracked
+from jaxscale.dynamics.trained import TINY, Trained
+from jaxscale.dynamics.transferred import Transferred
+from jaxscale.dynamics.watched import Watched
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.generate import generate, load_params, save_params
+from jaxscale.models.language.generate import generate, load_params, save_params, trained_model
 from jaxscale.models.language.model import LanguageModel
+from jaxscale.models.language.tuned import Lora, Tuned
 from jaxscale.sweep.final import final_state
 
 
@@ -60,12 +65,18 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     found = system.observe(state, data)
     assert float(found["loss"]) == pytest.approx(float(runs["loss"].sel(cell).isel(time=-1)), rel=1e-4)
     common = ["sample", str(store), "--experiment", f"{__name__}:text_run", "--length", "40"]
-    where = tmp_path / "params"
-    assert main([*common, "--cell", "learning_rate=0.02,seed=1", "--export", str(where)]) == OK
+    where, whole = tmp_path / "params", tmp_path / "state"
+    cell_text = "learning_rate=0.02,seed=1"
+    assert main([*common, "--cell", cell_text, "--export", str(where), "--export-state", str(whole)]) == OK
     said = capsys.readouterr().out
     assert said[1:4] == "he " and "parameters: " in said  # T is none of the 32 commonest characters
     again = load_params(where, state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), again, state.params)
+    found = load_params(whole, jax.eval_shape(lambda: system.init(jax.random.key(0), data)))
+    assert jax.tree.structure(found) == jax.tree.structure(state) and len(jax.tree.leaves(found.memory)) > len(
+        jax.tree.leaves(again)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, state)
     logits, _ = system.model.network.apply({"params": again}, data.test.tokens)
     np.testing.assert_allclose(logits, system.model.apply(state.params, data.test.tokens)[0], rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="exists; give a folder that does not"):
@@ -74,3 +85,27 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     assert "must be one of" in capsys.readouterr().err
     assert main(["sample", str(store), "--cell", "seed=1"]) == BAD_INPUT
     assert "--experiment MODULE:NAME" in capsys.readouterr().err
+
+
+def test_the_model_inside_wrappers_and_adapters():
+    system = text_run(0.01)
+    own = Tuned(model=system.model, method=Lora(rank=2))
+    for wrapped, merged in (
+        (Watched(system=system, sharpness=False), False), (Tracked(system=Transferred(system=system, source=system)), False),
+        (Tracked(system=Trained(model=own, learning_rate=0.01)), True),
+    ):  # fmt: skip
+        data = jax.jit(wrapped.sample)(jax.random.key(0))
+        state = jax.jit(wrapped.init)(jax.random.key(1), data)
+        model, params = trained_model(wrapped, data, state)
+        assert model.world == system.model.world or isinstance(model.world, CharacterText)
+        wanted = data.trunk if merged else state.inner.params
+        assert jax.tree.structure(params) == jax.tree.structure(wanted)
+        jax.tree.map(np.testing.assert_array_equal, params, wanted)  # LoRA adds nothing at the start
+    with pytest.raises(ValueError, match="are of TeacherStudent, no language model"):
+        trained_model(TINY, None, TINY.init(jax.random.key(0), jax.jit(TINY.sample)(jax.random.key(0))))
+
+
+def test_text_worlds_spell_what_they_read():
+    words, characters = WordText(words=400), CharacterText(alphabet=64)
+    assert words.spell(words.read("If the object is a zebrafinch,")) == "if the object is a <rare> ,"
+    assert characters.spell(characters.read("the end.")) == "the end."

@@ -46,8 +46,27 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
     return jnp.concatenate([prompt, tokens])
 
 
+def trained_model(system: Any, data: Any, state: Any) -> tuple[Any, Any]:
+    """(language model, its parameters) inside a system's state, out of any wrappers; adapters are merged.
+
+    Raises:
+      ValueError: no language model is trained there.
+    """
+    while not hasattr(system, "model") and hasattr(system, "system"):
+        system = system.system
+    while hasattr(state, "inner"):
+        state = state.inner
+    model = getattr(system, "model", system)
+    params = getattr(state, "params", None)
+    if hasattr(model, "merged"):
+        model, params = model.model, model.merged(params, data)
+    if not hasattr(model, "world") or params is None:
+        raise ValueError(f"the runs are of {type(model).__name__}, no language model.")
+    return model, params
+
+
 def save_params(folder: str | os.PathLike, params: Any) -> Path:
-    """Write a parameter tree as an orbax checkpoint, which flax reads; the folder must not exist."""
+    """Write parameters, or a whole training state, as an orbax checkpoint, which flax reads; the folder must not exist."""
     import orbax.checkpoint as ocp
 
     path = Path(folder).absolute()
@@ -63,7 +82,7 @@ def load_params(folder: str | os.PathLike, like: Any) -> Any:
 
     Args:
       folder: as given to `save_params`.
-      like: a tree of the same structure, e.g. `model.init(key, data)`.
+      like: a tree of the same structure, e.g. `model.init(key, data)`, or `system.init(key, data)` for a training state.
     """
     import orbax.checkpoint as ocp
 

@@ -11,7 +11,7 @@ from jaxscale.data.world import Example, batch, numbered
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.taps import Tap, Taps
-from jaxscale.models.network import network
+from jaxscale.models.network import arguments, network
 from jaxscale.record import record, static
 
 
@@ -102,6 +102,11 @@ class LanguageModel:
         """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""
         chosen = self.taps if taps is None else taps
         chosen = chosen(tokens) if callable(chosen) else chosen
+        if chosen is not None and len(arguments(self.network)) < 2:
+            raise ValueError(
+                f"taps need a network that is called as network(tokens, taps) and gives (logits, sites); this one takes "
+                f"{arguments(self.network)}. See jaxscale.models.language.taps.Sites."
+            )
         out = self._pure()[1](params, tokens, *(() if chosen is None else (chosen,)))
         logits, sites = out if isinstance(out, tuple) else (out, {})
         if logits.ndim != 3 or logits.shape[-1] < (wanted := self._answers()):

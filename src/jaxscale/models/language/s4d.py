@@ -33,10 +33,13 @@ class S4D(nn.Module):
     step_range: tuple[float, float] = (1e-3, 1e-1)
 
     def check_width(self, width: int) -> None:
-        """A start that is known."""
+        """A start that is known, modes, and steps in order."""
         del width
-        if self.start not in INITS:
-            raise ValueError(f"S4D.start must be one of {INITS}; got {self.start!r}.")
+        if self.start not in INITS or self.modes < 1 or not 0 < self.step_range[0] <= self.step_range[1]:
+            raise ValueError(
+                f"S4D needs a start of {INITS}, modes >= 1 and 0 < smallest <= largest step; got {self.start!r}, {self.modes} "
+                f"and {self.step_range}."
+            )
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
