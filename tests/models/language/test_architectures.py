@@ -187,7 +187,15 @@ class Plain(nn.Module):
         return nn.Embed(6, 6)(tokens)
 
 
-@pytest.mark.parametrize("module", [Plain(), lambda rngs: nnx.Embed(6, 6, rngs=rngs)], ids=["Linen", "NNX"])
+class PlainNnx(nnx.Module):
+    def __init__(self, rngs):
+        self.table = nnx.Embed(6, 6, rngs=rngs)
+
+    def __call__(self, tokens):
+        return self.table(tokens)
+
+
+@pytest.mark.parametrize("module", [Plain(), lambda rngs: PlainNnx(rngs)], ids=["Linen", "NNX"])
 def test_taps_need_a_network_that_takes_them(module):
     model = dataclasses.replace(TINY, network=module, taps={"embed": Tap(scale=0.0)})
     with pytest.raises(ValueError, match="taps need a network that is called as network.tokens, taps."):
