@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxscale.data import brown, text, words
-from jaxscale.data.markov import Hmm
+from jaxscale.data.hmm import Hmm
 from jaxscale.data.words import WordText
 from jaxscale.data.world import batch
 from jaxscale.record import check

@@ -83,3 +83,17 @@ class Hierarchy:
             which = jax.random.randint(one, string.shape, 0, self.synonyms)
             string = frozen[i][string, which].reshape(-1)
         return last_only(string, label) if self.predict == "class" else next_token(string)
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """Nats: of the class none, since a string has one parse; of the next token H(string) less H(first token), a token.
+
+        A string has one derivation, a class and one of m rules for each symbol that is expanded, so H(string) is their entropy.
+        """
+        if self.predict == "class":
+            return jnp.array(0.0)
+        expanded = (self.branching**self.levels - 1) // (self.branching - 1)  # 1 + s + s^2 + ...
+        string = jnp.log(self.classes) + expanded * jnp.log(self.synonyms)
+        first = jnp.where(jnp.arange(self.features) < self.classes, 1 / self.classes, 0.0)
+        for rules in frozen:
+            first = jnp.zeros(self.features).at[rules[:, :, 0]].add(first[:, None] / self.synonyms)
+        return (string + jnp.sum(jax.scipy.special.xlogy(first, first))) / self.context

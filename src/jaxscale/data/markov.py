@@ -1,4 +1,6 @@
-"""Corpora whose entropy is known: Markov chains, hidden Markov models, Zipf's law alone. Excess loss needs no fitted floor."""
+"""Corpora whose entropy is known: Markov chains and Zipf's law alone. Excess loss needs no fitted floor."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,8 @@ from jaxscale.data.world import Example, next_token, zipf
 from jaxscale.record import record, static
 
 
-def _check_length(world):
+def check_length(world: Any) -> None:
+    """A world's sequences have two tokens at least."""
     if world.context < 2:
         raise ValueError(f"{type(world).__name__}.context must be at least 2 tokens; got {world.context}.")
 
@@ -28,7 +31,7 @@ class Unigram:
 
     def check(self):
         """At least two tokens."""
-        _check_length(self)
+        check_length(self)
 
     def sample(self, key: jax.Array) -> jax.Array:
         """(V,) frequencies; nothing random."""
@@ -65,7 +68,7 @@ class Markov:
 
     def check(self):
         """A positive concentration."""
-        _check_length(self)
+        check_length(self)
         if not self.concentration > 0:
             raise ValueError(f"Markov.concentration must be positive; got {self.concentration}.")
 
@@ -104,59 +107,6 @@ class Markov:
             seen = jax.vmap(lambda key: self.example(key, frozen))(jax.random.split(jax.random.key(0), 1024))
             return -jnp.mean(jax.vmap(self.smoothed)(seen))
         return -jnp.sum(stationary(frozen)[:, None] * frozen * jnp.log(frozen))
-
-
-@record
-class Hmm:
-    """Hidden classes that follow a Markov chain, each emitting words of its own by Zipf's law.
-
-    Attributes:
-      classes: hidden states. Static.
-      words: of each class; vocabularies do not overlap. Static.
-      context: T. Static.
-      concentration: of the rows of the class chain.
-    """
-
-    classes: int = static(default=4)
-    words: int = static(default=8)
-    context: int = static(default=32)
-    concentration: float = 0.3
-
-    def check(self):
-        """A positive concentration."""
-        _check_length(self)
-        if not self.concentration > 0:
-            raise ValueError(f"Hmm.concentration must be positive; got {self.concentration}.")
-
-    @property
-    def vocabulary(self) -> int:
-        """All words."""
-        return self.classes * self.words
-
-    def _chain(self):
-        return Markov(vocabulary=self.classes, context=self.context, concentration=self.concentration)
-
-    def sample(self, key: jax.Array) -> jax.Array:
-        """(classes, classes) transition probabilities."""
-        return self._chain().sample(key)
-
-    def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """Classes by the chain, a word of each."""
-        key_chain, key_words = jax.random.split(key)
-        hidden = self._chain().example(key_chain, frozen)
-        states = jnp.concatenate([hidden.tokens[:1], hidden.targets])
-        words = jax.random.categorical(key_words, jnp.log(zipf(self.words)), shape=states.shape)
-        return next_token(states * self.words + words)
-
-    def next_class(self, frozen: jax.Array, test: Example) -> jax.Array:
-        """(B,) class of the word after each held-out sequence, which words give away."""
-        del frozen
-        return test.targets[:, -1] // self.words
-
-    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Words give their class away, so the floor is the chain's entropy and that of a word within its class, nats."""
-        p = zipf(self.words)
-        return self._chain().entropy_floor(frozen) - jnp.sum(p * jnp.log(p))
 
 
 def stationary(rows: jax.Array, squarings: int = 12) -> jax.Array:

@@ -7,7 +7,7 @@ clusters must have been inferred from order alone.
 import jax
 import numpy as np
 
-from jaxscale.data.markov import Hmm
+from jaxscale.data.hmm import Hmm
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention

@@ -5,19 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from assertions import assert_mean
 
 from jaxscale.data.modular import ModularAddition
 from jaxscale.data.noise import NoisyLabels
 from jaxscale.data.relabel import Relabelling
 from jaxscale.data.sequential_digits import SequentialDigits
-from jaxscale.data.world import batch
+from jaxscale.data.world import batch, zipf
+from jaxscale.dynamics.descent import Descent
 from jaxscale.fit.float64 import float64
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.flops import flops_per_token, mfu
 from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
+from jaxscale.models.multilinear_skills import MultilinearSkills, Params
 from jaxscale.models.network import network
 from jaxscale.record import check
+from jaxscale.simulate import simulate
 from jaxscale.theory import multilinear_skills
 
 
@@ -97,3 +101,24 @@ def test_a_skill_is_gradient_flow():
     for _ in range(5000):
         a, b = a + dt * p * (1 - a * b) * b, b + dt * p * (1 - a * b) * a
     assert float(multilinear_skills.strength(5.0, p, start=0.1)) == pytest.approx(a * b, rel=1e-3)
+
+
+def test_multilinear_skills_trained_are_the_theorys():
+    """Descent in small steps follows the flow's loss; minibatches have its gradient on average."""
+    model = MultilinearSkills(skills=12, alpha=0.6)
+    system = Descent(model, rule=optax.sgd, learning_rate=0.05)
+    times = np.array([0, 200, 1000, 4000])
+    found = jax.jit(lambda: simulate(system, jax.random.key(0), times))()
+    p = np.asarray(zipf(12, 1.6), np.float64)
+    grown = np.asarray(multilinear_skills.strength(0.05 * times[:, None], p[None]))
+    np.testing.assert_allclose(found["loss"], (p * (1 - grown) ** 2).sum(1) / 2, rtol=0.02, atol=1e-6)
+    np.testing.assert_array_equal(found["learned"], (grown >= 0.5).sum(1))
+    noisy = MultilinearSkills(skills=12, alpha=0.6, batch=8)
+    params = Params(jnp.linspace(0.1, 1, 12), jnp.linspace(0.5, 1.2, 12))
+    data = noisy.sample(jax.random.key(0))
+    draws = jax.jit(jax.vmap(lambda key: jax.grad(noisy.loss)(params, data, key).a))(jax.random.split(jax.random.key(1), 4000))
+    exact = jax.grad(model.loss)(params, data, jax.random.key(0)).a
+    for k in (0, 3, 11):
+        assert_mean(draws[:, k], float(exact[k]), precision=0.02)
+    with pytest.raises(ValueError, match="0 < start < target"):
+        check(MultilinearSkills(start=2.0))

@@ -1,0 +1,81 @@
+"""Entropy floors against enumeration: hidden Markov models by summing over all paths, hierarchies by listing every string."""
+
+import itertools
+from collections import defaultdict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from assertions import assert_mean
+
+from jaxscale.data.hierarchy import Hierarchy
+from jaxscale.data.hmm import Hmm
+from jaxscale.data.markov import stationary
+from jaxscale.data.world import batch
+from jaxscale.record import check
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_forward_algorithm_sums_over_all_paths(shared):
+    """log p(target | tokens before) from the sum of p(path, words) over every sequence of classes."""
+    world = Hmm(classes=3, words=4, context=3, shared=shared)
+    frozen = jax.jit(world.sample)(KEY)
+    seen = jax.jit(lambda key: batch(world, key, frozen, 6))(jax.random.key(1))
+    chain, words = (np.asarray(part, np.float64) for part in frozen)
+    start = np.asarray(stationary(frozen.chain), np.float64)
+
+    def chance(string):
+        total = 0.0
+        for path in itertools.product(range(3), repeat=len(string)):
+            p = start[path[0]] * np.prod([chain[i, j] for i, j in zip(path, path[1:])])
+            total += p * np.prod([words[i, w] for i, w in zip(path, string)])
+        return total
+
+    found = np.asarray(jax.jit(jax.vmap(lambda one: world.forward(frozen, one)))(seen))
+    for row, tokens, target in zip(found, np.asarray(seen.tokens).tolist(), np.asarray(seen.targets)[:, -1].tolist()):
+        string = [*tokens, target]
+        for t in range(1, 4):
+            assert row[t - 1] == pytest.approx(np.log(chance(string[: t + 1]) / chance(string[:t])), rel=1e-4)
+
+
+def test_words_of_their_own_have_the_chains_floor_and_shared_ones_are_harder_to_foresee():
+    own, shared = Hmm(classes=4, words=6, context=24), Hmm(classes=4, words=6, context=24, shared=True)
+    frozen = jax.jit(own.sample)(KEY)
+    seen = jax.jit(lambda key: batch(own, key, frozen, 400))(jax.random.key(2))
+    each = -np.asarray(jax.jit(jax.vmap(lambda one: own.forward(frozen, one)))(seen)).mean(axis=1)
+    assert_mean(each, float(own.entropy_floor(frozen)), precision=0.02)
+    both = jax.jit(shared.sample)(KEY)
+    floor = float(jax.jit(shared.entropy_floor)(both))
+    frequency = np.asarray(stationary(both.chain) @ both.words)
+    assert 0 < floor < -np.sum(frequency * np.log(frequency))  # the past says something, no more than all
+    with pytest.raises(ValueError, match="do not say their class"):
+        shared.next_class(both, seen)
+    with pytest.raises(ValueError, match="classes and words of at least 1"):
+        check(Hmm(classes=0))
+
+
+@pytest.mark.parametrize("classes, synonyms", [(3, 2), (2, 3), (3, 1)])
+def test_the_next_token_of_a_hierarchy_by_listing_every_string(classes, synonyms):
+    """Mean over places of H(prefix and token) - H(prefix), from all derivations of a small grammar."""
+    world = Hierarchy(features=3, classes=classes, synonyms=synonyms, levels=2, predict="next")
+    frozen = jax.jit(world.sample)(jax.random.key(3))
+    rules = np.asarray(frozen)
+    chance = defaultdict(float)
+    expansions = list(itertools.product(range(synonyms), repeat=3))
+    for label, (top, left, right) in itertools.product(range(classes), expansions):
+        middle = rules[0][label, top]
+        chance[(*rules[1][middle[0], left], *rules[1][middle[1], right])] += 1 / (classes * len(expansions))
+
+    def entropy(length):
+        prefixes = defaultdict(float)
+        for string, p in chance.items():
+            prefixes[string[:length]] += p
+        return -sum(p * np.log(p) for p in prefixes.values())
+
+    wanted = np.mean([entropy(t + 1) - entropy(t) for t in (1, 2, 3)])
+    assert float(jax.jit(world.entropy_floor)(frozen)) == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+    classify = Hierarchy(features=3, classes=classes, synonyms=synonyms, levels=2)
+    assert jnp.all(classify.entropy_floor(frozen) == 0)
