@@ -13,11 +13,13 @@ from jaxscale.data.relabel import Relabelling
 from jaxscale.data.sequential_digits import SequentialDigits
 from jaxscale.data.world import batch, zipf
 from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.trained import Trained
 from jaxscale.fit.float64 import float64
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.flops import flops_per_token, mfu
+from jaxscale.models.language.flops import flops_per_token, mfu, steps_in, throughput
 from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
+from jaxscale.models.language.model import TINY as LANGUAGE
 from jaxscale.models.multilinear_skills import MultilinearSkills, Params
 from jaxscale.models.network import network
 from jaxscale.record import check
@@ -81,6 +83,17 @@ def test_digits_as_sequences():
     train = {tuple(row) for row in np.asarray(batch(world, jax.random.key(1), (), 4000).tokens).tolist()}
     unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(2), 50))
     assert not train & {tuple(row) for row in np.asarray(unseen.tokens).tolist()}
+
+
+def test_steps_that_hours_buy():
+    """The published tables: GPT small and medium, and the smallest quasi-LSTM. Rounding down gives one less for two of them."""
+    assert steps_in(6, 55_416, batch=128, context=512) == 18_265
+    assert steps_in(24, 55_416, batch=256, context=512) == 36_529
+    assert steps_in(96, 16_618, batch=256, context=512) == 43_817
+    assert steps_in(6, 94_781, batch=80, context=512) == 49_982
+    with pytest.raises(ValueError, match="batch and context >= 1"):
+        steps_in(6, 1e4, batch=0, context=512)
+    assert throughput(Trained(model=LANGUAGE, learning_rate=0.01), steps=3, repeats=1) > 0
 
 
 @pytest.mark.parametrize("alpha", [0.4, 0.8])

@@ -1,4 +1,9 @@
-"""How much arithmetic a step of training is, counted by hand, and what share of a machine's peak that is."""
+"""How much arithmetic a step of training is, counted by hand; what share of a machine's peak; what a budget of hours buys."""
+
+import time
+from typing import Any
+
+import jax
 
 from jaxscale.models.language.decoder import Decoder
 
@@ -26,3 +31,44 @@ def mfu(network: Decoder, *, batch: int, steps_per_second: float, lanes: int = 1
       peak: flops a second of the machine.
     """
     return lanes * steps_per_second * batch * network.context * flops_per_token(network) / peak
+
+
+def throughput(system: Any, *, steps: int = 20, repeats: int = 3) -> float:
+    """Tokens a second of one training run of a language model on this machine, the best of `repeats`, compiling apart.
+
+    Measure it once, then hand it to `steps_in`: results of training do not depend on when the machine was busy.
+
+    Args:
+      system: with `sample`, `init`, `step`, and a language model as `model`.
+      steps: steps a measurement.
+      repeats: measurements.
+    """
+    key = jax.random.key(0)
+    data = jax.jit(system.sample)(key)
+    state = jax.jit(system.init)(key, data)
+
+    @jax.jit
+    def run(state):
+        return jax.lax.fori_loop(0, steps, lambda i, state: system.step(jax.random.fold_in(key, i), state, data), state)
+
+    jax.block_until_ready(run(state))
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        jax.block_until_ready(run(state))
+        seconds.append(time.perf_counter() - began)
+    return steps * system.model.batch * system.model.world.context / min(seconds)
+
+
+def steps_in(hours: float, tokens_per_second: float, *, batch: int, context: int) -> int:
+    """Steps of training that a budget of accelerator hours buys, the whole number nearest to tokens/s 3600 hours / (batch T).
+
+    References:
+      Stanic et al. 2023, The Languini Kitchen, arXiv:2309.11197, section 3.2.
+    """
+    if not (hours >= 0 and tokens_per_second >= 0 and batch >= 1 and context >= 1):
+        raise ValueError(
+            f"steps_in needs hours and tokens_per_second >= 0, batch and context >= 1; got {hours}, {tokens_per_second}, "
+            f"{batch}, {context}."
+        )
+    return round(tokens_per_second * 3600 * hours / (batch * context))
