@@ -104,6 +104,8 @@ def _freely(free, accuracy, steps, median):
     half = [every * _first(values, (values[:, :1] + values[:, -1:]) / 2) for values in series.values()]
     solved = np.isfinite(steps.values)
     apart = np.abs(half[0] - half[1])[solved] / steps.values[solved]
+    if not min(rise.values()) > 0:
+        apart = np.array([np.nan])  # what does not rise has no half rise
     return {
         "free_steps": Found(median[NONE], note="median steps to 90 %, nothing clamped"),
         "previous_steps": Found(median[PREVIOUS], note="median steps to 90 %, previous-token head clamped"),

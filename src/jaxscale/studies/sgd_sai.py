@@ -72,8 +72,12 @@ def measure(runs):
         "same": Found.over(
             worst, f"mean over pairs at the worst rate up to {STABLE:g}, nats; single pairs up to {gap.max():.2g}"
         ),
-        "bound": Found(float(first["least_gsnr"].min()), note="least g-SNR over sqrt(N - 1) of any tensor at the first step"),
-        "root_size": Found(float(first["most_gsnr"].max()), note="largest of the same: how far from sqrt(N) the rule is"),
+        "bound": Found(
+            float(first["least_gsnr"].min(skipna=False)), note="least g-SNR over sqrt(N - 1) of any tensor at the first step"
+        ),
+        "root_size": Found(
+            float(first["most_gsnr"].max(skipna=False)), note="largest of the same: how far from sqrt(N) the rule is"
+        ),
     }
     best = {str(s): float(loss.sel(scale=s).mean("seed", skipna=False).min()) for s in loss["scale"].values}
     found |= {

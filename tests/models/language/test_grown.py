@@ -149,6 +149,8 @@ def test_roles_say_which_axes_grow():
         (lambda: grown.widened(decoder(), {}, 0), "times >= 1"),
         (lambda: grown.widened(decoder(), {}, 2, how="net"), "'fpi' or 'aki'"),
         (lambda: grown.deepened(decoder(), {}, 3), "a multiple of the 2 layers"),
+        (lambda: grown.deepened(decoder(), {}, 0), "at least the 2 blocks"),
+        (lambda: grown.deepened(decoder(depth=0), {}, 2), "at least the 0 blocks"),
         (lambda: grown.upcycled(jax.random.key(0), decoder(hidden=0), {}, 2), "hidden=0"),
         (lambda: decoder(experts=2, top=3).check(), "1 <= top <= experts"),
     ],

@@ -92,6 +92,8 @@ def deepened(network: Decoder, params: Any, depth: int, *, how: str = "stack", q
     References:
       Gong et al. 2019, Efficient training of BERT by progressively stacking; Zhang et al. 2024, AquilaMoE, arXiv:2408.06567.
     """
+    if not depth >= network.depth >= 1:
+        raise ValueError(f"deepened needs at least the {network.depth} blocks there are, and one of them; got depth={depth}.")
     order = deepen(range(network.depth), depth, how=how)
     grown = {name: leaf for name, leaf in params.items() if not name.startswith("layer")}
     for new, old in enumerate(order):
