@@ -82,6 +82,9 @@ def test_alignment_of_representations_by_hand():
     lost = Watched(system=system.system, sharpness=False, site="layer9/out")
     with pytest.raises(ValueError, match="no site 'layer9/out' in this network to watch; choose from"):
         jax.eval_shape(lost.observe, state, data)
+    scores = Watched(system=system.system, sharpness=False, site="layer0/scores")
+    with pytest.raises(ValueError, match="needs activations of every place"):
+        jax.eval_shape(scores.observe, state, data)
 
 
 def test_a_full_batch_has_no_gradient_noise():

@@ -124,6 +124,11 @@ class Watched:
         sites = self.system.model.activations(params, data)
         if self.site not in sites:
             raise ValueError(f"no site '{self.site}' in this network to watch; choose from {sorted(sites)}.")
+        if sites[self.site].shape[:2] != data.test.tokens.shape:
+            raise ValueError(
+                f"Watched.site needs activations of every place, (sequences, places, ...) = {data.test.tokens.shape}; "
+                f"'{self.site}' has shape {sites[self.site].shape}. Choose another, e.g. 'final'."
+            )
         h = sites[self.site][:, -1].reshape(data.test.tokens.shape[0], -1)
         return h @ h.T
 
