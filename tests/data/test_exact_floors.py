@@ -34,18 +34,25 @@ def test_the_forward_algorithm_sums_over_all_paths(shared):
             total += p * np.prod([words[i, w] for i, w in zip(path, string)])
         return total
 
-    found = np.asarray(jax.jit(jax.vmap(lambda one: world.forward(frozen, one)))(seen))
-    for row, tokens, target in zip(found, np.asarray(seen.tokens).tolist(), np.asarray(seen.targets)[:, -1].tolist()):
-        string = [*tokens, target]
+    found = np.asarray(jax.jit(jax.vmap(lambda one: world.forward(frozen, one)))(seen.tokens))
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+    for row, tokens in zip(found, np.asarray(seen.tokens).tolist()):
         for t in range(1, 4):
-            assert row[t - 1] == pytest.approx(np.log(chance(string[: t + 1]) / chance(string[:t])), rel=1e-4)
+            for word in range(world.vocabulary):
+                wanted = chance([*tokens[:t], word]) / chance(tokens[:t])
+                assert row[t - 1, word] == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+    if shared:  # the floor is the mean over places of H(words up to it and the next) - H(words up to it)
+        every = [{s: chance(s) for s in itertools.product(range(4), repeat=n)} for n in (1, 2, 3, 4)]
+        entropy = [-sum(p * np.log(p) for p in strings.values()) for strings in every]
+        assert float(jax.jit(world.entropy_floor)(frozen)) == pytest.approx(np.mean(np.diff(entropy)), abs=1e-3)
 
 
 def test_words_of_their_own_have_the_chains_floor_and_shared_ones_are_harder_to_foresee():
     own, shared = Hmm(classes=4, words=6, context=24), Hmm(classes=4, words=6, context=24, shared=True)
     frozen = jax.jit(own.sample)(KEY)
     seen = jax.jit(lambda key: batch(own, key, frozen, 400))(jax.random.key(2))
-    each = -np.asarray(jax.jit(jax.vmap(lambda one: own.forward(frozen, one)))(seen)).mean(axis=1)
+    p = np.asarray(jax.jit(jax.vmap(lambda one: own.forward(frozen, one)))(seen.tokens))
+    each = -np.log(np.take_along_axis(p, np.asarray(seen.targets)[..., None], axis=-1)[..., 0]).mean(axis=1)
     assert_mean(each, float(own.entropy_floor(frozen)), precision=0.02)
     both = jax.jit(shared.sample)(KEY)
     floor = float(jax.jit(shared.entropy_floor)(both))
@@ -57,17 +64,17 @@ def test_words_of_their_own_have_the_chains_floor_and_shared_ones_are_harder_to_
         check(Hmm(classes=0))
 
 
-@pytest.mark.parametrize("classes, synonyms", [(3, 2), (2, 3), (3, 1)])
-def test_the_next_token_of_a_hierarchy_by_listing_every_string(classes, synonyms):
+@pytest.mark.parametrize("classes, synonyms, branching", [(3, 2, 2), (2, 3, 2), (3, 1, 2), (2, 2, 3)])
+def test_the_next_token_of_a_hierarchy_by_listing_every_string(classes, synonyms, branching):
     """Mean over places of H(prefix and token) - H(prefix), from all derivations of a small grammar."""
-    world = Hierarchy(features=3, classes=classes, synonyms=synonyms, levels=2, predict="next")
+    world = Hierarchy(features=3, classes=classes, synonyms=synonyms, branching=branching, levels=2, predict="next")
     frozen = jax.jit(world.sample)(jax.random.key(3))
     rules = np.asarray(frozen)
     chance = defaultdict(float)
-    expansions = list(itertools.product(range(synonyms), repeat=3))
-    for label, (top, left, right) in itertools.product(range(classes), expansions):
-        middle = rules[0][label, top]
-        chance[(*rules[1][middle[0], left], *rules[1][middle[1], right])] += 1 / (classes * len(expansions))
+    expansions = list(itertools.product(range(synonyms), repeat=1 + branching))
+    for label, (top, *below) in itertools.product(range(classes), expansions):
+        string = [token for symbol, rule in zip(rules[0][label, top], below) for token in rules[1][symbol, rule]]
+        chance[tuple(string)] += 1 / (classes * len(expansions))
 
     def entropy(length):
         prefixes = defaultdict(float)
@@ -75,7 +82,7 @@ def test_the_next_token_of_a_hierarchy_by_listing_every_string(classes, synonyms
             prefixes[string[:length]] += p
         return -sum(p * np.log(p) for p in prefixes.values())
 
-    wanted = np.mean([entropy(t + 1) - entropy(t) for t in (1, 2, 3)])
+    wanted = np.mean([entropy(t + 1) - entropy(t) for t in range(1, branching**2)])
     assert float(jax.jit(world.entropy_floor)(frozen)) == pytest.approx(wanted, rel=1e-4, abs=1e-6)
     classify = Hierarchy(features=3, classes=classes, synonyms=synonyms, levels=2)
     assert jnp.all(classify.entropy_floor(frozen) == 0)

@@ -46,12 +46,12 @@ class NoisyLabels:
         key_world, key_hit, key_new = jax.random.split(key, 3)
         clean = self.world.example(key_world, frozen)
         hit = jax.random.bernoulli(key_hit, self.share, clean.targets.shape) & (clean.weight > 0)
-        new = jax.random.randint(key_new, clean.targets.shape, 0, self.vocabulary)
+        new = jax.random.randint(key_new, clean.targets.shape, 0, getattr(self.world, "answers", self.vocabulary))
         return clean._replace(targets=jnp.where(hit, new, clean.targets))
 
     def __getattr__(self, name: str) -> Any:
         """The world's own, where it has them: what is held out is clean, and so are its classes and the least loss on it."""
-        if name in ("held_out", "next_class", "entropy_floor"):
+        if name in ("held_out", "next_class", "entropy_floor", "answers", "spell", "read"):
             return getattr(self.world, name)
         raise AttributeError(f"NoisyLabels has no {name}")
 

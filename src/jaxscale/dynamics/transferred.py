@@ -59,6 +59,8 @@ class Transferred:
         before = self.source.init(key_init, seen)
         trained = advance(self.source, key_step, before, seen, (0, self.steps)).params
         trained = self.grow(trained) if self.grow else trained
+        if isinstance(trained, tuple):
+            raise TypeError("Transferred.grow must give parameters; got a tuple. Of `grown.widened` and its like take [1].")
         shapes = [{jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
                   for params in (own.params, trained)]  # fmt: skip
         if shapes[0] != shapes[1]:

@@ -101,11 +101,9 @@ def _freely(free, accuracy, steps, median):
     plateau = ((accuracy > 0.45) & (accuracy < 0.65)).sum("time") * every / steps
     series = {name: free[name].transpose("seed", "time").values for name in ("previous_score", "induction_score")}
     rise = {name: float((values[:, -1] - values[:, 0]).mean()) for name, values in series.items()}
-    half = [every * _first(values, (values[:, :1] + values[:, -1:]) / 2) for values in series.values()]
+    half = [every * _half_rise(values) for values in series.values()]
     solved = np.isfinite(steps.values)
     apart = np.abs(half[0] - half[1])[solved] / steps.values[solved]
-    if not min(rise.values()) > 0:
-        apart = np.array([np.nan])  # what does not rise has no half rise
     return {
         "free_steps": Found(median[NONE], note="median steps to 90 %, nothing clamped"),
         "previous_steps": Found(median[PREVIOUS], note="median steps to 90 %, previous-token head clamped"),
@@ -117,10 +115,11 @@ def _freely(free, accuracy, steps, median):
     }
 
 
-def _first(series, level):
-    """(seeds,) the record from which on a running mean of five records of (seeds, records) is at or over the level."""
+def _half_rise(series):
+    """(seeds,) first record at which a running mean of five of (seeds, records) is half way up; NaN for what ends no higher."""
     smooth = np.lib.stride_tricks.sliding_window_view(np.pad(series, ((0, 0), (2, 2)), mode="edge"), 5, axis=1).mean(-1)
-    return np.argmax(smooth >= level, axis=1)
+    first, last = series[:, :1], smooth[:, -1:]
+    return np.where((last > first)[:, 0], np.argmax(smooth >= (first + last) / 2, axis=1), np.nan)
 
 
 def draw(runs, found):

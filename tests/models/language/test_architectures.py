@@ -187,6 +187,12 @@ class Plain(nn.Module):
         return nn.Embed(6, 6)(tokens)
 
 
+class Switched(nn.Module):
+    @nn.compact
+    def __call__(self, tokens, train=False):  # no place for taps
+        return nn.Embed(6, 6)(tokens)
+
+
 class PlainNnx(nnx.Module):
     def __init__(self, rngs):
         self.table = nnx.Embed(6, 6, rngs=rngs)
@@ -195,7 +201,7 @@ class PlainNnx(nnx.Module):
         return self.table(tokens)
 
 
-@pytest.mark.parametrize("module", [Plain(), lambda rngs: PlainNnx(rngs)], ids=["Linen", "NNX"])
+@pytest.mark.parametrize("module", [Plain(), Switched(), lambda rngs: PlainNnx(rngs)], ids=["Linen", "switch", "NNX"])
 def test_taps_need_a_network_that_takes_them(module):
     model = dataclasses.replace(TINY, network=module, taps={"embed": Tap(scale=0.0)})
     with pytest.raises(ValueError, match="taps need a network that is called as network.tokens, taps."):

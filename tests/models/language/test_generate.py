@@ -9,11 +9,13 @@ import jaxscale as js
 from jaxscale.cli import main
 from jaxscale.cli.codes import BAD_INPUT, OK
 from jaxscale.data.markov import Markov
+from jaxscale.data.noise import NoisyLabels
 from jaxscale.data.text import CharacterText
 from jaxscale.data.words import WordText
 from jaxscale.dynamics.tracked import Tracked
 from jaxscale.dynamics.trained import TINY, Trained
 from jaxscale.dynamics.transferred import Transferred
+from jaxscale.dynamics.until import Until, below
 from jaxscale.dynamics.watched import Watched
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
@@ -93,12 +95,16 @@ def test_the_model_inside_wrappers_and_adapters():
     for wrapped, merged in (
         (Watched(system=system, sharpness=False), False), (Tracked(system=Transferred(system=system, source=system)), False),
         (Tracked(system=Trained(model=own, learning_rate=0.01)), True),
+        (Until(Tracked(system=system), when=below("loss", 0.0)), False),
     ):  # fmt: skip
         data = jax.jit(wrapped.sample)(jax.random.key(0))
         state = jax.jit(wrapped.init)(jax.random.key(1), data)
         model, params = trained_model(wrapped, data, state)
         assert model.world == system.model.world or isinstance(model.world, CharacterText)
-        wanted = data.trunk if merged else state.inner.params
+        inner = state.inner
+        while hasattr(inner, "inner"):
+            inner = inner.inner
+        wanted = data.trunk if merged else inner.params
         assert jax.tree.structure(params) == jax.tree.structure(wanted)
         jax.tree.map(np.testing.assert_array_equal, params, wanted)  # LoRA adds nothing at the start
     with pytest.raises(ValueError, match="are of TeacherStudent, no language model"):
@@ -109,3 +115,14 @@ def test_text_worlds_spell_what_they_read():
     words, characters = WordText(words=400), CharacterText(alphabet=64)
     assert words.spell(words.read("If the object is a zebrafinch,")) == "if the object is a <rare> ,"
     assert characters.spell(characters.read("the end.")) == "the end."
+    noisy = NoisyLabels(world=characters)
+    assert noisy.spell(noisy.read("the end.")) == "the end."
+
+
+def test_only_tokens_of_the_world_are_drawn():
+    """From a network with more outputs than the world has tokens."""
+    model = LanguageModel(world=Markov(vocabulary=4, context=5), network=Decoder(
+        vocabulary=9, context=5, mixer=Attention(heads=1), width=4, depth=1, hidden=0), batch=2, evaluation=2)  # fmt: skip
+    params = jax.jit(lambda key: model.init(key, model.sample(key)))(jax.random.key(0))
+    tokens = generate(model, params, jax.random.key(1), jnp.array([0]), 200, temperature=9.0)
+    assert set(tokens.tolist()) == {0, 1, 2, 3}

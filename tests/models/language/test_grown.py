@@ -1,5 +1,6 @@
 """Whole decoders grown: the same function, moments of the grown gradient, and training that goes on where it was."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +12,10 @@ from jaxscale.dynamics.transferred import Transferred
 from jaxscale.models.language import grown
 from jaxscale.models.language.attention import Attention, LinearAttention
 from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.experts import Experts
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
-from jaxscale.models.language.roles import Role, roles
+from jaxscale.models.language.roles import by_path, roles
 from jaxscale.models.language.s4d import S4D
 
 TWO_HEADS = Attention(heads=2)
@@ -125,21 +127,22 @@ def test_training_goes_on_from_where_the_small_network_was():
         state = jax.jit(one.init)(jax.random.key(5), data)
         losses.append(float(jax.jit(one.observe)(state, data)["loss"]))
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    pair = Transferred(system=system(wide), source=source, steps=steps, fresh=(), grow=lambda p: grown.widened(network, p, 2))
+    with pytest.raises(TypeError, match="must give parameters; got a tuple"):
+        jax.eval_shape(pair.init, jax.random.key(5), data)
     narrow = Transferred(system=system(wide), source=source, steps=steps, fresh=())
     with pytest.raises(ValueError, match="or give grow"):
         jax.eval_shape(narrow.init, jax.random.key(5), data)
 
 
 def test_roles_say_which_axes_grow():
-    kinds = roles(trained(decoder(S4D(modes=3), experts=2)))
-    axes = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (role.reads, role.makes)
-        for path, role in jax.tree_util.tree_leaves_with_path(kinds, is_leaf=lambda leaf: isinstance(leaf, Role))
-    }
+    kinds = by_path(roles(trained(decoder(S4D(modes=3), experts=2))))
+    axes = {path: (role.reads, role.makes) for path, role in kinds.items()}
     assert axes["embed"] == (None, -1) and axes["readout/kernel"] == (-2, None)
     assert axes["layer0_mixer/out/kernel"] == axes["layer1_experts/up"] == (-2, -1)
     assert axes["layer0_mixer/readout_modes"] == axes["layer0_mixer/frequency"] == (None, -2)
     assert axes["layer0_experts/router"] == (-2, None) and axes["final_norm/scale"] == (None, -1)
+    assert roles({"router": jnp.ones(3)})["router"].kind == "vector"  # a user's own
 
 
 @pytest.mark.parametrize(
@@ -153,6 +156,8 @@ def test_roles_say_which_axes_grow():
         (lambda: grown.deepened(decoder(depth=0), {}, 2), "at least the 0 blocks"),
         (lambda: grown.upcycled(jax.random.key(0), decoder(hidden=0), {}, 2), "hidden=0"),
         (lambda: decoder(experts=2, top=3).check(), "1 <= top <= experts"),
+        (lambda: decoder(Attention(heads=2, mup=True), experts=2).check(), "muP of a router"),
+        (lambda: grown.deepened(*alien("project"), 4, quiet=True), "'layer0_mixer' has .'project'.."),
     ],
 )
 def test_bad_input(call, message):
@@ -161,5 +166,42 @@ def test_bad_input(call, message):
 
 
 def test_other_parameters_are_refused():
-    with pytest.raises(TypeError, match="not those of a Attention decoder of width 12"):
-        grown.widened(decoder(), trained(decoder(ReluRnn())), 2)
+    other, wrapped = trained(decoder(ReluRnn())), {"params": trained(decoder())}
+    for call in (
+        lambda params: grown.widened(decoder(), params, 2), lambda params: grown.deepened(decoder(), params, 4),
+        lambda params: grown.upcycled(jax.random.key(0), decoder(), params, 2),
+    ):  # fmt: skip
+        for params in (other, wrapped):
+            with pytest.raises(TypeError, match="not those of this Attention decoder of width 12 and depth 2: they differ in"):
+                call(params)
+    with pytest.raises(TypeError, match="which axes of 'layer0_mixer/table' of this Alien"):
+        grown.widened(*alien("table"), 2)
+
+
+class Alien(nn.Module):
+    """A user's mixer, with a leaf of its own."""
+
+    last: str
+
+    @nn.compact
+    def __call__(self, x, sites, layer):
+        return x + self.param(self.last, nn.initializers.ones, (3, 5)).sum()
+
+
+def alien(last):
+    network = decoder(Alien(last))
+    return network, trained(network)
+
+
+def test_experts_that_are_not_chosen_say_nothing():
+    """In numpy: the softmax over the two best scores, of those two perceptrons alone."""
+    keys = jax.random.split(jax.random.key(6), 4)
+    up, down = jax.random.normal(keys[0], (4, 5, 7)), jax.random.normal(keys[1], (4, 7, 5))
+    router, x = jax.random.normal(keys[2], (5, 4)), jax.random.normal(keys[3], (9, 5))
+    found = jax.jit(lambda x: Experts(up=up, down=down, router=router, top=2)(x))(x)
+    for row, token in zip(np.asarray(found), np.asarray(x)):
+        scores = token @ np.asarray(router)
+        best = np.argsort(scores)[-2:]
+        gates = np.exp(scores[best]) / np.exp(scores[best]).sum()
+        wanted = sum(g * np.asarray(jax.nn.gelu(token @ up[e]) @ down[e]) for g, e in zip(gates, best))
+        np.testing.assert_allclose(row, wanted, rtol=1e-4, atol=1e-5)

@@ -20,6 +20,7 @@ from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.flops import flops_per_token, mfu, steps_in, throughput
 from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
 from jaxscale.models.language.model import TINY as LANGUAGE
+from jaxscale.models.language.roles import by_path
 from jaxscale.models.multilinear_skills import MultilinearSkills, Params
 from jaxscale.models.network import network
 from jaxscale.record import check
@@ -93,7 +94,23 @@ def test_steps_that_hours_buy():
     assert steps_in(6, 94_781, batch=80, context=512) == 49_982
     with pytest.raises(ValueError, match="batch and context >= 1"):
         steps_in(6, 1e4, batch=0, context=512)
-    assert throughput(Trained(model=LANGUAGE, learning_rate=0.01), steps=3, repeats=1) > 0
+
+
+def test_tokens_a_second_are_counted(monkeypatch):
+    """With a clock that gives a second a look: steps, sequences and places of one repeat."""
+    clock = iter(range(100))
+    monkeypatch.setattr("jaxscale.models.language.flops.time.perf_counter", lambda: next(clock))
+    system = Trained(model=LANGUAGE, learning_rate=0.01)
+    assert throughput(system, steps=3, repeats=2) == 3 * 2 * 5
+    with pytest.raises(ValueError, match="at least 1; got 0, 2, 2"):
+        throughput(system, steps=0, repeats=2)
+
+
+def test_flops_count_every_matrix_of_the_experts():
+    module = Decoder(vocabulary=8, context=4, mixer=Attention(heads=2), width=8, depth=2, experts=3)
+    params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 4), int))["params"]
+    matrices = sum(leaf.size for path, leaf in by_path(params).items() if leaf.ndim > 1 and path != "embed")
+    assert flops_per_token(module) == 6 * matrices + 12 * 2 * 8 * 4
 
 
 @pytest.mark.parametrize("alpha", [0.4, 0.8])
@@ -126,6 +143,8 @@ def test_multilinear_skills_trained_are_the_theorys():
     grown = np.asarray(multilinear_skills.strength(0.05 * times[:, None], p[None]))
     np.testing.assert_allclose(found["loss"], (p * (1 - grown) ** 2).sum(1) / 2, rtol=0.02, atol=1e-6)
     np.testing.assert_array_equal(found["learned"], (grown >= 0.5).sum(1))
+    twice = MultilinearSkills(skills=3, target=2.0).observe(Params(jnp.array([1.1, 0.9, 2.0]), jnp.ones(3)), jnp.ones(3))
+    assert float(twice["learned"]) == 2  # at half of the target
     noisy = MultilinearSkills(skills=12, alpha=0.6, batch=8)
     params = Params(jnp.linspace(0.1, 1, 12), jnp.linspace(0.5, 1.2, 12))
     data = noisy.sample(jax.random.key(0))

@@ -12,7 +12,9 @@ from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language import tuned
 from jaxscale.models.language.model import TINY as MODEL
 from jaxscale.models.language.recurrent import ReluRnn
+from jaxscale.models.language.roles import by_path
 from jaxscale.models.language.tuned import Tuned
+from jaxscale.record import check
 from jaxscale.simulate import simulate
 
 KEY = jax.random.key(0)
@@ -48,20 +50,21 @@ def test_what_is_trained_and_where_it_begins(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_rest_is_frozen_and_the_loss_falls(name):
     """Weight decay included: it reaches nothing but what is trained."""
-    system = Trained(model=Tuned(model=MODEL, method=METHODS[name]), learning_rate=0.01, rule=AdamW(decay=0.1))
+    many = dataclasses.replace(MODEL, evaluation=256)  # four sequences would not tell .2 nats
+    system = Trained(model=Tuned(model=many, method=METHODS[name]), learning_rate=0.01, rule=AdamW(decay=0.1))
     found = jax.jit(lambda: simulate(system, KEY, np.array([0, 150])))()
     assert float(found["loss"][1]) < float(found["loss"][0]) - 0.2
     data = jax.jit(system.sample)(KEY)
     state = jax.jit(system.init)(KEY, data)
     after = jax.jit(system.step)(KEY, state, data).params
     merged = jax.jit(system.model.merged)(after, data)
-    for path, leaf in tuned.by_path(merged).items():
-        assert np.array_equal(leaf, tuned.by_path(data.trunk)[path]) == (path not in KERNELS)
+    for path, leaf in by_path(merged).items():
+        assert np.array_equal(leaf, by_path(data.trunk)[path]) == (path not in KERNELS)
 
 
 def test_eva_looks_at_what_each_layer_reads():
     _, data, params = begun(tuned.Eva(rank=3))
-    own = jax.random.split(jax.random.fold_in(KEY, 1))[1]
+    own = jax.random.split(KEY, 4)[3]
     _, sites = MODEL.apply(data.trunk, MODEL.examples(data.own, own).tokens)
     x = np.asarray(sites["embed"], np.float64)
     x = (
@@ -79,7 +82,7 @@ def test_a_core_moves_by_the_projected_gradient():
     """One step of plain descent on LoRA-SB's core, put back: the full gradient projected onto its two subspaces."""
     model, data, params = begun(tuned.LoraSb(rank=2, rate=1e-4))
     moved = jax.jit(jax.grad(model.loss))(params, data, KEY)
-    full = tuned.by_path(jax.jit(jax.grad(MODEL.loss))(model.merged(params, data), data.own, KEY))
+    full = by_path(jax.jit(jax.grad(MODEL.loss))(model.merged(params, data), data.own, KEY))
     for path in KERNELS:
         start = data.start[path]
         np.testing.assert_allclose(moved[path]["core"], start.a.T @ full[path] @ start.b.T, rtol=1e-3, atol=1e-6)
@@ -88,8 +91,13 @@ def test_a_core_moves_by_the_projected_gradient():
 def test_adapters_go_where_they_are_sent():
     _, _, params = begun(tuned.Lora(rank=2), where=("q", "v"))
     assert set(params) == {"layer0_mixer/q/kernel", "layer0_mixer/v/kernel"}
-    with pytest.raises(ValueError, match="names no hidden matrix; choose from parts of"):
-        begun(tuned.Lora(), where=("query",))
+    with pytest.raises(ValueError, match="'query' names no hidden matrix; choose from parts of"):
+        begun(tuned.Lora(), where=("q", "query"))
+    with pytest.raises(ValueError, match="draws must be at least 1"):
+        check(Tuned(model=MODEL, method=tuned.LoraSb(draws=0)))
+    one = dataclasses.replace(MODEL, batch=1)
+    with pytest.raises(ValueError, match="EVA.rank=6 needs as many places in a step's sequences; got 5"):
+        jax.eval_shape(Tuned(model=one, method=tuned.Eva(rank=6)).sample, KEY)
     with pytest.raises(TypeError, match="must be a record with trains and begin"):
         Tuned(model=MODEL, method=4).check()
     recurrent = dataclasses.replace(MODEL, network=MODEL.network.clone(mixer=ReluRnn()))

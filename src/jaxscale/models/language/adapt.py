@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxscale.models.language.roles import by_path
 from jaxscale.record import record, static
 
 
@@ -163,12 +164,12 @@ def adapted(params: Any, adapters: Mapping[str, Any]) -> Any:
     Raises:
       ValueError: a path that is none; the paths are offered.
     """
-    paths = {"/".join(str(k.key) for k in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    paths = set(by_path(params))
     if unknown := sorted(set(adapters) - paths):
         raise ValueError(f"no parameter '{unknown[0]}' to adapt; choose from {sorted(paths)}.")
 
     def one(path, leaf):
-        name = "/".join(str(k.key) for k in path)
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
         return leaf + adapters[name].delta(leaf) if name in adapters else leaf
 
     return jax.tree_util.tree_map_with_path(one, params)

@@ -34,7 +34,7 @@ class Decoder(nn.Module):
       base: width at which it is the standard parametrisation.
       outputs: size of the readout; the vocabulary if 0.
       experts: perceptrons of each block that a router chooses among; 0 for one without a router.
-      top: of them that each token goes to.
+      top: of them that each token goes to; with one, its gate is 1 whatever the router says, which then learns nothing.
 
     References:
       Radford et al. 2019 (pre-norm decoder). Yang & Hu 2022, arXiv:2203.03466, table 8 (muP).
@@ -65,6 +65,10 @@ class Decoder(nn.Module):
             raise ValueError(
                 f"Decoder.experts are perceptrons: they need hidden >= 1 and 1 <= top <= experts; got experts={self.experts}, "
                 f"top={self.top}, hidden={self.hidden}."
+            )
+        if self.experts and self.mup:
+            raise ValueError(
+                f"muP of a router is not known here; use Decoder(mup=False) or experts=0. Got experts={self.experts}, mup=True."
             )
         if self.tied and self.outputs not in (0, self.vocabulary):
             raise ValueError(f"Decoder.tied reads out over the vocabulary of {self.vocabulary}; got outputs={self.outputs}.")

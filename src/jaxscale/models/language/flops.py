@@ -15,7 +15,7 @@ def flops_per_token(network: Decoder) -> float:
     References:
       Kaplan et al. 2020, arXiv:2001.08361, section 2.1; Jiang et al. 2024 (MegaScale), arXiv:2402.15627.
     """
-    per_layer = (4 + 2 * network.hidden * max(1, network.experts)) * network.width**2
+    per_layer = (4 + 2 * network.hidden * max(1, network.experts)) * network.width**2 + network.experts * network.width
     matrices = network.depth * per_layer + network.width * (network.outputs or network.vocabulary)
     return 6 * matrices + 12 * network.depth * network.width * network.context
 
@@ -43,6 +43,10 @@ def throughput(system: Any, *, steps: int = 20, repeats: int = 3) -> float:
       steps: steps a measurement.
       repeats: measurements.
     """
+    if steps < 1 or repeats < 1 or system.model.batch < 1:
+        raise ValueError(
+            f"throughput needs steps, repeats and a batch of at least 1; got {steps}, {repeats}, {system.model.batch}."
+        )
     key = jax.random.key(0)
     data = jax.jit(system.sample)(key)
     state = jax.jit(system.init)(key, data)

@@ -34,7 +34,7 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
 
     def step(carry, key):
         window, filled = carry
-        logits = model.apply(params, window[None])[0][0, filled - 1]
+        logits = model.apply(params, window[None])[0][0, filled - 1, :vocabulary]  # a network may have more
         drawn = jax.random.categorical(key, logits / jnp.maximum(temperature, 1e-6))
         token = jnp.where(temperature > 0, drawn, jnp.argmax(logits)).astype(jnp.int32)
         full = filled == context

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.grow import deepen, identity_block, upcycle
-from jaxscale.models.language.roles import READOUT, Role, roles
+from jaxscale.models.language.roles import READOUT, Role, by_path, roles
 
 
 def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> tuple[Decoder, Any]:
@@ -28,7 +28,7 @@ def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> t
 
     Raises:
       ValueError: tied, times < 1, another way.
-      TypeError: a network with other parameters than a decoder's.
+      TypeError: parameters of another network, or a mixer with a leaf whose axes are not known.
 
     References:
       Chen et al. 2021, bert2BERT, arXiv:2110.07143, section 3.2 (FPI, AKI).
@@ -37,20 +37,25 @@ def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> t
         raise ValueError(
             f"widened needs tied=False, times >= 1 and how='fpi' or 'aki'; got tied={network.tied}, {times} and {how!r}."
         )
+    _check(network, params)
     mixer = network.mixer.clone(heads=network.mixer.heads * times) if hasattr(network.mixer, "heads") else network.mixer
     wide = network.clone(width=network.width * times, mixer=mixer)
     above = _one_layer_up(params, network.depth) if how == "aki" else params
 
     def one(role, leaf, other):
+        if not leaf.ndim:
+            return leaf
         shared, next_one = (_shared(x, role, times) for x in (leaf, other if role.reads is not None else leaf))
         if role.makes is not None:
             shared = jnp.concatenate([shared, *[next_one] * (times - 1)], axis=role.makes)
         return shared * times**0.5 if network.mup and role.kind == READOUT else shared
 
     grown = jax.tree.map(one, roles(params), params, above, is_leaf=lambda leaf: isinstance(leaf, Role))
-    wanted = jax.eval_shape(wide.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
-    if jax.tree.map(lambda leaf: leaf.shape, grown) != jax.tree.map(lambda leaf: leaf.shape, wanted):
-        raise TypeError(f"these parameters are not those of a {type(network.mixer).__name__} decoder of width {network.width}.")
+    if unlike := _unlike(wide, grown):
+        raise TypeError(
+            f"widened does not know which axes of '{unlike}' of this {type(network.mixer).__name__} are as long as the network "
+            "is wide; see NAMED in jaxscale.models.language.roles."
+        )
     return wide, grown
 
 
@@ -95,6 +100,11 @@ def deepened(network: Decoder, params: Any, depth: int, *, how: str = "stack", q
     if not depth >= network.depth >= 1:
         raise ValueError(f"deepened needs at least the {network.depth} blocks there are, and one of them; got depth={depth}.")
     order = deepen(range(network.depth), depth, how=how)
+    _check(network, params)
+    if quiet and (loud := [name for name in params if name.endswith("_mixer") and "out" not in params[name]]):
+        raise ValueError(
+            f"quiet blocks need a mixer whose last module is called 'out'; '{loud[0]}' has {sorted(params[loud[0]])}."
+        )
     grown = {name: leaf for name, leaf in params.items() if not name.startswith("layer")}
     for new, old in enumerate(order):
         block = {f"layer{new}{name.removeprefix(f'layer{old}')}": leaf for name, leaf in params.items() if _of(name, old)}
@@ -113,12 +123,30 @@ def upcycled(key: jax.Array, network: Decoder, params: Any, experts: int, *, top
         raise ValueError(
             f"upcycled turns perceptrons into experts; this decoder has hidden={network.hidden}, experts={network.experts}."
         )
+    _check(network, params)
     grown = dict(params)
     for i, one in enumerate(jax.random.split(key, network.depth)):
         up, down = (grown.pop(f"layer{i}_{name}")["kernel"] for name in ("up", "down"))
         mixture = upcycle(one, up, down, experts, top=top)
         grown[f"layer{i}_experts"] = {name: getattr(mixture, name) for name in ("up", "down", "router")}
     return network.clone(experts=experts, top=top), grown
+
+
+def _check(network, params):
+    """The parameters are the network's."""
+    if unlike := _unlike(network, params):
+        raise TypeError(
+            f"these parameters are not those of this {type(network.mixer).__name__} decoder of width {network.width} and depth "
+            f"{network.depth}: they differ in '{unlike}'."
+        )
+
+
+def _unlike(network, params):
+    """The first path at which parameters differ in shape from the network's, or "" where there is none."""
+    wanted = by_path(jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"])
+    found = by_path(params)
+    shapes = [{path: leaf.shape for path, leaf in tree.items()} for tree in (wanted, found)]
+    return min((path for path, _ in shapes[0].items() ^ shapes[1].items()), default="")
 
 
 def _shared(leaf, role, times):

@@ -102,10 +102,10 @@ class LanguageModel:
         """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""
         chosen = self.taps if taps is None else taps
         chosen = chosen(tokens) if callable(chosen) else chosen
-        if chosen is not None and len(arguments(self.network)) < 2:
+        if chosen is not None and "taps" not in (takes := arguments(self.network)):
             raise ValueError(
                 f"taps need a network that is called as network(tokens, taps) and gives (logits, sites); this one takes "
-                f"{arguments(self.network)}. See jaxscale.models.language.taps.Sites."
+                f"{takes}. See jaxscale.models.language.taps.Sites."
             )
         out = self._pure()[1](params, tokens, *(() if chosen is None else (chosen,)))
         logits, sites = out if isinstance(out, tuple) else (out, {})

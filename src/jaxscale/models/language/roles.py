@@ -36,10 +36,10 @@ def roles(params: Any) -> Any:
     """
 
     def of(path, leaf):
-        name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
-        read_out = name.startswith("readout")
-        if name.rpartition("/")[2] in NAMED:
-            kind, reads, makes = NAMED[name.rpartition("/")[2]]
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        last, read_out = name.rpartition("/")[2], name.startswith("readout")
+        if last in NAMED and (leaf.ndim > 1 or last == "log_step"):  # a vector of a user's may have such a name
+            kind, reads, makes = NAMED[last]
         elif leaf.ndim < 2:
             kind, reads, makes = VECTOR, None, None if read_out else -1
         elif name.startswith(("embed", "positions")):
@@ -52,6 +52,12 @@ def roles(params: Any) -> Any:
         return Role(kind, int(fan_in), int(fan_out), reads, makes)
 
     return jax.tree_util.tree_map_with_path(of, params)
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """{"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Role))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:

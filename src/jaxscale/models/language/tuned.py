@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxscale.models.language import adapt
 from jaxscale.models.language.model import TINY as TINY_MODEL
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.models.language.roles import HIDDEN, Role, roles
+from jaxscale.models.language.roles import HIDDEN, by_path, roles
 from jaxscale.record import record, static
 
 
@@ -27,17 +27,18 @@ class Seen:
     key: jax.Array
 
     def inputs(self) -> dict[str, jax.Array]:
-        """{path of a kernel: (n, in) what its layer reads on one step's sequences}."""
-        found = {}
+        """{path of a kernel: (n, in) what its layer reads on one step's sequences}, of every dense layer of a Linen network."""
+        found: dict[str, list[jax.Array]] = {}
 
         def look(call, args, kwargs, context):
             if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-                found["/".join((*context.module.path, "kernel"))] = args[0].reshape(-1, args[0].shape[-1])
+                rows = args[0].reshape(-1, args[0].shape[-1])
+                found.setdefault("/".join((*context.module.path, "kernel")), []).append(rows)
             return call(*args, **kwargs)
 
         with nn.intercept_methods(look):
             self.model.apply(self.trunk, self.model.examples(self.own, self.key).tokens)
-        return found
+        return {path: jnp.concatenate(rows) for path, rows in found.items()}
 
     def gradient(self, draws: int) -> dict[str, jax.Array]:
         """{path: gradient of the loss}, the mean of `draws` steps' batches."""
@@ -73,7 +74,13 @@ class Eva:
         """One of each kernel, which must be a dense layer's."""
         inputs = seen.inputs()
         if unknown := sorted(set(kernels) - set(inputs)):
-            raise ValueError(f"EVA needs the inputs of dense layers, and '{unknown[0]}' is none; choose from {sorted(inputs)}.")
+            raise ValueError(
+                f"EVA needs the inputs of dense layers of a Linen network, and '{unknown[0]}' is none; choose from "
+                f"{sorted(inputs)}."
+            )
+        rows = min(len(part) for part in inputs.values())
+        if rows < self.rank:
+            raise ValueError(f"EVA.rank={self.rank} needs as many places in a step's sequences; got {rows}. Raise batch.")
         return {path: adapt.eva(inputs[path], kernel, self.rank)[0] for path, kernel in kernels.items()}
 
 
@@ -92,6 +99,11 @@ class LoraSb:
     draws: int = static(default=8)
 
     trains = ("core",)
+
+    def check(self):
+        """A batch to look at."""
+        if self.draws < 1:
+            raise ValueError(f"LoraSb.draws must be at least 1 batch; got {self.draws}.")
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
         """One of each kernel."""
@@ -159,22 +171,24 @@ class Tuned:
         self.model.check()
         if not (hasattr(self.method, "begin") and hasattr(self.method, "trains")):
             raise TypeError(f"Tuned.method must be a record with trains and begin, e.g. Lora(); got {self.method!r}.")
+        if hasattr(self.method, "check"):
+            self.method.check()
 
     def sample(self, key: jax.Array) -> Data:
         """The language model's disorder, its parameters, and the adapters."""
-        own = self.model.sample(key)
-        trunk = self.model.init(jax.random.fold_in(key, 0), own) if self.trunk is None else self.trunk
+        key_own, key_trunk, key_begin, key_seen = jax.random.split(key, 4)
+        own = self.model.sample(key_own)
+        trunk = self.model.init(key_trunk, own) if self.trunk is None else self.trunk
         trunk = jax.tree.map(jnp.asarray, trunk)
-        key_begin, key_seen = jax.random.split(jax.random.fold_in(key, 1))
         return Data(trunk, own, self.method.begin(key_begin, self._kernels(trunk), Seen(self.model, trunk, own, key_seen)))
 
     def _kernels(self, trunk):
         leaves, kinds = by_path(trunk), by_path(roles(trunk))
         hidden = {path: leaf for path, leaf in leaves.items() if kinds[path].kind == HIDDEN and leaf.ndim == 2}
-        chosen = {path: leaf for path, leaf in hidden.items() if not self.where or set(self.where) & set(path.split("/"))}
-        if not chosen:
-            raise ValueError(f"Tuned.where={self.where} names no hidden matrix; choose from parts of {sorted(hidden)}.")
-        return chosen
+        named = {part for path in hidden for part in path.split("/")}
+        if unknown := [part for part in self.where if part not in named]:
+            raise ValueError(f"Tuned.where: '{unknown[0]}' names no hidden matrix; choose from parts of {sorted(hidden)}.")
+        return {path: leaf for path, leaf in hidden.items() if not self.where or set(self.where) & set(path.split("/"))}
 
     def init(self, key: jax.Array, data: Data) -> dict[str, dict[str, jax.Array]]:
         """What is trained of every adapter, as it begins."""
@@ -193,12 +207,6 @@ class Tuned:
     def observe(self, params: dict[str, dict[str, jax.Array]], data: Data) -> dict[str, jax.Array]:
         """What the language model observes, of the merged parameters."""
         return self.model.observe(self.merged(params, data), data.own)
-
-
-def by_path(tree: Any) -> dict[str, Any]:
-    """{"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Role))
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 TINY = Tuned(model=TINY_MODEL, method=Lora(rank=2))
