@@ -1,10 +1,13 @@
 """What studies measure, on runs that are made up or taken apart by hand."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 import xarray
 
+from jaxscale.data.facts import FactConflict
 from jaxscale.studies import factual_recall, induction_head, loss_spikes
 from jaxscale.study import MET, NOT_MET
 
@@ -98,14 +101,16 @@ def test_what_a_head_says_for_either_answer_and_turning_it_round():
 
 
 def test_the_memorys_head_is_turned_and_the_contexts_made_louder(monkeypatch):
-    """Which of the heads each factor is put to."""
-    asked = []
-    scaled = factual_recall._scaled
-    monkeypatch.setattr(
-        factual_recall, "_scaled", lambda head, factor: asked.append((int(head), factor)) or scaled(head, factor)
-    )
+    """Which of the heads each factor is put to: a network that answers with the taps it was given."""
+    world, asked = FactConflict(entities=8, attributes=32), []
+
+    def apply(params, tokens, taps=None):
+        asked.append(np.concatenate([np.ravel(taps[f"layer{i}/heads"].scale) for i in (0, 1)]) if taps else None)
+        return np.zeros((len(tokens), 3, world.vocabulary)), {}
+
     monkeypatch.setattr(factual_recall, "attribution", lambda *_: np.array([0.0, 3.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
-    model = factual_recall.conflict(0.0, entities=8).model
-    data = jax.jit(model.sample)(jax.random.key(0))
-    factual_recall.groups(model, jax.jit(model.init)(jax.random.key(1), data), data, None, None)
-    assert asked == [(2, factual_recall.TURNED), (1, factual_recall.LOUDER)]
+    model, data = SimpleNamespace(world=world, apply=apply), SimpleNamespace(frozen=np.arange(8))
+    factual_recall.groups(model, None, data, None, None)
+    turned, louder = (scale for scale in asked if scale is not None)
+    np.testing.assert_array_equal(turned, [1, 1, factual_recall.TURNED, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(louder, [1, factual_recall.LOUDER, 1, 1, 1, 1, 1, 1])

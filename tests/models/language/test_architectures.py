@@ -104,7 +104,7 @@ def test_random_poles_are_each_channels_own():
     params, _ = made(decoder(S4D(modes=3, start="random"), depth=1))
     turns = np.asarray(params["layer0_mixer"]["frequency"])
     assert len(np.unique(turns)) == turns.size and np.all(turns > 0)
-    other = network(decoder(S4D(modes=3, start="random"), depth=1))[0](jax.random.key(77), TOKENS)
+    other = jax.jit(network(decoder(S4D(modes=3, start="random"), depth=1))[0])(jax.random.key(77), TOKENS)
     assert not np.any(turns == np.asarray(other["layer0_mixer"]["frequency"]))
     with pytest.raises(ValueError, match="'random' with a key"):
         s4d.initial_poles("random", 3)
