@@ -5,7 +5,8 @@
 The names of a user's script; everything else is reached through its module, e.g. `jaxscale.fit.laws.power`.
 """
 
-from jaxscale.sweep.devices import use_compilation_cache, use_cpu_cores
+from jaxscale.sweep.cache import use_compilation_cache
+from jaxscale.sweep.devices import use_cpu_cores
 
 use_cpu_cores()  # before anything starts the backend
 use_compilation_cache()

@@ -1,10 +1,8 @@
 """The machine: which devices there are, and how many bytes and how wide a block they can take."""
 
-import contextlib
 import os
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +26,6 @@ def use_cpu_cores() -> None:
         jax.config.update("jax_num_cpu_devices", cores())
     except RuntimeError:  # the backend has started
         pass
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs between processes, in ~/.cache/jaxscale/xla (or $XDG_CACHE_HOME), unless JAX already has a folder.
-
-    A second process then spends its compile time on tracing only. JAX_COMPILATION_CACHE_DIR chooses another folder.
-    """
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
-        return
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
-        (root / "jaxscale" / "xla").mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a read-only home costs compile time and nothing else
-    jax.config.update("jax_compilation_cache_dir", str(root / "jaxscale" / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
-@contextlib.contextmanager
-def keep_every_program() -> Iterator[None]:
-    """Put even quickly compiled programs into the compilation cache, so that a second process compiles nothing."""
-    before = jax.config.jax_persistent_cache_min_compile_time_secs
-    if os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS") is None:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
 
 
 def cpu_level() -> int:

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxscale.sweep.devices import cpu_level, keep_every_program
+from jaxscale.sweep.cache import keep_every_program
+from jaxscale.sweep.devices import cpu_level
 from jaxscale.sweep.program import Lane, Program
 
 AXIS = "lanes"
