@@ -11,6 +11,8 @@ import numpy as np
 
 REPEATS = 5
 
+jax.config.update("jax_enable_compilation_cache", False)  # else whoever's program is on disk already compiles in no time
+
 
 def race(
     name: str, contenders: dict[str, Callable], work: float, unit: str = "seed-steps/s", tolerance: float = 1e-4, **facts
