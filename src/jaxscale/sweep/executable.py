@@ -6,9 +6,7 @@ the number of blocks is data too. All lanes of a block are at the same step: loo
 """
 
 import dataclasses
-import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -77,17 +75,6 @@ class Executable:
     def sharding(self) -> NamedSharding:
         """Rows are split over the devices; nothing is exchanged between them."""
         return NamedSharding(Mesh(np.array(self.devices), (AXIS,)), PartitionSpec(AXIS))
-
-    def compile(self) -> None:
-        """Make both programs, the first in a thread of its own while the second is traced: XLA needs no interpreter."""
-        if "start" not in vars(self):
-            with keep_every_program(), ThreadPoolExecutor(1) as aside:
-                start = self._compile(self._start, (self._lanes, self._groups, self._blocks), aside=aside)
-                _ = self.advance
-                began = time.perf_counter()
-                vars(self)["start"] = start.result()
-                self.seconds["compile"] += time.perf_counter() - began
-        _ = self.start, self.advance
 
     @cached_property
     def start(self) -> Any:
@@ -178,7 +165,7 @@ class Executable:
     def _data_axis(self):
         return None if self.program.shared else 0
 
-    def _compile(self, function, shapes, donate=(), aside=None):
+    def _compile(self, function, shapes, donate=()):
         specs = jax.tree.map(lambda s: PartitionSpec(AXIS) if s.ndim else PartitionSpec(), shapes)
         local = jax.shard_map(function, mesh=self.sharding.mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
         shardings = jax.tree.map(lambda s: NamedSharding(self.sharding.mesh, s), specs)
@@ -186,8 +173,7 @@ class Executable:
         with jax.default_matmul_precision(self.program.precision), keep_every_program():
             lowered = jax.jit(local, in_shardings=shardings, donate_argnums=donate).lower(*shapes)
             traced = time.perf_counter()
-            compile = functools.partial(lowered.compile, _compiler_options(self.devices))
-            compiled = aside.submit(compile) if aside else compile()
+            compiled = lowered.compile(_compiler_options(self.devices))
         self.seconds["trace"] += traced - began
         self.seconds["compile"] += time.perf_counter() - traced
         return compiled

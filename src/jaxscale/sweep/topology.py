@@ -132,7 +132,7 @@ def _bucket(request, static, chip) -> dict[str, Any]:
     while True:
         executable = request.executable(program, width, request.grid.lanes(static), most)
         try:
-            executable.compile()
+            _ = executable.start
             compiled = executable.advance
             used = _used(compiled)
             if used > chip.memory:  # the GPU's compiler does not object

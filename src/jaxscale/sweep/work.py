@@ -219,7 +219,7 @@ def _compiled(bucket, waiting, most, tell, totals) -> Executable:
         executable = bucket.request.executable(bucket.program, bucket.width, lanes, most)
         before = dict(executable.seconds)
         try:
-            executable.compile()
+            _ = executable.start, executable.advance
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
