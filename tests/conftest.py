@@ -11,6 +11,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), f"--xla_backend_optimization_level={LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker a core: NumPy's own threads only wait for each other's cores
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
