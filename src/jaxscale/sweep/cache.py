@@ -65,8 +65,9 @@ def drop_cut_entries(folder: str | None, process: int) -> None:
     with contextlib.suppress(OSError):  # no folder yet, or one that only others may write
         since = checked.stat().st_mtime - SKEW if checked.exists() else now - FIRST
         for entry in os.scandir(folder):
-            if entry.name.endswith("-cache") and entry.stat().st_mtime >= since and _is_cut(Path(entry)):
-                Path(entry).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process is looking too
+                if entry.name.endswith("-cache") and entry.stat().st_mtime >= since and _is_cut(Path(entry)):
+                    Path(entry).unlink()
         checked.touch()
         os.utime(checked, (now, now))
 
@@ -76,7 +77,7 @@ def _is_cut(entry):
     if _unpacks(entry):
         return False
     time.sleep(0.1)
-    return entry.exists() and not _unpacks(entry)
+    return not _unpacks(entry)
 
 
 def _unpacks(entry):
