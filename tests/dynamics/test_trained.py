@@ -8,7 +8,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale.discover import discover
-from jaxscale.dynamics.gradients import Noisy, Plain, RmsNormalised, Sam
+from jaxscale.dynamics.gradients import NOISE, Noisy, Plain, RmsNormalised, Sam
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.rules.lion import Lion
 from jaxscale.dynamics.rules.momentum import Momentum, gsnr
@@ -84,6 +84,19 @@ def test_sai_scales_once_and_its_mend():
     assert float(frozen["w"]) == 0 and float(mended["w"]) == pytest.approx(24**0.5) and float(mended["one"]) == 1
 
 
+def test_sai_by_hand():
+    """theta <- theta - rate (g-SNR(g_1) m + decay theta), m_1 = g_1, m <- .9 m + .1 g: of each tensor its own g-SNR."""
+    found = run(Momentum(scale="gsnr", decay=0.2).optimizer(lambda t: 0.1))
+    for name in ("w", "b"):
+        g = [np.asarray(grads[name], np.float64) for grads in GRADS]
+        ratio = np.linalg.norm(g[0]) / g[0].std(ddof=1)
+        wanted, m = np.asarray(PARAMS[name], np.float64), g[0]
+        for i, one in enumerate(g):
+            m = 0.9 * m + 0.1 * one if i else m
+            wanted = wanted - 0.1 * (ratio * m + 0.2 * wanted)
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_schedules():
     t = jnp.arange(101.0)
     cosine = jax.vmap(Schedule(shape="cosine", steps=100.0, warmup=10.0, floor=0.1))(t)
@@ -112,6 +125,40 @@ def test_gradients():
     assert float(jnp.sqrt(jnp.mean(RmsNormalised()(loss, w, key) ** 2))) == pytest.approx(1.0, rel=1e-5)
     noise = jax.vmap(lambda k: Noisy(sigma=2.0)(loss, w, k) - plain)(jax.random.split(key, 4000))
     assert abs(float(jnp.std(noise)) - 2.0) < 0.05 and abs(float(jnp.mean(noise))) < 0.1
+
+
+@pytest.mark.parametrize(
+    "gradient, message", [(Sam(rho=-1.0), "Sam.rho .* got -1.0"), (Noisy(sigma=-1.0), "Noisy.sigma .* got -1.0")]
+)
+def test_a_gradients_size_is_checked(gradient, message):
+    with pytest.raises(ValueError, match=message):
+        check(gradient)
+
+
+def test_every_tensor_has_its_own_root_mean_square():
+    found = RmsNormalised()(
+        lambda w, key: jnp.sum(w["a"]) * 3 + jnp.sum(w["b"] ** 2), {"a": jnp.ones(4), "b": jnp.arange(3.0)}, 0
+    )
+    np.testing.assert_allclose(found["a"], 1, rtol=1e-5)
+    np.testing.assert_allclose(found["b"], np.arange(3) / np.sqrt(5 / 3), rtol=1e-5)
+
+
+def test_noise_on_the_gradient_is_none_of_the_batchs():
+    """What a loss draws from its key's first thousand streams has nothing of the noise in it."""
+
+    def loss(w, key):
+        return w @ jnp.stack([jax.random.normal(one) for one in jax.random.split(key, 1000)[:8]])
+
+    def pair(key):
+        drawn = jax.vmap(jax.random.normal)(jax.random.split(key, 1000)[:8])
+        return drawn, Noisy(sigma=1.0)(loss, jnp.ones(8), key) - drawn
+
+    drawn, noise = jax.vmap(pair)(jax.random.split(jax.random.key(3), 2000))
+    correlation = np.corrcoef(np.asarray(drawn).T, np.asarray(noise).T)[:8, 8:]
+    assert np.abs(correlation).max() < 4.5 / np.sqrt(2000)
+    streams = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(3), 1000)))
+    own = np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(3), NOISE)))
+    assert not np.any(np.all(streams == own, axis=1))
 
 
 def test_training_with_adam_is_descent_by_optax_adam():

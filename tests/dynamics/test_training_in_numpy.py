@@ -8,6 +8,7 @@ from assertions import close_to_the_largest
 
 from jaxscale.data.modular import ModularAddition
 from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.rules.lion import Lion
 from jaxscale.dynamics.rules.momentum import Momentum
 from jaxscale.dynamics.tracked import Tracked
 from jaxscale.dynamics.trained import State, Trained
@@ -205,3 +206,8 @@ def test_poles_move_slowly_and_do_not_decay():
         assert np.all(decay["layer0_mixer"][name] == 0)
     np.testing.assert_allclose(step["embed"], -0.1, rtol=1e-5)
     np.testing.assert_allclose(decay["embed"], -0.05, rtol=1e-5)
+    for rule in (Lion(decay=0.5), Momentum(decay=0.5)):
+        optimizer = rule.optimizer(lambda t: 0.1)
+        still = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)[0]
+        assert all(np.all(still["layer0_mixer"][name] == 0) for name in ("log_step", "log_decay", "frequency"))
+        np.testing.assert_allclose(still["embed"], -0.05, rtol=1e-5)

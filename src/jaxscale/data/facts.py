@@ -38,7 +38,11 @@ class FactConflict:
     context = 3
 
     def check(self):
-        """Chances are chances."""
+        """Chances are chances, and there are facts."""
+        if self.entities < 1 or self.attributes < 2:
+            raise ValueError(
+                f"FactConflict needs entities >= 1 and attributes >= 2; got {self.entities} and {self.attributes}."
+            )
         for name in ("conflict", "copying", "label_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"FactConflict.{name} must lie in 0..1; got {getattr(self, name)}.")

@@ -40,7 +40,10 @@ class Hierarchy:
                 f"shared; got {self.synonyms}."
             )
         if not 2 <= self.classes <= self.features or self.levels < 1 or self.branching < 2:
-            raise ValueError("Hierarchy needs 2 <= classes <= features, levels >= 1 and branching >= 2.")
+            raise ValueError(
+                f"Hierarchy needs 2 <= classes <= features, levels >= 1 and branching >= 2; got classes={self.classes}, "
+                f"features={self.features}, levels={self.levels}, branching={self.branching}."
+            )
         if self.predict not in ("class", "next"):
             raise ValueError(f"Hierarchy.predict must be 'class' or 'next'; got {self.predict!r}.")
 

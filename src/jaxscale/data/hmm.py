@@ -42,12 +42,12 @@ class Hmm:
 
     def check(self):
         """A positive concentration."""
-        check_length(self)
         if self.classes < 1 or self.words < 1 or not self.concentration > 0:
             raise ValueError(
                 f"Hmm needs classes and words of at least 1 and a positive concentration; got {self.classes}, {self.words} and "
                 f"{self.concentration}."
             )
+        check_length(self)
 
     @property
     def vocabulary(self) -> int:

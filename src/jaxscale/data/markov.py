@@ -10,9 +10,10 @@ from jaxscale.record import record, static
 
 
 def check_length(world: Any) -> None:
-    """A world's sequences have two tokens at least."""
-    if world.context < 2:
-        raise ValueError(f"{type(world).__name__}.context must be at least 2 tokens; got {world.context}.")
+    """A world's sequences have two tokens at least, of two kinds at least."""
+    for name in ("context", "vocabulary"):
+        if getattr(world, name) < 2:
+            raise ValueError(f"{type(world).__name__}.{name} must be at least 2 tokens; got {getattr(world, name)}.")
 
 
 @record
@@ -102,9 +103,14 @@ class Markov:
         return jnp.log((pairs + self.concentration) / total)
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """-sum_i pi_i sum_j P_ij ln P_ij, nats; of fresh chains, the mean loss of `smoothed` over 1024 sequences."""
+        """-sum_i pi_i sum_j P_ij ln P_ij, nats; of fresh chains, the mean loss of `smoothed` over 1024 sequences.
+
+        That is a floor for counting. Bayes' answer uses the first token's frequency too, and is .03 nats lower at V = 2, T = 4
+        and concentration .3, .015 at T = 8. Below a concentration of .05 chains mix so slowly that sequences may be .02 off.
+        """
         if self.fresh:
-            seen = jax.vmap(lambda key: self.example(key, frozen))(jax.random.split(jax.random.key(0), 1024))
+            key = jax.random.key(0, impl="threefry2x32")
+            seen = jax.vmap(lambda key: self.example(key, frozen))(jax.random.split(key, 1024))
             return -jnp.mean(jax.vmap(self.smoothed)(seen))
         return -jnp.sum(stationary(frozen)[:, None] * frozen * jnp.log(frozen))
 

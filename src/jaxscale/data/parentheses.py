@@ -30,9 +30,10 @@ class Parentheses:
 
     def check(self):
         """A chance, and a stack."""
-        if not 0 < self.open < 1 or self.deepest < 1 or self.context < 2:
+        if not 0 < self.open < 1 or self.deepest < 1 or self.context < 2 or self.kinds < 1:
             raise ValueError(
-                f"Parentheses needs 0 < open < 1, deepest >= 1, context >= 2; got {self.open}, {self.deepest}, {self.context}."
+                f"Parentheses needs 0 < open < 1, deepest >= 1, context >= 2, kinds >= 1; got {self.open}, {self.deepest}, "
+                f"{self.context}, {self.kinds}."
             )
 
     @property

@@ -47,7 +47,10 @@ class Stories:
     def check(self):
         """Even names, and enough of everything."""
         if self.names % 2 or self.names < 4 or self.objects < 2 or self.states < 2 or self.filler < 0:
-            raise ValueError("Stories needs an even number of names >= 4, objects >= 2, states >= 2 and filler >= 0.")
+            raise ValueError(
+                f"Stories needs an even number of names >= 4, objects >= 2, states >= 2 and filler >= 0; got {self.names}, "
+                f"{self.objects}, {self.states} and {self.filler}."
+            )
 
     @property
     def vocabulary(self) -> int:

@@ -10,6 +10,7 @@ import optax
 from jaxscale.record import record
 
 Loss = Callable[[Any, jax.Array], jax.Array]  # of parameters and key
+NOISE = 2**32 - 1  # a stream of the key that no batch has: its sequences count from 0
 
 
 @record
@@ -40,6 +41,11 @@ class Sam:
 
     rho: float = 0.05
 
+    def check(self):
+        """A radius."""
+        if not self.rho >= 0:
+            raise ValueError(f"Sam.rho must not be negative; got {self.rho}. 0 is the plain gradient.")
+
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
         """The gradient at the worst neighbour, to first order; every lane normalises its own."""
         first = jax.grad(loss)(params, key)
@@ -57,10 +63,15 @@ class Noisy:
 
     sigma: float = 0.0
 
+    def check(self):
+        """A standard deviation."""
+        if not self.sigma >= 0:
+            raise ValueError(f"Noisy.sigma must not be negative; got {self.sigma}. 0 is the plain gradient.")
+
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
         """Gradient and noise; the noise does not share the loss's key."""
         grads = jax.grad(loss)(params, key)
-        return optax.tree.add_scale(grads, self.sigma, optax.tree.random_like(jax.random.fold_in(key, 1), grads))
+        return optax.tree.add_scale(grads, self.sigma, optax.tree.random_like(jax.random.fold_in(key, NOISE), grads))
 
 
 @record

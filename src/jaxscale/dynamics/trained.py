@@ -33,7 +33,8 @@ class Trained:
       rule: see `jaxscale.dynamics.rules`.
       schedule: see `jaxscale.dynamics.schedules`.
       gradient: see `jaxscale.dynamics.gradients`.
-      mup: multiply each tensor's rate by its muP factor for Adam, relative to this width; 0 for equal rates. Static.
+      mup: multiply each tensor's rate by its muP factor for Adam, relative to this width; 0 for equal rates. A weight decay
+        goes with the rate, one that is independent of the peak as well. Static.
 
     Poles and time steps of state spaces move at `STATE_RATE` at most: they drift else (Gu et al. 2022, arXiv:2206.11893).
     """

@@ -83,6 +83,18 @@ def test_lora_fair_is_nearer_to_the_average_of_the_products():
     np.testing.assert_allclose(mean.T @ (wanted - mean @ corrected), 0, atol=1e-4)  # the normal equations
 
 
+def test_clients_of_lora_fair_count_by_their_weights():
+    """Two clients of weights .9 and .1, by the normal equations in numpy."""
+    a = [np.asarray(jax.random.normal(k, (6, 2))) for k in KEYS[:2]]
+    b = [np.asarray(jax.random.normal(k, (2, 5))) for k in KEYS[2:4]]
+    mean_a, mean_b = (0.9 * f[0] + 0.1 * f[1] for f in (a, b))
+    left = 0.9 * a[0] @ b[0] + 0.1 * a[1] @ b[1] - mean_a @ mean_b
+    wanted = mean_b + np.linalg.solve(mean_a.T @ mean_a + 0.5 * np.eye(2), mean_a.T @ left)
+    found = adapt.lora_fair(a, b, jnp.array([0.9, 0.1]), ridge=0.5)
+    np.testing.assert_allclose(found[0], mean_a, rtol=1e-5)
+    np.testing.assert_allclose(found[1], wanted, rtol=1e-3, atol=1e-5)
+
+
 def test_emulated_fine_tuning_is_exact_for_a_common_tilt():
     large, small, tilt = (jax.random.normal(k, (4, 9)) for k in KEYS[:3])
     found = adapt.Emulated()(large, small + tilt, small)
@@ -101,13 +113,20 @@ def test_distillation_from_oneself_is_cross_entropy():
     assert adapt.distilled(logits, logits + KEYS.shape[0] * jax.random.normal(KEYS[1], (6, 5)), targets, 3.0) > plain
 
 
+def test_distillation_is_the_divergence_of_the_student_from_the_teacher():
+    """One place, two tokens: teacher (.9, .1), student (.5, .5), target 0; KL(teacher || student) = .9 ln 1.8 + .1 ln .2."""
+    logits, teacher = jnp.log(jnp.array([[0.5, 0.5]])), jnp.log(jnp.array([[0.9, 0.1]]))
+    wanted = -np.log(0.5) + 2.0 * (0.9 * np.log(1.8) + 0.1 * np.log(0.2))
+    assert float(adapt.distilled(logits, teacher, jnp.array([0]), 2.0)) == pytest.approx(wanted, rel=1e-5)
+
+
 def test_new_rows_in_the_hull_never_win():
     old = jax.random.normal(KEYS[2], (20, 6))
     new = adapt.hull_rows(KEYS[3], old, 7)
     logits = jax.random.normal(KEYS[4], (500, 6)) @ jnp.concatenate([old, new]).T
     assert np.all(np.argmax(logits, axis=1) < 20)
     assert adapt.cross_row(lambda x: 2 * x, old).shape == (6,)
-    np.testing.assert_allclose(adapt.cross_row(lambda x: 2 * x, old), 2 * old.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(adapt.cross_row(jnp.square, old), old.mean(0) ** 2, rtol=1e-5)  # and not the mean square
 
 
 def test_adapters_reach_into_a_network():
@@ -131,6 +150,8 @@ def test_adapters_reach_into_a_network():
         (lambda: adapt.bone(KERNEL, 5), r"rank must divide 12; got 5. Choose from \[1, 2, 3, 4, 6, 12\]"),
         (lambda: adapt.bat(KERNEL, 3), r"rank must divide 12 and 8; got 3. Choose from \[1, 2, 4\]"),
         (lambda: adapt.bone(KERNEL, 0), "rank must divide 12; got 0"),
+        (lambda: adapt.hull_rows(KEYS[0], KERNEL, -1), "count must be at least 1 new row; got -1"),
+        (lambda: adapt.lora_fair([KERNEL], [KERNEL], jnp.array([0.5, 0.5])), "of the same clients; got 1, 1 and 2"),
     ],
 )
 def test_bad_input(call, message):

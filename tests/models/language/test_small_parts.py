@@ -57,6 +57,8 @@ def test_ghost_batches_are_normalised_by_themselves():
     assert sqrt_rate(0.1, 256, 64) == pytest.approx(0.2)
     with pytest.raises(ValueError, match="must divide the 12 rows; got 5"):
         network(GhostBatchNorm(group=5))[0](jax.random.key(0), x)
+    with pytest.raises(ValueError, match=r"got 0. Choose from \[1, 2, 3, 4, 6, 12\]"):
+        network(GhostBatchNorm(group=0))[0](jax.random.key(0), x)
 
 
 def test_labels_are_noisy_in_training_alone():

@@ -2,6 +2,7 @@
 
 import optax
 
+from jaxscale.models.language.roles import shrunk
 from jaxscale.record import record
 
 
@@ -12,7 +13,7 @@ class Lion:
     Attributes:
       b1: interpolation of the update.
       b2: decay of the momentum.
-      decay: weight decay.
+      decay: weight decay, of all but poles and time steps of state spaces.
 
     References:
       Chen et al. 2023, Symbolic discovery of optimization algorithms, arXiv:2302.06675.
@@ -29,7 +30,7 @@ class Lion:
 
     def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """The optax transformation."""
-        decay = optax.stateless(lambda u, p: optax.tree.add_scale(u, self.decay, p))
+        decay = optax.stateless(lambda updates, params: shrunk(updates, params, self.decay))
         return optax.chain(optax.scale_by_lion(self.b1, self.b2), decay, optax.scale_by_learning_rate(rate))
 
 

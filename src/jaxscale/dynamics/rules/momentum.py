@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxscale.models.language.roles import shrunk
 from jaxscale.record import record, static
 
 
@@ -23,7 +24,7 @@ class Momentum:
 
     Attributes:
       beta: of the running mean.
-      decay: weight decay.
+      decay: weight decay, of all but poles and time steps of state spaces.
       scale: per tensor: "one", "gsnr" (SGD-SaI: the first gradient's signal-to-noise ratio), or "root size" (sqrt(numel), which
         gsnr is close to unless a gradient's mean is comparable with its spread). Static.
       mend: give tensors whose first gradient is zero the scale sqrt(numel), and single numbers 1; without it they have scale
@@ -59,8 +60,8 @@ class Momentum:
                 lambda m, g: jnp.where(first, g, self.beta * m + (1 - self.beta) * g), memory.momentum, grads
             )
             eta = rate(memory.steps)
-            updates = jax.tree.map(lambda s, m, p: -eta * (s * m + self.decay * p), scale, momentum, params)
-            return updates, Memory(memory.steps + 1, scale, momentum)
+            moved = shrunk(jax.tree.map(jnp.multiply, scale, momentum), params, self.decay)
+            return jax.tree.map(lambda m: -eta * m, moved), Memory(memory.steps + 1, scale, momentum)
 
         return optax.GradientTransformation(init, update)
 

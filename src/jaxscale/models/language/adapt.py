@@ -152,6 +152,8 @@ def lora_fair(
     References:
       Bian et al. 2024, LoRA-FAIR, arXiv:2411.14961.
     """
+    if not len(a) == len(b) == len(weights):
+        raise ValueError(f"lora_fair needs a, b and weights of the same clients; got {len(a)}, {len(b)} and {len(weights)}.")
     mean_a, mean_b = (jnp.einsum("k,kij->ij", weights, jnp.stack(list(f))) for f in (a, b))
     left = jnp.einsum("k,kir,kro->io", weights, jnp.stack(list(a)), jnp.stack(list(b))) - mean_a @ mean_b
     gram = mean_a.T @ mean_a + ridge * jnp.eye(mean_a.shape[1])
@@ -226,6 +228,8 @@ def hull_rows(key: jax.Array, old: jax.Array, count: int, *, inner: int = 64) ->
     References:
       Mundra et al. 2024, An empirical comparison of vocabulary expansion and initialization approaches, arXiv:2407.05841.
     """
+    if count < 1:
+        raise ValueError(f"hull_rows.count must be at least 1 new row; got {count}.")
     key_1, key_2 = jax.random.split(key)
     mix = jax.random.uniform(key_1, (count, inner)) @ jax.random.uniform(key_2, (inner, old.shape[0]))
     return jax.nn.softmax(mix, axis=-1) @ old

@@ -31,8 +31,7 @@ class Attention(nn.Module):
 
     def check_width(self, width: int) -> None:
         """Heads that divide the width, and pairs to rotate."""
-        if self.heads < 1 or width % self.heads:
-            raise ValueError(f"Attention.heads must divide the width {width}; got {self.heads}.")
+        _check_heads("Attention", self.heads, width)
         if self.rope and (width // self.heads) % 2:
             raise ValueError(
                 f"rotary positions turn pairs, so the head width must be even; got {width} / {self.heads} heads = "
@@ -68,16 +67,18 @@ class LinearAttention(nn.Module):
 
     Attributes:
       heads: H; must divide the width.
+      mup: products over K and not sqrt(K).
 
     References:
       Katharopoulos et al. 2020, arXiv:2006.16236. von Oswald et al. 2023, arXiv:2212.07677.
     """
 
     heads: int = 1
+    mup: bool = False
 
     def check_width(self, width: int) -> None:
         """Heads that divide the width."""
-        Attention(heads=self.heads, rope=False).check_width(width)
+        _check_heads("LinearAttention", self.heads, width)
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
@@ -87,12 +88,18 @@ class LinearAttention(nn.Module):
         q, k, v = (
             sites(f"{layer}/{name}", dense(width, name)(x_BTD).reshape(*x_BTD.shape[:2], self.heads, size)) for name in "qkv"
         )
-        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q, k) / size**0.5
+        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q, k) / (size if self.mup else size**0.5)
         share_T = 1 / jnp.arange(1, length + 1)
         pattern_BHTS = jnp.where(causal(length)[None, None], scores_BHTS, 0) * share_T[None, None, :, None]
         pattern_BHTS = sites(f"{layer}/pattern", pattern_BHTS)
         z_BTHK = sites(f"{layer}/heads", jnp.einsum("bhts,bshk->bthk", pattern_BHTS, v))
         return dense(width, "out")(z_BTHK.reshape(*x_BTD.shape))
+
+
+def _check_heads(name, heads, width):
+    if heads < 1 or width % heads:
+        fitting = [h for h in range(1, width + 1) if width % h == 0]
+        raise ValueError(f"{name}.heads must divide the width {width}; got {heads}. Choose from {fitting}.")
 
 
 def _normalised(x):

@@ -22,8 +22,11 @@ class GhostBatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Same shape."""
-        if x.shape[0] % self.group:
-            raise ValueError(f"GhostBatchNorm.group must divide the {x.shape[0]} rows; got {self.group}.")
+        if self.group < 1 or x.shape[0] % self.group:
+            fitting = [g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0]
+            raise ValueError(
+                f"GhostBatchNorm.group must divide the {x.shape[0]} rows; got {self.group}. Choose from {fitting}."
+            )
         ghosts = x.reshape(-1, self.group, *x.shape[1:])
         mean, variance = jnp.mean(ghosts, axis=1, keepdims=True), jnp.var(ghosts, axis=1, keepdims=True)
         z = ((ghosts - mean) / jnp.sqrt(variance + 1e-5)).reshape(x.shape)  # a unit that is constant has a gradient, zero

@@ -54,6 +54,11 @@ def roles(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(of, params)
 
 
+def shrunk(updates: Any, params: Any, decay: Any) -> Any:
+    """Updates plus `decay` times the parameters, but for poles and time steps of state spaces, which do not decay."""
+    return jax.tree.map(lambda u, p, r: u if r.kind == STATE else u + decay * p, updates, params, roles(params))
+
+
 def by_path(tree: Any) -> dict[str, Any]:
     """{"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Role))
