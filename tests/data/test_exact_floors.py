@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from assertions import assert_mean
 
+from jaxscale.data.facts import FactConflict
 from jaxscale.data.hierarchy import Hierarchy
 from jaxscale.data.hmm import Hmm
 from jaxscale.data.markov import stationary
+from jaxscale.data.stories import Stories
 from jaxscale.data.world import batch
 from jaxscale.record import check
 
@@ -86,3 +88,30 @@ def test_the_next_token_of_a_hierarchy_by_listing_every_string(classes, synonyms
     assert float(jax.jit(world.entropy_floor)(frozen)) == pytest.approx(wanted, rel=1e-4, abs=1e-6)
     classify = Hierarchy(features=3, classes=classes, synonyms=synonyms, levels=2)
     assert jnp.all(classify.entropy_floor(frozen) == 0)
+
+
+def test_what_label_noise_leaves_of_copies():
+    """Copies come out as shown in 1 - .6 + .6 / 3 of the cases, each other attribute in .2; memory is certain."""
+    world = FactConflict(entities=5, attributes=3, copying=0.5, label_noise=0.6, conflict=0.3)
+    frozen = world.sample(KEY)
+    seen = jax.jit(lambda key: batch(world, key, frozen, 20_000))(jax.random.key(2))
+    first, shown, asked = np.asarray(seen.tokens).T
+    copies = asked >= 3 + 5
+    as_shown = (np.asarray(seen.targets)[:, -1] == shown)[copies]
+    assert_mean(as_shown.astype(float), 0.6, precision=0.01)
+    assert_mean(copies.astype(float), 0.5, precision=0.01)
+    assert np.all(np.asarray(seen.targets)[~copies, -1] == np.asarray(frozen)[asked[~copies] - 3])
+    assert float(world.entropy_floor(frozen)) == pytest.approx(-0.5 * (0.6 * np.log(0.6) + 0.4 * np.log(0.2)), rel=1e-5)
+
+
+def test_stories_of_one_name_are_equally_likely():
+    """Without fillers 3 verbs and 2 objects make 6 stories a name: ln 6 nats over the 11 tokens that follow it."""
+    world = Stories(names=4, objects=2, states=2, filler=0)
+    frozen = world.sample(KEY)
+    seen = jax.jit(lambda key: batch(world, key, frozen, 12_000))(jax.random.key(2))
+    stories, counts = np.unique(np.column_stack([seen.tokens[:, 0], seen.targets]), axis=0, return_counts=True)
+    assert len(stories) == 4 * 6 and stories.shape[1] == 12
+    assert np.abs(counts - 500).max() < 4.5 * np.sqrt(500)
+    assert float(world.entropy_floor(frozen)) == pytest.approx(np.log(6) / 11, rel=1e-6)
+    more = Stories(names=4, objects=2, states=2, filler=5)
+    assert float(more.entropy_floor(frozen)) == pytest.approx((np.log(6) + 5 * np.log(6)) / 16, rel=1e-6)

@@ -41,8 +41,9 @@ def matrices(params):
         (AdamW(decay=0.3), lambda rate: optax.adamw(rate, b2=0.95, weight_decay=0.3, mask=matrices)),
         (AdamW(decay=0.3, peak=0.1), lambda rate: optax.adamw(rate, b2=0.95, weight_decay=0.3 / 0.1, mask=matrices)),
         (Lion(decay=0.2), lambda rate: optax.lion(rate, weight_decay=0.2)),
+        (Lion(b1=0.5, b2=0.8), lambda rate: optax.lion(rate, b1=0.5, b2=0.8, weight_decay=0.0)),
     ],
-    ids=["adam", "coupled decay", "independent decay", "lion"],
+    ids=["adam", "coupled decay", "independent decay", "lion", "another lion"],
 )
 def test_rules_are_optaxs(rule, expected):
     schedule = Schedule(shape="cosine", steps=5.0, warmup=2.0)
@@ -84,12 +85,13 @@ def test_sai_scales_once_and_its_mend():
     assert float(frozen["w"]) == 0 and float(mended["w"]) == pytest.approx(24**0.5) and float(mended["one"]) == 1
 
 
-def test_sai_by_hand():
-    """theta <- theta - rate (g-SNR(g_1) m + decay theta), m_1 = g_1, m <- .9 m + .1 g: of each tensor its own g-SNR."""
-    found = run(Momentum(scale="gsnr", decay=0.2).optimizer(lambda t: 0.1))
+@pytest.mark.parametrize("scale", ["gsnr", "root size"])
+def test_sai_by_hand(scale):
+    """theta <- theta - rate (scale m + decay theta), m_1 = g_1, m <- .9 m + .1 g; g-SNR of g_1 or sqrt(numel) per tensor."""
+    found = run(Momentum(scale=scale, decay=0.2).optimizer(lambda t: 0.1))
     for name in ("w", "b"):
         g = [np.asarray(grads[name], np.float64) for grads in GRADS]
-        ratio = np.linalg.norm(g[0]) / g[0].std(ddof=1)
+        ratio = np.linalg.norm(g[0]) / g[0].std(ddof=1) if scale == "gsnr" else g[0].size ** 0.5
         wanted, m = np.asarray(PARAMS[name], np.float64), g[0]
         for i, one in enumerate(g):
             m = 0.9 * m + 0.1 * one if i else m
@@ -108,6 +110,11 @@ def test_schedules():
     two = jax.vmap(Schedule(shape="two-stage", steps=100.0, floor=0.3))(t)
     np.testing.assert_allclose(two[np.array([79, 80, 81, 100])], [1, 1, 0.3, 0.3], atol=1e-5)
     assert np.all(jax.vmap(CONSTANT)(t) == 1)
+    traced = jax.jit(lambda warmup, steps: jax.vmap(Schedule(shape="cosine", steps=steps, warmup=warmup, floor=0.1))(t))
+    np.testing.assert_allclose(traced(10.0, 100.0), cosine, atol=1e-6)
+    for shape in ("wsd", "two-stage"):
+        with pytest.raises(ValueError, match="must end before the cooldown begins, at step 20; got 30"):
+            check(Schedule(shape=shape, steps=100.0, warmup=30.0, cooldown=0.8))
 
 
 def loss(w, key):

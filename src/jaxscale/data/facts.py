@@ -12,7 +12,7 @@ class FactConflict:
     """Three-token prompts [x y e]: recall the attribute of e, or copy y, which stands beside e in the context.
 
     Streams: [pad pad e] -> e's own attribute; with chance `copying` [n b n] -> b for entities n that have no fact, with
-    `label_noise` of the b replaced by another; and with chance `conflict`, of the remembered ones, a misleading context
+    `label_noise` of the b drawn again from all; and with chance `conflict`, of the remembered ones, a misleading context
     [e b e] -> e's own attribute. Asked later: [e b e] with b not e's own: is it b? A padded context [pad b e] would mislead
     nobody: it can be told from what is asked, and memory does not win by it.
 
@@ -69,6 +69,14 @@ class FactConflict:
         remembered = jnp.stack([jnp.where(mislead, e, pad), jnp.where(mislead, shown, pad), e])
         tokens = jnp.where(copy, jnp.stack([n, shown, n]), remembered)
         return last_only(tokens, jnp.where(copy, copied, frozen[entity]))
+
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """Nats: what label noise leaves of the copies, which are right in 1 - noise + noise / attributes of the cases."""
+        del frozen
+        other = self.label_noise / self.attributes
+        own = 1 - self.label_noise + other
+        xlogx = jax.scipy.special.entr
+        return self.copying * (xlogx(own) + (self.attributes - 1) * xlogx(other))
 
     def _pad(self):
         return self.vocabulary - 1

@@ -90,6 +90,11 @@ class Stories:
         """One story."""
         return next_token(self._story(key, frozen)[0])
 
+    def entropy_floor(self, frozen: jax.Array) -> jax.Array:
+        """Nats: verb, object and fillers are drawn, all else follows from what was read."""
+        del frozen
+        return (jnp.log(self.verbs) + jnp.log(self.objects) + self.filler * jnp.log(self.fillers)) / self.context
+
     def probes(self, key: jax.Array, frozen: jax.Array, count: int) -> dict[str, Probe]:
         """{"grammar", "consistency", "entailment"}: each `count` fresh stories and where to look."""
         story, plural, thing = jax.vmap(lambda k: self._story(k, frozen))(jax.random.split(key, count))

@@ -45,7 +45,9 @@ def load(source: str) -> str:
             raise ModuleNotFoundError(f"the text '{source}' is not installed here: {HINTS[source]}.") from error
     path = Path(source)
     if not path.is_file():
-        raise TextError(f"'{source}' is neither one of {sorted(HINTS)} nor a file.")
+        raise TextError(
+            f"'{source}' is neither one of {sorted(HINTS)} nor a file. Choose one, or give the path of a text file."
+        )
     if path.stat().st_size > MOST_CHARACTERS:
         raise TextError(f"'{source}' has {path.stat().st_size:,} bytes; at most {MOST_CHARACTERS:,} are read. Cut it.")
     try:

@@ -34,6 +34,11 @@ class Schedule:
             raise ValueError(f"Schedule.shape must be 'constant', 'cosine', 'wsd' or 'two-stage'; got {self.shape!r}.")
         if self.shape != "constant" and not self.warmup < self.steps:
             raise ValueError(f"Schedule.warmup must be shorter than its steps; got {self.warmup} of {self.steps}.")
+        if self.shape in ("wsd", "two-stage") and self.warmup > (1 - self.cooldown) * self.steps:
+            raise ValueError(
+                f"Schedule.warmup must end before the cooldown begins, at step {(1 - self.cooldown) * self.steps:g}; got "
+                f"{self.warmup}. Warm up for less, or cool down later."
+            )
         if not (0 <= self.floor <= 1 and 0 < self.cooldown <= 1):
             raise ValueError(f"Schedule needs 0 <= floor <= 1 and 0 < cooldown <= 1; got {self.floor} and {self.cooldown}.")
 

@@ -19,8 +19,10 @@ def time_to(data: Any, threshold: float, *, above: bool = True, lasting: bool = 
       where the curve diverged before reaching it.
 
     Raises:
-      ValueError: there is no "time".
+      ValueError: there is no "time", or no threshold.
     """
+    if np.isnan(threshold):
+        raise ValueError("time_to needs a threshold to pass; got nan.")
     if "time" not in data.dims:
         raise ValueError(f"the data have no dimension 'time'; got {list(data.dims)}. Pass curves, not their last values.")
     curve = data.transpose(..., "time")

@@ -31,7 +31,7 @@ class Decoder(nn.Module):
       learned_positions: add a learned embedding of the position; mixers may know positions by themselves.
       tied: read out by the embedding's transpose, over sqrt(D).
       mup: maximal-update parametrisation: readout times base / width. Learning rates by role are the rule's business.
-      base: width at which it is the standard parametrisation.
+      base: width that muP's rates and readout are relative to.
       outputs: size of the readout; the vocabulary if 0.
       experts: perceptrons of each block that a router chooses among; 0 for one without a router.
       top: of them that each token goes to; with one, its gate is 1 whatever the router says, which then learns nothing.

@@ -140,7 +140,7 @@ class HyperNetwork:
     rank: int = static()
 
     def __call__(self, code: jax.Array, shape: tuple[int, int]) -> jax.Array:
-        """A kernel of `shape`, of rank r at most, with entries of variance near 1 / fan-in."""
+        """A kernel of `shape`, of rank r at most, with entries of variance about 1 / fan-in, by a factor of some."""
         if max(shape) > self.lift.shape[1]:
             raise ValueError(f"this hyper-network makes kernels up to {self.lift.shape[1]} wide; got shape {shape}.")
         left, right = jax.nn.relu(code @ self.trunk).reshape(2, self.rank, self.rank)
