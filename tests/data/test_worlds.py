@@ -26,31 +26,18 @@ from jaxscale.data.stories import Stories
 from jaxscale.data.world import batch, numbered, zipf
 from jaxscale.record import check
 
-WORLDS = [
-    Relabelling(classes=6), ModularAddition(p=5), SparseParity(tasks=3, bits=8), Hierarchy(levels=3), Hierarchy(predict="next"),
-    Unigram(), Markov(), Markov(fresh=True), Hmm(), Hmm(shared=True), Parentheses(), FactConflict(), Stories(), Pcfg(),
-    Distractor(turned=0.3), Drift(angle=1.0), Delay(delay=5.0),
-]  # fmt: skip
-
 
 def draw(world, count=64, key=0):
     frozen = jax.jit(world.sample)(jax.random.key(key))  # op by op, compiling takes longer
     return frozen, jax.jit(lambda k: batch(world, k, frozen, count))(jax.random.key(key + 1))
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda w: type(w).__name__)
-def test_every_world_keeps_the_contract(world):
-    check(world)
-    frozen, seen = draw(world)
-    assert seen.tokens.shape == (64, world.context) == seen.targets.shape == seen.weight.shape
-    assert seen.tokens.dtype == seen.targets.dtype == jnp.int32
-    assert np.all((seen.tokens >= 0) & (seen.tokens < world.vocabulary))
-    assert np.all((seen.targets >= 0) & (seen.targets < world.vocabulary)) and np.all(seen.weight.sum(1) > 0)
-    assert len(np.unique(np.asarray(seen.tokens), axis=0)) > 1
+def test_a_numbered_list_of_sequences_is_endless_and_stays():
+    world = Markov()
+    frozen, _ = draw(world)
     again = jax.jit(lambda key: numbered(world, key, frozen, jnp.array([3, 7, 3])))(jax.random.key(5))
     np.testing.assert_array_equal(again.tokens[0], again.tokens[2])
-    if hasattr(world, "entropy_floor"):
-        assert float(jax.jit(world.entropy_floor)(frozen)) >= 0
+    assert not np.array_equal(again.tokens[0], again.tokens[1])
 
 
 def test_relabelling_is_solved_by_copying():

@@ -48,3 +48,6 @@ class Delay:
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
         """Zero: what is asked for has been shown."""
         return jnp.array(0.0)
+
+
+TINY = Delay(delay=5.0)

@@ -63,3 +63,6 @@ class Distractor:
         marker = jnp.full(self.symbols, self.symbols + int(turned))
         answer = (symbol + turned * (self.symbols // 2)) % self.symbols
         return jax.vmap(last_only)(jnp.stack([marker, symbol], axis=1), answer)
+
+
+TINY = Distractor(turned=0.3)

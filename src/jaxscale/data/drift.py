@@ -57,3 +57,6 @@ class Drift:
     def _log_p(self):
         turn = 2 * jnp.pi * jnp.arange(self.vocabulary) / self.vocabulary
         return jax.nn.log_softmax(self.sharpness * jnp.cos(turn - self.angle))
+
+
+TINY = Drift(angle=1.0)

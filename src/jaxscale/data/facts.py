@@ -87,3 +87,6 @@ class FactConflict:
         shown = (frozen[:, None] + jnp.arange(1, self.attributes)[None, :]) % self.attributes
         e = jnp.broadcast_to(self.attributes + entity, shown.shape)
         return jnp.stack([e, shown, e], axis=-1), shown
+
+
+TINY = FactConflict()

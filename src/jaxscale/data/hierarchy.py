@@ -100,3 +100,6 @@ class Hierarchy:
         for rules in frozen:
             first = jnp.zeros(self.features).at[rules[:, :, 0]].add(first[:, None] / self.synonyms)
         return (string + jnp.sum(jax.scipy.special.xlogy(first, first))) / self.context
+
+
+TINY = (Hierarchy(levels=3), Hierarchy(predict="next"))

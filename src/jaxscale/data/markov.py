@@ -122,3 +122,6 @@ def stationary(rows: jax.Array, squarings: int = 12) -> jax.Array:
         power = power @ power
         power = power / jnp.sum(power, axis=1, keepdims=True)
     return jnp.mean(power, axis=0)
+
+
+TINY = (Unigram(), Markov(), Markov(fresh=True))

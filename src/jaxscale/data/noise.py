@@ -58,3 +58,6 @@ class NoisyLabels:
     def unseen(self, key: jax.Array, frozen: Any) -> Example:
         """One clean sequence, for the held-out loss."""
         return getattr(self.world, "unseen", self.world.example)(key, frozen)
+
+
+TINY = NoisyLabels(world=Relabelling(classes=6), share=0.5)

@@ -80,3 +80,6 @@ class Parentheses:
         start = jnp.zeros(self.deepest + 1).at[0].set(1.0)
         floors = jax.lax.scan(step, start, length=self.context + 1)[1]
         return jnp.mean(floors[1:])  # the first token is read, not predicted
+
+
+TINY = Parentheses()

@@ -74,3 +74,6 @@ class Pcfg:
         expanded = 2**self.levels - 1  # 1 + 2 + 4 + ... symbols
         start, rule = (entropy(zipf(n, self.exponent)) for n in (self.symbols, self.rules))
         return (start + expanded * rule) / 2**self.levels
+
+
+TINY = Pcfg()

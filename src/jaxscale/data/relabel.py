@@ -56,3 +56,6 @@ class Relabelling:
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
         """Zero: the answer stands in the sequence."""
         return jnp.array(0.0)
+
+
+TINY = Relabelling(classes=6)

@@ -59,3 +59,6 @@ class SequentialDigits:
 
     def _split(self):
         return len(digits.load(self.source)[1]) * 4 // 5
+
+
+TINY = SequentialDigits()

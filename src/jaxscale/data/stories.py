@@ -111,3 +111,6 @@ class Stories:
             "consistency": probe(start + 2, other_thing),
             "entailment": probe(start + 6, other_state),
         }
+
+
+TINY = Stories()

@@ -184,3 +184,6 @@ class CharacterText:
         """A window of the last tenth."""
         codes = encoded(self.source, self.alphabet)[0]
         return window(codes, jax.random.randint(key, (), held_out_from(codes), len(codes) - self.context), self.context)
+
+
+TINY = CharacterText()

@@ -114,3 +114,6 @@ class WordText:
 
     def _encoded(self):
         return encoded(self.source, self.words)
+
+
+TINY = WordText(evaluation=8)

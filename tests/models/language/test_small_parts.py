@@ -1,5 +1,6 @@
 """Counted flops against the compiler's, ghost batches, noisy labels, digits as sequences, the multilinear skill model."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,12 +16,14 @@ from jaxscale.data.world import batch, zipf
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.trained import Trained
 from jaxscale.fit.float64 import float64
-from jaxscale.models.language.attention import Attention
+from jaxscale.models.language.attention import Attention, LinearAttention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.flops import flops_per_token, mfu, steps_in, throughput
 from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
 from jaxscale.models.language.model import TINY as LANGUAGE
+from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
 from jaxscale.models.language.roles import by_path
+from jaxscale.models.language.s4d import S4D
 from jaxscale.models.multilinear_skills import MultilinearSkills, Params
 from jaxscale.models.network import network
 from jaxscale.record import check
@@ -28,11 +31,13 @@ from jaxscale.simulate import simulate
 from jaxscale.theory import multilinear_skills
 
 
-def test_flops_are_the_compilers():
-    """Within 10 %."""
-    module = Decoder(vocabulary=64, context=32, mixer=Attention(heads=2), width=64)
+@pytest.mark.parametrize("mixer", [Attention(heads=2), LinearAttention(heads=2), QuasiLstm(), S4D(), ReluRnn()])
+def test_flops_are_the_compilers(mixer):
+    """Within 10 %, of every mixer; of the ReLU network at context 1, since the compiler counts a loop's body once."""
+    context = 1 if isinstance(mixer, ReluRnn) else 32
+    module = Decoder(vocabulary=64, context=context, mixer=mixer, width=64)
     init, apply = network(module)
-    tokens = jax.random.randint(jax.random.key(0), (4, 32), 0, 64)
+    tokens = jax.random.randint(jax.random.key(0), (128 // context, context), 0, 64)
 
     def loss(params):
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(params, tokens)[0], tokens))
@@ -42,7 +47,12 @@ def test_flops_are_the_compilers():
     counted = (cost[0] if isinstance(cost, list) else cost)["flops"]
     assert flops_per_token(module) * tokens.size == pytest.approx(counted, rel=0.1)
     used = mfu(module, batch=4, steps_per_second=10.0, lanes=8, peak=1e12)
-    assert used == pytest.approx(8 * 10 * tokens.size * flops_per_token(module) / 1e12)
+    assert used == pytest.approx(8 * 10 * 4 * context * flops_per_token(module) / 1e12)
+
+
+def test_a_mixer_without_flops_is_asked_for_them():
+    with pytest.raises(TypeError, match=r"Dense has no flops\(width, context\); give it one"):
+        flops_per_token(Decoder(vocabulary=4, context=4, mixer=nn.Dense(8)))
 
 
 def test_ghost_batches_are_normalised_by_themselves():

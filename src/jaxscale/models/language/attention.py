@@ -38,6 +38,10 @@ class Attention(nn.Module):
                 f"{width // self.heads}. Choose other heads, or rope=False with Decoder(learned_positions=True)."
             )
 
+    def flops(self, width: int, context: int) -> float:
+        """Of one token forward: four maps, and scores and sum over the whole context."""
+        return 8 * width**2 + 4 * width * context
+
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
         """(B, T, D)."""
@@ -79,6 +83,10 @@ class LinearAttention(nn.Module):
     def check_width(self, width: int) -> None:
         """Heads that divide the width."""
         _check_heads("LinearAttention", self.heads, width)
+
+    def flops(self, width: int, context: int) -> float:
+        """Of one token forward: four maps, and scores and sum over the whole context."""
+        return 8 * width**2 + 4 * width * context
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:

@@ -9,15 +9,28 @@ from jaxscale.models.language.decoder import Decoder
 
 
 def flops_per_token(network: Decoder) -> float:
-    """Of a decoder with softmax attention, forward and backward: 6 N + 12 depth D T, N the parameters in matrices that are
+    """Of a decoder, forward and backward: with softmax attention 6 N + 12 depth D T, N the parameters in matrices that are
     multiplied (embeddings are looked up), causality not taken off; of experts all, since all are computed.
+
+    What is done element by element (norms, gates, softmax) is left out, as is usual: a tenth of the compiler's count at
+    D = 64, a sixth at 32.
+
+    Raises:
+      TypeError: a mixer that does not say its own.
 
     References:
       Kaplan et al. 2020, arXiv:2001.08361, section 2.1; Jiang et al. 2024 (MegaScale), arXiv:2402.15627.
     """
-    per_layer = (4 + 2 * network.hidden * max(1, network.experts)) * network.width**2 + network.experts * network.width
-    matrices = network.depth * per_layer + network.width * (network.outputs or network.vocabulary)
-    return 6 * matrices + 12 * network.depth * network.width * network.context
+    width, mixer = network.width, network.mixer
+    if not hasattr(mixer, "flops"):
+        raise TypeError(
+            f"flops_per_token asks the mixer, and {type(mixer).__name__} has no flops(width, context); give it one, of one "
+            "token's forward pass, e.g. 8 * width**2 + 4 * width * context for attention."
+        )
+    experts = 2 * (2 * network.hidden * max(1, network.experts) * width**2 + network.experts * width)
+    per_layer = mixer.flops(width, network.context) + experts
+    forward = network.depth * per_layer + 2 * width * (network.outputs or network.vocabulary)
+    return 3 * forward
 
 
 def mfu(network: Decoder, *, batch: int, steps_per_second: float, lanes: int = 1, peak: float) -> float:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data.relabel import Relabelling
-from jaxscale.data.world import Example, batch, numbered
+from jaxscale.data.world import Example, batch, check_shapes, numbered
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.taps import Tap, Taps
@@ -89,9 +89,11 @@ class LanguageModel:
         key_world, key_train, key_test = jax.random.split(key, 3)
         frozen = self.world.sample(key_world)
         if hasattr(self.world, "held_out"):
-            return Data(frozen, key_train, self.world.held_out(frozen))
-        draw = getattr(self.world, "unseen", self.world.example)
-        test = jax.vmap(lambda one: draw(one, frozen))(jax.random.split(key_test, self.evaluation))
+            test = self.world.held_out(frozen)
+        else:
+            draw = getattr(self.world, "unseen", self.world.example)
+            test = jax.vmap(lambda one: draw(one, frozen))(jax.random.split(key_test, self.evaluation))
+        check_shapes(self.world, test)
         return Data(frozen, key_train, test)
 
     def init(self, key: jax.Array, data: Data) -> Any:
@@ -109,7 +111,8 @@ class LanguageModel:
             )
         out = self._pure()[1](params, tokens, *(() if chosen is None else (chosen,)))
         logits, sites = out if isinstance(out, tuple) else (out, {})
-        if logits.ndim != 3 or logits.shape[-1] < (wanted := self._answers()):
+        wanted = self._answers()
+        if logits.ndim != 3 or logits.shape[-1] < wanted:
             raise ValueError(
                 f"the network gives logits of shape {logits.shape}, and {type(self.world).__name__} needs (batch, places, at "
                 f"least {wanted}), one for each possible answer; give the network's last layer {wanted} outputs."

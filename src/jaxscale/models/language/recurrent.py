@@ -18,6 +18,11 @@ class QuasiLstm(nn.Module):
       Bradbury et al. 2016, arXiv:1611.01576; Stanic et al. 2023, arXiv:2309.11197 (Languini Kitchen's qLSTM).
     """
 
+    def flops(self, width: int, context: int) -> float:
+        """Of one token forward: five maps; the recurrence is element by element."""
+        del context
+        return 10 * width**2
+
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
         """(B, T, D)."""
@@ -57,6 +62,11 @@ class ReluRnn(nn.Module):
         """A rank that the matrix can have."""
         if not 0 <= self.rank <= width:
             raise ValueError(f"ReluRnn.rank must lie in 0..{width}, the width; got {self.rank}. 0 is full rank.")
+
+    def flops(self, width: int, context: int) -> float:
+        """Of one token forward: three maps, the recurrent one among them."""
+        del context
+        return 6 * width**2
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
