@@ -217,6 +217,9 @@ def test_text_that_every_python_carries():
     words = "".join(symbols[i] for i in codes)
     assert all("".join(symbols[i] for i in row) in words for row in np.asarray(seen.tokens))
     np.testing.assert_array_equal(seen.tokens[:, 1:], seen.targets[:, :-1])
+    codes, symbols = text.encoded("pydoc", letters="?dacb")
+    spelt = "".join(symbols[i] for i in codes[:500])
+    assert spelt == "".join(c if c in "abcd" else "?" for c in text.load("pydoc")[:500])
     unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(0), 4))
     tail = words[len(words) * 9 // 10 :]
     assert all("".join(symbols[i] for i in row) in tail for row in np.asarray(unseen.tokens))
@@ -250,6 +253,7 @@ def test_packages_are_read_as_data(tmp_path, monkeypatch):
         (SparseParity(tasks=4, bits=7), "need 8 bits; got 7"),
         (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 0))), r"tasks 0 and 1 the same bits \(0, 1\)"),
         (SparseParity(k=0), "k of at least 1; got 16, 32 and 0"),
+        (text.CharacterText(letters="aba"), "two characters at least, each once; got 'aba'"),
         (text.CharacterText(alphabet=-3), "alphabet >= 2, or 0"),
         (text.CharacterText(context=0), "context >= 1"),
         (SparseParity(tasks=2, bits=4, subsets=((0, 1), (1, 9))), "sets of 2 bits below 4"),

@@ -6,10 +6,13 @@ import jax
 import numpy as np
 import pytest
 
+from jaxscale.data.markov import Markov
+from jaxscale.data.text import CharacterText
 from jaxscale.dynamics.trained import Trained
 from jaxscale.dynamics.transferred import Transferred
 from jaxscale.models.language.model import TINY as LANGUAGE
 from jaxscale.models.language.roles import Role, roles
+from jaxscale.record import check
 
 SYSTEM = Trained(model=LANGUAGE, learning_rate=0.01)
 KEY = jax.random.key(0)
@@ -42,6 +45,44 @@ def test_another_architecture_is_refused():
     wide = Trained(model=dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12)), learning_rate=0.05)
     with pytest.raises(ValueError, match=r"the same parameters; .* differ in .*embed"):
         begun(Transferred(system=SYSTEM, source=wide, steps=1))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_source_is_trained_on_a_disorder_of_its_own_or_on_the_systems(shared):
+    """Made by hand; the relabelling world has none, so one with a random table is taken."""
+    model = dataclasses.replace(LANGUAGE, world=Markov(vocabulary=6, context=5))
+    system = Trained(model=model, learning_rate=0.05)
+
+    @jax.jit
+    def by_hand():
+        key_data, key_init, key_step = jax.random.split(jax.random.fold_in(jax.random.key(1), 1), 3)
+        seen = system.sample(KEY if shared else key_data)
+        state = system.init(key_init, seen)
+        for t in range(3):
+            state = system.step(jax.random.fold_in(key_step, t), state, seen)
+        return state.params
+
+    moved = begun(Transferred(system=system, source=system, steps=3, fresh=(), shared=shared)).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), moved, by_hand())
+
+
+def test_texts_that_spell_differently_are_refused_and_can_be_given_one_alphabet(tmp_path):
+    for name, letters in (("one", "abc "), ("other", "xbca ")):
+        (tmp_path / name).write_text(letters * 50)
+    source, system = (
+        Trained(
+            model=dataclasses.replace(LANGUAGE, world=CharacterText(source=str(tmp_path / name), context=5)), learning_rate=0.1
+        )
+        for name in ("one", "other")
+    )
+    with pytest.raises(
+        ValueError, match=r"tokens spell ' abc'... where the system's spell ' abcx'...; give CharacterText\(letters"
+    ):
+        check(Transferred(system=system, source=source, steps=1, fresh=()))
+    check(Transferred(system=system, source=source, steps=1))
+    one = dataclasses.replace(source.model.world, letters=system.model.world.spell(range(5)))
+    same = Trained(model=dataclasses.replace(LANGUAGE, world=one), learning_rate=0.1)
+    check(Transferred(system=system, source=same, steps=1, fresh=()))
 
 
 def test_no_steps_backwards():

@@ -89,26 +89,31 @@ def _brown():
 
 
 @functools.lru_cache(maxsize=4)
-def encoded(source: str, most: int = 0) -> tuple[np.ndarray, str]:
-    """(n,) uint8 or uint16 character numbers, and the alphabet in order; `most` common characters, the others are its first.
+def encoded(source: str, most: int = 0, letters: str = "") -> tuple[np.ndarray, str]:
+    """(n,) uint8 or uint16 character numbers, and the alphabet in order; what is not in it becomes its first.
 
     Args:
       source: as for `load`.
-      most: size of the alphabet; 0 keeps every character.
+      most: size of the alphabet of common characters, after one for the others; 0 keeps every character.
+      letters: the alphabet itself, in place of `most`.
     """
-    text = load(source)
-    symbols, counts = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32), return_counts=True)
-    if most and len(symbols) > most:
-        symbols = np.sort(symbols[np.argsort(-counts, kind="stable")[: most - 1]])
-        symbols = np.concatenate([[0xFFFD], symbols]).astype(np.uint32)
-        order = np.argsort(symbols)
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-        at = np.minimum(np.searchsorted(symbols[order], codes), len(symbols) - 1)
-        index = np.where(symbols[order][at] == codes, order[at], 0)
+    codes = _points(load(source))
+    if letters:
+        symbols = _points(letters)
     else:
-        index = np.searchsorted(symbols, np.frombuffer(text.encode("utf-32-le"), np.uint32))
-    kind = np.uint8 if len(symbols) <= 256 else np.uint16
-    return index.astype(kind), "".join(map(chr, symbols))
+        symbols, counts = np.unique(codes, return_counts=True)
+        if most and len(symbols) > most:
+            common = np.sort(symbols[np.argsort(-counts, kind="stable")[: most - 1]])
+            symbols = np.concatenate([_points("\ufffd"), common])
+    order = np.argsort(symbols)
+    at = np.minimum(np.searchsorted(symbols[order], codes), len(symbols) - 1)
+    index = np.where(symbols[order][at] == codes, order[at], 0)
+    return index.astype(np.uint8 if len(symbols) <= 256 else np.uint16), "".join(map(chr, symbols))
+
+
+def _points(text):
+    """(n,) code points."""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def check_length(source: str, count: int, unit: str, context: int) -> None:
@@ -142,11 +147,14 @@ class CharacterText:
       source: as for `load`. Static.
       context: T. Static.
       alphabet: size of the alphabet; rarer characters become one. Static.
+      letters: the alphabet itself, such as another text's `spell(range(vocabulary))`, so that a token means the same character
+        in both; what is not in it becomes its first. Static.
     """
 
     source: str = static(default="pydoc")
     context: int = static(default=32)
     alphabet: int = static(default=64)
+    letters: str = static(default="")
 
     def check(self):
         """A text that is there and longer than its windows."""
@@ -155,20 +163,22 @@ class CharacterText:
                 f"CharacterText needs context >= 1 and alphabet >= 2, or 0 for every character; got {self.context} and "
                 f"{self.alphabet}."
             )
-        check_length(self.source, len(encoded(self.source, self.alphabet)[0]), "characters", self.context)
+        if self.letters and not 2 <= len(set(self.letters)) == len(self.letters):
+            raise ValueError(f"CharacterText.letters must be two characters at least, each once; got {self.letters!r}.")
+        check_length(self.source, len(self._encoded()[0]), "characters", self.context)
 
     @property
     def vocabulary(self) -> int:
         """Characters told apart."""
-        return len(encoded(self.source, self.alphabet)[1])
+        return len(self._encoded()[1])
 
     def spell(self, tokens: Sequence[int]) -> str:
         """Tokens as text."""
-        return "".join(encoded(self.source, self.alphabet)[1][token] for token in tokens)
+        return "".join(self._encoded()[1][token] for token in tokens)
 
     def read(self, text: str) -> list[int]:
         """Text as tokens; what is not in the alphabet is its first character."""
-        return [max(encoded(self.source, self.alphabet)[1].find(character), 0) for character in text]
+        return [max(self._encoded()[1].find(character), 0) for character in text]
 
     def sample(self, key: jax.Array) -> tuple[()]:
         """Nothing is random; the text itself is a constant of the program, shared by all runs."""
@@ -177,13 +187,16 @@ class CharacterText:
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
         """A window of the first nine tenths."""
-        codes = encoded(self.source, self.alphabet)[0]
+        codes = self._encoded()[0]
         return window(codes, jax.random.randint(key, (), 0, held_out_from(codes) - self.context), self.context)
 
     def unseen(self, key: jax.Array, frozen: tuple[()]) -> Example:
         """A window of the last tenth."""
-        codes = encoded(self.source, self.alphabet)[0]
+        codes = self._encoded()[0]
         return window(codes, jax.random.randint(key, (), held_out_from(codes), len(codes) - self.context), self.context)
+
+    def _encoded(self):
+        return encoded(self.source, self.alphabet, self.letters)
 
 
 TINY = CharacterText()

@@ -20,9 +20,11 @@ class Transferred:
 
     Attributes:
       system: what is run and observed; its state has `params`.
-      source: what is trained first, of the same architecture. Its disorder is drawn within `init`, for each run its own.
+      source: what is trained first, of the same architecture. Its disorder is drawn within `init`, for each run its own, unless
+        `shared`.
       steps: of the source; 0 begins from scratch. Static.
       fresh: roles of tensors that are not transferred: embeddings and readout know the source's tokens. Static.
+      shared: train the source on the system's own disorder: one language, and not two of a kind. Static.
       grow: makes the system's parameters of the source's, see `models.language.grown`; None where they are alike. Static.
 
     References:
@@ -33,6 +35,7 @@ class Transferred:
     source: Any
     steps: int = static(default=100)
     fresh: tuple[str, ...] = static(default=(INPUT, READOUT))
+    shared: bool = static(default=False)
     grow: Callable[[Any], Any] | None = static(default=None)
 
     @property
@@ -44,6 +47,13 @@ class Transferred:
         """A number of steps."""
         if self.steps < 0:
             raise ValueError(f"Transferred.steps must not be negative; got {self.steps}. 0 begins from scratch.")
+        spelt = [_spelling(system) for system in (self.source, self.system)]
+        if self.steps and INPUT not in self.fresh and None not in spelt and spelt[0] != spelt[1]:
+            raise ValueError(
+                f"Transferred keeps the source's embeddings, and its tokens spell {spelt[0][:8]!r}... where the system's spell "
+                f"{spelt[1][:8]!r}...; give CharacterText(letters=) the same to both, or begin embeddings afresh: "
+                f"fresh=('{INPUT}', '{READOUT}')."
+            )
 
     def sample(self, key: jax.Array) -> Any:
         """The system's data."""
@@ -55,7 +65,7 @@ class Transferred:
         if not self.steps:
             return own
         key_data, key_init, key_step = jax.random.split(jax.random.fold_in(key, 1), 3)
-        seen = self.source.sample(key_data)
+        seen = data if self.shared else self.source.sample(key_data)
         before = self.source.init(key_init, seen)
         trained = advance(self.source, key_step, before, seen, (0, self.steps)).params
         trained = self.grow(trained) if self.grow else trained
@@ -83,6 +93,12 @@ class Transferred:
     def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
         """What the system observes."""
         return self.system.observe(state, data)
+
+
+def _spelling(system):
+    """What the tokens of a language model's world stand for; None where they stand for nothing."""
+    world = getattr(getattr(system, "model", None), "world", None)
+    return world.spell(range(world.vocabulary)) if hasattr(world, "spell") else None
 
 
 TINY = Transferred(system=TINY_TRAINED, source=TINY_TRAINED, steps=2)
