@@ -217,8 +217,8 @@ def test_text_that_every_python_carries():
     words = "".join(symbols[i] for i in codes)
     assert all("".join(symbols[i] for i in row) in words for row in np.asarray(seen.tokens))
     np.testing.assert_array_equal(seen.tokens[:, 1:], seen.targets[:, :-1])
-    codes, symbols = text.encoded("pydoc", letters="?dacb")
-    spelt = "".join(symbols[i] for i in codes[:500])
+    own = text.CharacterText(letters="?dacb")
+    spelt = own.spell(text.encoded("pydoc", letters=own.letters)[0][:500])
     assert spelt == "".join(c if c in "abcd" else "?" for c in text.load("pydoc")[:500])
     unseen = jax.jit(jax.vmap(lambda k: world.unseen(k, ())))(jax.random.split(jax.random.key(0), 4))
     tail = words[len(words) * 9 // 10 :]

@@ -70,7 +70,8 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     where, whole = tmp_path / "params", tmp_path / "state"
     cell_text = "learning_rate=0.02,seed=1"
     assert main([*common, "--cell", cell_text, "--export", str(where), "--export-state", str(whole)]) == OK
-    said = capsys.readouterr().out
+    said, aside = capsys.readouterr()
+    assert "training the run of learning_rate=0.02,seed=1 again" in aside and "the prompt was read as '\ufffdhe '" in aside
     assert said[1:4] == "he " and "parameters: " in said  # T is none of the 32 commonest characters
     again = load_params(where, state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), again, state.params)
@@ -83,10 +84,36 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     np.testing.assert_allclose(logits, system.model.apply(state.params, data.test.tokens)[0], rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="exists; give a folder that does not"):
         save_params(where, again)
+    for bad, message in (
+        (["--temperature", "-1"], "0 or more, and finite; got 40 and -1.0"), (["--temperature", "nan"], "got 40 and nan"),
+        (["--length", "-5"], "got -5 and 0.8"), (["--export", str(where)], "exists; give --export and"),
+    ):  # fmt: skip
+        assert main([*common, "--cell", cell_text, *bad]) == BAD_INPUT
+        assert message in capsys.readouterr().err
     assert main([*common, "--cell", "learning_rate=0.5,seed=1"]) == BAD_INPUT
     assert "must be one of" in capsys.readouterr().err
     assert main(["sample", str(store), "--cell", "seed=1"]) == BAD_INPUT
     assert "--experiment MODULE:NAME" in capsys.readouterr().err
+
+
+def markov_run(learning_rate):
+    network = Decoder(vocabulary=4, context=5, mixer=Attention(heads=1), width=4, depth=1, hidden=0)
+    model = LanguageModel(world=Markov(vocabulary=4, context=5), network=network, batch=2, evaluation=2)
+    return Trained(model=model, learning_rate=learning_rate)
+
+
+def test_a_world_without_text_is_prompted_by_tokens(tmp_path, capsys):
+    js.sweep(markov_run, grid={"learning_rate": [0.01]}, times=[1], store=tmp_path, progress=False)
+    common = ["sample", str(tmp_path), "--experiment", f"{__name__}:markov_run", "--cell", "learning_rate=0.01,seed=0"]
+    assert main([*common, "--length", "3", "--prompt", "3,1 2"]) == OK
+    said = capsys.readouterr().out.split()
+    assert said[:3] == ["3", "1", "2"] and len(said) == 6
+    for prompt, message in (
+        ("the end", "Markov has no text, so --prompt must be tokens"),
+        ("3 7", r"at least one token of 0..3"),
+    ):
+        assert main([*common, "--prompt", prompt]) == BAD_INPUT
+        assert message in capsys.readouterr().err
 
 
 def test_the_model_inside_wrappers_and_adapters():

@@ -23,8 +23,13 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
       (n + length,).
 
     Raises:
-      ValueError: an empty prompt, or tokens that the network does not have.
+      ValueError: an empty prompt, tokens that the network does not have, or a length or temperature below 0.
     """
+    if length < 0 or not 0 <= temperature < float("inf"):
+        raise ValueError(
+            f"length and temperature must be 0 or more, and finite; got {length} and {temperature}. Temperature 0 takes the "
+            "likeliest token."
+        )
     context, vocabulary = model.world.context, model.world.vocabulary
     prompt = jnp.asarray(prompt, jnp.int32)
     if prompt.ndim != 1 or not prompt.size or jnp.any((prompt < 0) | (prompt >= vocabulary)):
