@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweep import compiled
+from jaxscale.sweep import compiled, events
 from jaxscale.sweep.events import JsonLines, OnCells
 
 
@@ -107,3 +107,30 @@ def test_every_result_says_what_it_took():
 def test_a_trace_is_written(tmp_path):
     js.sweep(count, **COMMON, profile=tmp_path)
     assert list(tmp_path.rglob("*perfetto_trace.json.gz"))
+
+
+def test_a_bar_is_seen_while_the_first_program_compiles(monkeypatch, capsys):
+    """By a timer, since compiling tells nothing; the timer here is rung by hand."""
+    timers = []
+
+    class Rung:
+        def __init__(self, seconds, function):
+            self.seconds, self.function, self.state = seconds, function, []
+            timers.append(self)
+
+        def start(self):
+            self.state.append("started")
+
+        def cancel(self):
+            self.state.append("cancelled")
+
+    monkeypatch.setattr(events.threading, "Timer", Rung)
+    bar = events.Bar(8, True)
+    assert capsys.readouterr().err == "" and timers[0].state == ["started"] and timers[0].seconds == 2
+    timers[0].function()
+    assert "0/8 runs" in (said := capsys.readouterr().err) and "tracing and compiling" in said
+    bar(events.Event("segment", dict(lanes=8, live=8, finished=0, diverged=0, step=5, last=10, lane_steps=40, slot_steps=40)))
+    bar.close()
+    assert "4/8 runs" in (said := capsys.readouterr().err) and "live 8" in said and "cancelled" in timers[0].state
+    events.Bar(8, False).close()
+    assert timers[1].state == ["cancelled"] and capsys.readouterr().err == ""

@@ -97,7 +97,7 @@ class Transferred:
 
 def _spelling(system):
     """What the tokens of a language model's world stand for; None where they stand for nothing."""
-    world = getattr(getattr(system, "model", None), "world", None)
+    world: Any = getattr(getattr(system, "model", None), "world", None)
     return world.spell(range(world.vocabulary)) if hasattr(world, "spell") else None
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ class Listeners:
             yield
         finally:
             self.listeners.remove(bar)
-            bar.bar.close()
+            bar.close()
 
 
 def log(event: Event) -> None:
@@ -105,7 +106,10 @@ class OnCells:
 
 
 class Bar:
-    """Progress: runs done, live, finished, diverged, useful share, lane-steps/s, time left. Silent under two seconds."""
+    """Progress: runs done, live, finished, diverged, useful share, lane-steps/s, time left. Silent under two seconds.
+
+    Compiling sends no events, so a timer shows the bar if nothing has come by then.
+    """
 
     def __init__(self, total: int, show: bool):
         from tqdm.auto import tqdm
@@ -114,16 +118,30 @@ class Bar:
         self.bar = tqdm(total=total, unit="run", disable=not show, delay=2, smoothing=0.1, mininterval=15 if quiet else 0.2,
                         bar_format="{l_bar}{bar}| {n:.0f}/{total} runs [{elapsed}<{remaining}{postfix}]")  # fmt: skip
         self.done, self.steps, self.slots, self.began = 0, 0, 0, time.perf_counter()
+        self.waiting = threading.Timer(2, self._compiling)
+        self.waiting.daemon = True
+        if show:
+            self.waiting.start()
 
     def __call__(self, event: Event) -> None:
         """Move on. A live lane counts for the share of its steps that are done."""
         if event.name == "segment":
+            self.waiting.cancel()
             self._segment(event.facts)
         elif event.name == "piece":
             self.done += event.facts["runs"]
             self.steps += event.facts.get("lane_steps", 0)
             self.slots += event.facts.get("slot_steps", 0)
             self.bar.update(max(self.done - self.bar.n, 0))
+
+    def close(self) -> None:
+        """No more."""
+        self.waiting.cancel()
+        self.bar.close()
+
+    def _compiling(self):
+        self.bar.delay = 0  # it has been seen, so its end is to be seen too
+        self.bar.set_postfix_str("tracing and compiling")
 
     def _segment(self, now):
         done = self.done + now["lanes"] - now["live"] + now["live"] * now["step"] / max(now["last"], 1)
