@@ -16,6 +16,7 @@ from jaxscale.sweep.records import Records, Rows
 from jaxscale.sweep.seats import Seats
 
 DISPATCH_SECONDS = 5e-4  # what a segment costs beside its steps, until it has been measured
+SPAN_STEPS, SPAN_SECONDS = 256, 10.0  # the longest segment, until a step has been timed, and then: for progress and checkpoints
 
 
 class Progress(NamedTuple):
@@ -61,7 +62,7 @@ def run_cohort(
     saved = checkpoint.load(lanes.ids, times) if checkpoint else None
     cohort, records, live, now, finished = _begun(executable, lanes, seats, kept, saved)
     pace, may_stop = _Pace(), executable.program.can_stop and reclaim
-    cut = 0 if may_stop else int(times[0])  # a first record far away is no reason to keep stopped lanes until then
+    cut = 0 if may_stop else min(int(times[0]), SPAN_STEPS)  # a first record far away is no reason to keep stopped lanes
     if saved:
         cut = pace.next_cut(now, times, may_stop, int(live.sum()))
     while True:
@@ -98,23 +99,25 @@ class _Pace:
     """
 
     def __init__(self) -> None:
-        self.look, self.lane_step, self.hazard = DISPATCH_SECONDS, 0.0, 0.0
+        self.look, self.step, self.lane_step, self.hazard = DISPATCH_SECONDS, 0.0, 0.0, 0.0
 
     def saw(self, steps: int, live: int, ended: int, ran: float, looked: float, slots: int) -> None:
         """Learn from one segment."""
         self.look = 0.5 * self.look + 0.5 * (looked + DISPATCH_SECONDS)
         if steps and live:
-            self.lane_step = ran / (steps * slots)
+            self.step = ran / steps
+            self.lane_step = self.step / slots
             self.hazard = 0.5 * self.hazard + 0.5 * ended / (steps * live)
 
     def next_cut(self, now: int, times: np.ndarray, may_stop: bool, live: int) -> int:
-        """The next record, or a point before it where looking pays. At most twice as far, so that estimates stay fresh."""
-        record = int(times[np.searchsorted(times, now, side="right")])
-        if not may_stop:
-            return record
-        loss = self.lane_step * self.hazard * live
-        stride = math.sqrt(2 * self.look / loss) if loss else math.inf
-        return min(record, now + int(max(1, min(stride, max(now, 8)))))
+        """The next record, or a point before it: to be seen and saved, and where looking pays, at most twice as far, so that
+        estimates stay fresh.
+        """
+        stride = SPAN_SECONDS / self.step if self.step else SPAN_STEPS
+        if may_stop:
+            loss = self.lane_step * self.hazard * live
+            stride = min(stride, max(now, 8), math.sqrt(2 * self.look / loss) if loss else math.inf)
+        return min(int(times[np.searchsorted(times, now, side="right")]), now + int(max(1, stride)))
 
 
 def _begun(executable, lanes, seats, kept, saved):
