@@ -72,6 +72,9 @@ def _plain(cls: type, name: str, value: Any) -> Any:
         )
     if isinstance(value, np.generic):
         return value.item()
+    if dataclasses.is_dataclass(value):  # a flax module: all of its fields fix the program
+        for field in dataclasses.fields(value):
+            _plain(type(value), field.name, getattr(value, field.name, None))
     if isinstance(value, jax.Array | np.ndarray):
         raise TypeError(
             f"{cls.__name__}.{name} fixes the compiled program, so it needs a plain Python value; "
@@ -82,6 +85,8 @@ def _plain(cls: type, name: str, value: Any) -> Any:
 
 def check(tree: Any) -> None:
     """Run `check()` of every record inside `tree`, outermost first. Values must be plain numbers, so call it on the host."""
+    if isinstance(tree, type) and dataclasses.is_dataclass(tree):
+        raise TypeError(f"{tree.__name__} is a class where one of its kind is needed; give {tree.__name__}(...).")
     if (names := _field_names(type(tree))) is None:  # type: ignore[arg-type]
         return
     if hasattr(tree, "check"):

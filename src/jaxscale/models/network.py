@@ -22,29 +22,64 @@ def network(module: Any) -> tuple[Init, Apply]:
       init(key, inputs) -> parameters, and apply(parameters, inputs, ...) -> outputs.
 
     Raises:
-      TypeError: `module` is neither, or keeps state beside its parameters.
+      TypeError: `module` is neither, keeps state beside its parameters, or draws random numbers.
     """
     import flax.linen as nn  # 0.15 s, and only networks need it
 
     if not isinstance(module, nn.Module):
-        if callable(module):
-            return _nnx(module)
-        raise TypeError(
-            f"network() takes a flax.linen.Module, e.g. nn.Dense(1), or a function of nnx.Rngs that builds an nnx.Module, e.g. "
-            f"lambda rngs: nnx.Linear(2, 1, rngs=rngs); got {type(module).__name__}."
-        )
+        return _nnx(_builder(module))
 
     def init(key, inputs):
-        variables = module.init(key, inputs)
+        variables = _undropped(module, lambda: module.init(key, inputs))
         if set(variables) != {"params"}:
             extra = sorted(set(variables) - {"params"})
             raise TypeError(f"network() needs a module with parameters only; {type(module).__name__} also keeps {extra}.")
         return variables["params"]
 
     def apply(params, *inputs):
-        return module.apply({"params": params}, *inputs)
+        return _undropped(module, lambda: module.apply({"params": params}, *inputs))
 
     return init, apply
+
+
+def _undropped(module, function):
+    from flax.errors import InvalidRngError
+
+    try:
+        return function()
+    except InvalidRngError as error:
+        raise TypeError(
+            f"network() needs a module with parameters only, and {type(module).__name__} draws random numbers: {error} Use "
+            "deterministic=True."
+        ) from None
+
+
+def _builder(module):
+    """What builds an NNX module, or the error that says what to give."""
+    import flax.linen as nn
+    from flax import nnx
+
+    name = module.__name__ if isinstance(module, type) else type(module).__name__
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise TypeError(f"network() takes a module, not its class; give {name}(...).")
+    if isinstance(module, nnx.Module):
+        raise TypeError(
+            f"network() makes its own parameters, and this {name} has them already; give what builds it, "
+            f"lambda rngs: {name}(..., rngs=rngs)."
+        )
+    if not callable(module):
+        raise TypeError(
+            f"network() takes a flax.linen.Module, e.g. nn.Dense(1), or a function of nnx.Rngs that builds an nnx.Module, e.g. "
+            f"lambda rngs: nnx.Linear(2, 1, rngs=rngs); got {name}."
+        )
+    try:
+        if isinstance(module, type):  # flax's metaclass takes anything
+            inspect.signature(module.__init__).bind(None, None)  # type: ignore[misc]
+        else:
+            inspect.signature(module).bind(None)
+    except TypeError as error:
+        raise TypeError(f"network() calls {name}(rngs): {error}. Give lambda rngs: {name}(..., rngs=rngs).") from None
+    return module
 
 
 def arguments(module: Any) -> tuple[str, ...]:
@@ -77,6 +112,15 @@ def _nnx(build):
     def apply(params, *inputs):
         graph, shapes, rest = structure()
         nnx.replace_by_pure_dict(shapes, params)
-        return nnx.merge(graph, shapes, rest)(*inputs)
+        built = nnx.merge(graph, shapes, rest)
+        try:
+            return built(*inputs)
+        except TypeError as error:
+            if not jax.tree.leaves(rest):
+                raise
+            raise TypeError(
+                f"{type(built).__name__} holds random streams, and if it draws from them network() cannot use it: dropout must "
+                f"be deterministic ({error})."
+            ) from error
 
     return init, apply

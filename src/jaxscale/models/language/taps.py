@@ -31,7 +31,7 @@ class Tap:
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The activation as the rest of the network sees it."""
-        mask, value, scale, gradient = (_like(part, x) for part in (self.mask, self.value, self.scale, self.gradient))
+        mask, value, scale, gradient = (_like(getattr(self, name), x, name) for name in ("mask", "value", "scale", "gradient"))
         x = x - (1 - gradient) * (x - jax.lax.stop_gradient(x))  # exactly x: the difference is zero
         return mask * value + (1 - mask) * (scale * x)
 
@@ -48,9 +48,16 @@ class Sites:
 
     def __call__(self, name: str, x: jax.Array) -> jax.Array:
         """The activation `name`, tapped; what is kept is what the rest of the network sees."""
-        tapped = self.taps[name](x) if name in self.taps else x
-        self.seen[name] = tapped
-        return tapped
+        self.seen[name] = self._tapped(name, x) if name in self.taps else x
+        return self.seen[name]
+
+    def _tapped(self, name, x):
+        if not callable(tap := self.taps[name]):
+            raise TypeError(f"what taps the site '{name}' must be a Tap(mask=..., value=...); got {type(tap).__name__}.")
+        try:
+            return tap(x)
+        except ValueError as error:
+            raise ValueError(f"at the site '{name}': {error}") from None
 
     def check(self) -> None:
         """Every tap has met its site.
@@ -62,7 +69,10 @@ class Sites:
             raise ValueError(f"no site '{unknown[0]}' in this network to tap; choose from {sorted(self.seen)}.")
 
 
-def _like(part, x):
+def _like(part, x, name):
     """With the leading axes that broadcasting needs, said aloud."""
     part = jnp.asarray(part, x.dtype)
+    fits = len(part.shape) <= x.ndim and all(a in (1, b) for a, b in zip(part.shape[::-1], x.shape[::-1]))
+    if not fits:
+        raise ValueError(f"Tap.{name} must broadcast against the activation's shape {x.shape}; got {part.shape}.")
     return part.reshape((1,) * (x.ndim - part.ndim) + part.shape)
