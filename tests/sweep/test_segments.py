@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.cli import main
+from jaxscale.cli.codes import BAD_INPUT, OK
 from jaxscale.sweep import execute
 
 LAST = 2000
@@ -75,3 +77,34 @@ def test_it_is_saved_between_two_far_records(tmp_path):
     )
     assert [event.facts["step"] for event in resumed] == [256]
     np.testing.assert_array_equal(runs.x, swept([0, LAST])[0].x)
+
+
+def test_status_says_where_runs_are_saved_and_which_folders_are_stores(tmp_path, capsys):
+    store = tmp_path / "one"
+    with pytest.raises(KeyboardInterrupt):
+        swept([0, LAST], store=store, checkpoint=0.0, until=LAST)
+    assert main(["status", str(store)]) == OK
+    assert f"6 of the pending runs are saved at step 256 of {LAST}" in capsys.readouterr().out
+    assert main(["status", str(tmp_path)]) == BAD_INPUT
+    assert f"There are stores in it: {store}." in capsys.readouterr().err
+
+
+def test_a_law_of_the_step_is_fitted_to_a_store_that_begins_at_step_0(tmp_path, capsys):
+    swept([0, 1, 2, 4, 8, 16, 32], store=tmp_path)
+    asked = [
+        "fit",
+        str(tmp_path),
+        "--x",
+        "time",
+        "--y",
+        "x",
+        "--select",
+        "rate=3.7",
+        "--bootstrap",
+        "20",
+        "--no-profiles",
+        "--no-figures",
+    ]
+    main(asked)
+    said = capsys.readouterr()
+    assert "step 0 is left out: the law takes the step to a power" in said.out and "exponent" in said.out and not said.err

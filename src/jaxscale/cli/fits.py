@@ -106,8 +106,20 @@ def _selected(arguments):
         data = near
     if "stopped" in runs and arguments.y != "stopped":
         data = _where_stopped(data, runs["stopped"], arguments)
-    kept = {name.strip() for name in arguments.x.split(",")}
-    return data.isel(time=-1) if "time" in data.dims and "time" not in kept else data
+    names = [name.strip() for name in arguments.x.split(",")]
+    if "time" not in data.dims:
+        return data
+    return _after_start(data, names, arguments) if "time" in names else data.isel(time=-1)
+
+
+def _after_start(data, names, arguments):
+    """Without step 0 where a law takes the step to a power: nobody can leave it out of a store."""
+    laws = [find_law(name.strip()) for name in (arguments.laws if hasattr(arguments, "laws") else arguments.law).split(",")]
+    inputs = {name for law in laws for name, given in zip(law.inputs, names) if given == "time" and law.needs_positive(name)}
+    if not inputs or data["time"].values[0] != 0:
+        return data
+    print("step 0 is left out: the law takes the step to a power\n")
+    return data.isel(time=slice(1, None))
 
 
 def _where_stopped(data, stopped, arguments):

@@ -31,9 +31,12 @@ def add(commands: Any) -> None:
 
 def _status(arguments):
     from jaxscale.sweep.audit import verify
+    from jaxscale.sweep.store import Store
 
     found = verify(arguments.store)
     print(found)
+    for saved in Store.read(arguments.store).checkpoints():
+        print(f"{len(saved['ids'])} of the pending runs are saved at step {int(saved['step'])} of {int(saved['times'][-1])}")
     return OK if found else FAILED
 
 

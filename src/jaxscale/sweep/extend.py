@@ -11,8 +11,9 @@ from jaxscale.sweep.audit import Recorded
 from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.grid import Grid, Seeds
 from jaxscale.sweep.manifest import compare, write_grid
+from jaxscale.sweep.piece import Piece
 from jaxscale.sweep.run import load, sweep
-from jaxscale.sweep.store import Piece, Store
+from jaxscale.sweep.store import Store
 
 if TYPE_CHECKING:
     import xarray

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from jaxscale.sweep.files import StoreError, load_arrays
-from jaxscale.sweep.store import Piece, Pieces, Store
+from jaxscale.sweep.piece import Piece, Pieces
+from jaxscale.sweep.store import Store
 
 
 def part() -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from jaxscale.sweep import moments
 from jaxscale.sweep.devices import memory_bytes
 from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.grid import Grid
-from jaxscale.sweep.store import Piece, Pieces
+from jaxscale.sweep.piece import Piece, Pieces
 
 if TYPE_CHECKING:
     import xarray

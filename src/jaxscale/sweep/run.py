@@ -13,10 +13,11 @@ from jaxscale.sweep import pod
 from jaxscale.sweep.events import Bar, Listener, Listeners, profiled
 from jaxscale.sweep.grid import Seeds
 from jaxscale.sweep.manifest import read_grid, read_times, write_grid
+from jaxscale.sweep.piece import Pieces
 from jaxscale.sweep.request import Request
 from jaxscale.sweep.result import assemble
 from jaxscale.sweep.sizes import settle_sizes
-from jaxscale.sweep.store import Pieces, Store, StoreError
+from jaxscale.sweep.store import Store, StoreError
 from jaxscale.sweep.work import CHECKPOINT_SECONDS, Bucket, Running, TooWide, Totals, run_bucket, settle
 from jaxscale.sweep.workers import Workers
 

@@ -15,6 +15,7 @@ from jaxscale.sweep.executable import Executable
 from jaxscale.sweep.execute import Progress, run_cohort
 from jaxscale.sweep.grid import Lanes
 from jaxscale.sweep.moments import covered, entries
+from jaxscale.sweep.piece import Piece
 from jaxscale.sweep.probe import choose_width
 from jaxscale.sweep.program import Program
 from jaxscale.sweep.records import Records, Rows
@@ -22,7 +23,6 @@ from jaxscale.sweep.reduce import Moments
 from jaxscale.sweep.request import Request
 from jaxscale.sweep.result import bucket_name
 from jaxscale.sweep.seats import room_needed
-from jaxscale.sweep.store import Piece
 
 PIECE_SECONDS = 20.0  # with a store, aim at pieces of this length: it is what a kill can cost
 FIRST_BLOCKS = 16  # blocks per device of the first piece, whose speed is not known yet

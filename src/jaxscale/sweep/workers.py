@@ -18,9 +18,10 @@ import numpy as np
 from jaxscale.sweep import work
 from jaxscale.sweep.events import LOG
 from jaxscale.sweep.files import StoreError
+from jaxscale.sweep.piece import Piece
 from jaxscale.sweep.probe import seconds_per_lane_step
 from jaxscale.sweep.request import Request
-from jaxscale.sweep.store import Piece, Store
+from jaxscale.sweep.store import Store
 from jaxscale.sweep.work import Bucket, TooWide, Totals, run_bucket
 
 FEWEST_TASKS = 16  # so that a few workers share a small sweep
