@@ -36,3 +36,13 @@ def test_refusals():
         time_to(CURVES.isel(time=-1), 1.0)
     with pytest.raises(ValueError, match="a threshold to pass; got nan"):
         time_to(CURVES, np.nan)
+    with pytest.raises(ValueError, match=r"takes one observable, e.g. runs\['loss'\]; got a Dataset"):
+        time_to(CURVES.to_dataset(name="loss"), 1.0)
+
+
+def test_a_censored_point_is_not_drawn():
+    """Its mean over seeds is infinite; the others stay."""
+    figures = pytest.importorskip("jaxscale.plot.figures")
+    times = xr.DataArray([[1.0, 3.0], [2.0, np.inf]], dims=("width", "seed"), coords={"width": [1, 2]}, name="time")
+    (drawn, *_), *_ = figures.curves(times, x="width").containers
+    np.testing.assert_array_equal(np.asarray(drawn.get_ydata(), float), [2.0, np.nan])

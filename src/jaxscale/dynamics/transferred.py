@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxscale.dynamics.trained import TINY as TINY_TRAINED
-from jaxscale.models.language.roles import INPUT, READOUT, Role, roles
+from jaxscale.models.language.roles import INPUT, READOUT, Role, check_alike, roles
 from jaxscale.protocol import advance, definitions
 from jaxscale.record import record, static
 
@@ -71,14 +71,8 @@ class Transferred:
         trained = self.grow(trained) if self.grow else trained
         if isinstance(trained, tuple):
             raise TypeError("Transferred.grow must give parameters; got a tuple. Of `grown.widened` and its like take [1].")
-        shapes = [{jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-                  for params in (own.params, trained)]  # fmt: skip
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                "Transferred.source and system must have the same parameters; build both on the same network, or give grow. "
-                "They differ in "
-                f"{sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))[:5]}."
-            )
+        what = "Transferred.source and system must have the same parameters; build both on the same network, or give grow."
+        check_alike(trained, own.params, what)
         kinds = roles(own.params)
         merged = jax.tree.map(
             lambda role, new, old: old if role.kind in self.fresh else new, kinds, trained, own.params,

@@ -23,6 +23,8 @@ def time_to(data: Any, threshold: float, *, above: bool = True, lasting: bool = 
     """
     if np.isnan(threshold):
         raise ValueError("time_to needs a threshold to pass; got nan.")
+    if not hasattr(data, "values") or callable(data.values):
+        raise ValueError(f"time_to takes one observable, e.g. runs['loss']; got a {type(data).__name__}.")
     if "time" not in data.dims:
         raise ValueError(f"the data have no dimension 'time'; got {list(data.dims)}. Pass curves, not their last values.")
     curve = data.transpose(..., "time")

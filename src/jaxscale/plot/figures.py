@@ -78,7 +78,8 @@ def curves(
     title: str = "",
     colour: int = 0,
 ) -> Any:
-    """Means over seeds with standard errors, and fitted laws with their 95 % bands.
+    """Means over seeds with standard errors, and fitted laws with their 95 % bands. Where a seed is infinite (censored, as
+    `time_to` gives) there is no mean, and no point.
 
     Args:
       data: DataArray with dims x, `over` and, if given, `hue`.
@@ -94,6 +95,8 @@ def curves(
     axes = axes if axes is not None else new_axes()[1]
     parts = [(None, data)] if hue is None else [(value, data.sel({hue: value})) for value in data[hue].values]
     for i, (value, part) in enumerate(parts):
+        censored = np.isinf(part)
+        part = part.where(~(censored.any(over) if over in part.dims else censored))
         shade = COLOURS[(colour + i) % len(COLOURS)]
         mean = part.mean(over) if over in part.dims else part
         error = part.std(over, ddof=1) / np.sqrt(part.count(over)) if over in part.dims else None

@@ -82,6 +82,11 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, state)
     logits, _ = system.model.network.apply({"params": again}, data.test.tokens)
     np.testing.assert_allclose(logits, system.model.apply(state.params, data.test.tokens)[0], rtol=1e-3, atol=1e-4)
+    for like in ({"a": jnp.ones(3)}, jax.tree.map(lambda leaf: leaf[..., None], state.params)):
+        with pytest.raises(ValueError, match=r"holds another tree than `like`; .* They differ in \[.*'embed'"):
+            load_params(where, like)
+    with pytest.raises(ValueError, match="there is no checkpoint '.*nowhere'; give the folder"):
+        load_params(tmp_path / "nowhere", state.params)
     with pytest.raises(ValueError, match="exists; give a folder that does not"):
         save_params(where, again)
     for bad, message in (

@@ -12,6 +12,7 @@ from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language import tuned
 from jaxscale.models.language.model import TINY as MODEL
+from jaxscale.models.language.prompt import Prompted
 from jaxscale.models.language.recurrent import ReluRnn
 from jaxscale.models.language.roles import by_path
 from jaxscale.models.language.tuned import Tuned
@@ -116,3 +117,11 @@ def test_a_trained_trunk_is_taken():
     trunk = jax.tree.map(lambda leaf: leaf + 1.0, jax.jit(MODEL.init)(KEY, jax.jit(MODEL.sample)(KEY)))
     data = jax.jit(Tuned(model=MODEL, trunk=trunk, method=tuned.Bone(rank=2)).sample)(KEY)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), data.trunk, trunk))
+
+
+def test_another_networks_trunk_is_refused():
+    wide = dataclasses.replace(MODEL, network=MODEL.network.clone(width=16))
+    trunk = jax.eval_shape(lambda key: wide.init(key, wide.sample(key)), KEY)
+    for model in (Tuned(model=MODEL, trunk=trunk), Prompted(model=MODEL, trunk=trunk)):
+        with pytest.raises(ValueError, match=r"trunk must be parameters of this Decoder; .* They differ in \['embed'"):
+            jax.eval_shape(model.sample, KEY)

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxscale.models.language.roles import check_alike
+
 
 def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length: int, *, temperature: float = 1.0) -> jax.Array:
     """Tokens drawn one after another from what the network predicts.
@@ -88,8 +90,17 @@ def load_params(folder: str | os.PathLike, like: Any) -> Any:
     Args:
       folder: as given to `save_params`.
       like: a tree of the same structure, e.g. `model.init(key, data)`, or `system.init(key, data)` for a training state.
+
+    Raises:
+      ValueError: there is none, or of another structure.
     """
     import orbax.checkpoint as ocp
 
+    path = Path(folder).absolute()
+    if not path.is_dir():
+        raise ValueError(f"there is no checkpoint '{path}'; give the folder that save_params, or --export, has written.")
     with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(Path(folder).absolute(), jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+        saved = checkpointer.metadata(path)  # first, since a failing restore leaves its threads behind
+        saved = getattr(saved, "item_metadata", saved)
+        check_alike(getattr(saved, "tree", saved), like, f"'{path}' holds another tree than `like`; give what was saved.")
+        return checkpointer.restore(path, jax.tree.map(ocp.utils.to_shape_dtype_struct, like))

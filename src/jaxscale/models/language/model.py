@@ -10,6 +10,7 @@ from jaxscale.data.relabel import Relabelling
 from jaxscale.data.world import Example, batch, check_shapes, numbered
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
+from jaxscale.models.language.roles import check_alike
 from jaxscale.models.language.taps import Tap, Taps
 from jaxscale.models.network import arguments, network
 from jaxscale.record import record, static
@@ -99,6 +100,18 @@ class LanguageModel:
     def init(self, key: jax.Array, data: Data) -> Any:
         """The network's parameters."""
         return self._pure()[0](key, data.test.tokens[:1])
+
+    def frozen(self, trunk: Any, key: jax.Array, data: Data) -> Any:
+        """Parameters that are trained no more: `trunk`, or untrained ones if it is None.
+
+        Raises:
+          ValueError: `trunk` is another network's.
+        """
+        own = self.init(key, data)
+        if trunk is None:
+            return own
+        check_alike(trunk, own, f"trunk must be parameters of this {type(self.network).__name__}; give those of model.init.")
+        return jax.tree.map(jnp.asarray, trunk)
 
     def apply(self, params: Any, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
         """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""

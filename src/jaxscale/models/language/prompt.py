@@ -63,8 +63,7 @@ class Prompted:
     def sample(self, key: jax.Array) -> Data:
         """The language model's disorder, and its parameters."""
         data = self.model.sample(key)
-        trunk = self.model.init(jax.random.fold_in(key, 0), data) if self.trunk is None else self.trunk
-        return Data(jax.tree.map(jnp.asarray, trunk), data)
+        return Data(self.model.frozen(self.trunk, jax.random.fold_in(key, 0), data), data)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
         """(l, D) prompt."""

@@ -91,3 +91,15 @@ def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
         )
     factor = {HIDDEN: lambda r: base / r.fan_in, READOUT: lambda r: (base / r.fan_in) ** 0.5}
     return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), found, is_leaf=lambda r: isinstance(r, Role))
+
+
+def check_alike(given: Any, wanted: Any, what: str) -> None:
+    """Two trees of parameters have the same names and shapes.
+
+    Raises:
+      ValueError: `what` is wrong and where, the first five differences.
+    """
+    shapes = [{name: tuple(leaf.shape) for name, leaf in by_path(tree).items()} for tree in (given, wanted)]
+    if shapes[0] != shapes[1]:
+        differ = sorted({name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items())})
+        raise ValueError(f"{what} They differ in {differ[:5]}.")

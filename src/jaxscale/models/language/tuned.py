@@ -178,8 +178,7 @@ class Tuned:
         """The language model's disorder, its parameters, and the adapters."""
         key_own, key_trunk, key_begin, key_seen = jax.random.split(key, 4)
         own = self.model.sample(key_own)
-        trunk = self.model.init(key_trunk, own) if self.trunk is None else self.trunk
-        trunk = jax.tree.map(jnp.asarray, trunk)
+        trunk = self.model.frozen(self.trunk, key_trunk, own)
         return Data(trunk, own, self.method.begin(key_begin, self._kernels(trunk), Seen(self.model, trunk, own, key_seen)))
 
     def _kernels(self, trunk):
