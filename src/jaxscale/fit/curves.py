@@ -45,18 +45,24 @@ def curve_points(
     for name, axis, row in zip(law.inputs, axes, points):
         if law.needs_positive(name) and np.any(row <= 0):
             raise FitError(f"{axis} must be positive for a scaling law; got {row[row <= 0].tolist()[:5]}.")
+    censored = statistic != "median" and np.isinf(values[~use]).any()
+    fix = ", since some seeds are infinite there: statistic='median' needs half of them only" if censored else ""
     points, best, replicas = points[:, use], best[use], replicas[:, use]
     distinct = len(np.unique(points, axis=1).T) if use.any() else 0
     if distinct < len(law.params) + 1:
         raise FitError(
             f"{distinct} distinct {', '.join(axes)} cannot fit the {len(law.params)} parameters of '{law.name}' with one to "
-            f"spare; add grid points{'' if use.all() else ' (some have no finite value)'}."
+            f"spare; add grid points{'' if use.all() else f' (some have no finite value{fix})'}."
         )
     if law.check:
         law.check(points)
     replicas = np.where(np.isfinite(replicas) & ((replicas > 0) | (space != "log")), replicas, best)
     error = replicas.std(axis=0, ddof=1) if len(replicas) > 1 else np.zeros(len(best))
-    notes = () if use.all() else (f"{int((~use).sum())} of {len(use)} {', '.join(axes)} have no finite value and are left out",)
+    notes = (
+        ()
+        if use.all()
+        else (f"{int((~use).sum())} of {len(use)} {', '.join(axes)} have no finite value and are left out{fix}",)
+    )
     facts = {
         "source": "labelled results", "columns": dict(zip(law.inputs, axes)) | {"y": label or "y"}, "rows": int(use.sum()),
         "weights": "one over the variance of the seeds' statistic" if np.any(error > 0) else "equal", "statistic": statistic,
