@@ -35,9 +35,15 @@ def test_eva_spans_the_inputs_largest_directions():
     np.testing.assert_allclose(made.a.T @ made.a, np.eye(4), atol=1e-5)
     explained = float(jnp.sum((inputs @ made.a) ** 2) / jnp.sum(inputs**2))
     assert explained == pytest.approx(float(jnp.sum(share[:4])), rel=1e-4) and explained > 0.6
-    ranks = adapt.allocate({"q": share, "mlp": jnp.ones(12) / 12}, 4)
-    assert sum(ranks.values()) == 8 and ranks["mlp"] >= 1
-    assert adapt.allocate({"q": share, "mlp": share / 1e6}, 4, most=1.5) == {"q": 6, "mlp": 2}
+
+
+def test_ranks_go_where_most_is_explained():
+    """In a program: the shares are traced."""
+    allocate = jax.jit(lambda shares: adapt.allocate(shares, 2))
+    kept = allocate({"q": jnp.array([0.6, 0.2, 0.1]), "mlp": jnp.array([0.5, 0.09, 0.08]), "out": jnp.array([0.3, 0.15, 0.11])})
+    assert {name: one.tolist() for name, one in kept.items()} == {"q": [1, 1, 0], "mlp": [1, 0, 0], "out": [1, 1, 1]}
+    even = allocate({"q": jnp.ones(2) / 2, "mlp": jnp.ones(2) / 9})
+    assert all(np.all(one == 1) for one in even.values())  # no room to choose
 
 
 def test_lora_sb_puts_back_the_best_part_of_a_gradient():
@@ -100,6 +106,9 @@ def test_emulated_fine_tuning_is_exact_for_a_common_tilt():
     found = adapt.Emulated()(large, small + tilt, small)
     np.testing.assert_allclose(found, jax.nn.log_softmax(large + tilt), atol=1e-5)
     np.testing.assert_allclose(adapt.Emulated(strength=0.0)(large, small + tilt, small), jax.nn.log_softmax(large), atol=1e-5)
+    other = jax.random.normal(KEYS[3], (4, 9))  # two fine-tunings blended: one on top of the other
+    both = adapt.Emulated(strength=0.3)(adapt.Emulated(strength=0.7)(large, small + tilt, small), small + other, small)
+    np.testing.assert_allclose(both, jax.nn.log_softmax(large + 0.7 * tilt + 0.3 * other), atol=1e-5)
     impossible = adapt.Emulated(floor=5.0)(large, small, small.at[:, 0].set(-1e9))
     others = jnp.log1p(-jax.nn.softmax(small)[:, 0])  # what the small base's other tokens lose by having a rival
     gained = (impossible - large)[:, 0] - (impossible - large)[:, 1]

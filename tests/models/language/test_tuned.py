@@ -70,7 +70,7 @@ def test_what_is_not_adapted_stays(name):
 
 def test_eva_looks_at_what_each_layer_reads():
     _, data, params = begun(tuned.Eva(rank=3))
-    own = jax.random.split(KEY, 4)[3]
+    own = jax.random.split(jax.random.split(KEY, 4)[3], 1)[0]
     _, sites = jax.jit(lambda data: MODEL.apply(data.trunk, MODEL.examples(data.own, own).tokens))(data)
     x = np.asarray(sites["embed"], np.float64)
     x = (
@@ -82,6 +82,23 @@ def test_eva_looks_at_what_each_layer_reads():
     a = np.asarray(params["layer0_mixer/q/kernel"]["a"])
     np.testing.assert_allclose(a @ a.T, vt[:3].T @ vt[:3], atol=1e-3 * s[0] / (s[2] - s[3]))
     np.testing.assert_array_equal(a, params["layer0_mixer/v/kernel"]["a"])  # layers that read the same share the directions
+
+
+def test_eva_gives_ranks_to_the_layers_that_use_them():
+    model, data, params = begun(tuned.Eva(rank=3, most=2.0, draws=3))
+    ranks = {path: int(np.any(leaf["a"] != 0, axis=0).sum()) for path, leaf in params.items()}
+    assert sum(ranks.values()) == 3 * len(KERNELS) and len(set(ranks.values())) > 1 and max(ranks.values()) <= 6
+    grads = jax.jit(jax.grad(model.loss))(jax.tree.map(lambda leaf: leaf + 0.1 * (leaf == 0), params), data, KEY)
+    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(grads))
+    system = Trained(model=model, learning_rate=0.05)
+    state = jax.jit(lambda state: system.step(KEY, state, data))(system.init(KEY, data))
+    for path, leaf in state.params.items():
+        unused = np.all(params[path]["a"] == 0, axis=0)
+        assert (
+            np.all(leaf["a"][:, unused] == 0) and np.all(leaf["b"][unused] == 0) and np.any(leaf["b"] != 0) == (ranks[path] > 0)
+        )
+    with pytest.raises(ValueError, match="draws >= 1 and most >= 1; got 0 and 1.0"):
+        check(Tuned(model=MODEL, method=tuned.Eva(draws=0)))
 
 
 def test_a_core_moves_by_the_projected_gradient():
@@ -102,7 +119,7 @@ def test_adapters_go_where_they_are_sent():
     with pytest.raises(ValueError, match="draws must be at least 1"):
         check(Tuned(model=MODEL, method=tuned.LoraSb(draws=0)))
     one = dataclasses.replace(MODEL, batch=1)
-    with pytest.raises(ValueError, match="EVA.rank=6 needs as many places in a step's sequences; got 5"):
+    with pytest.raises(ValueError, match="EVA needs as many places in its sequences as ranks, 6; got 5. Raise batch"):
         jax.eval_shape(Tuned(model=one, method=tuned.Eva(rank=6)).sample, KEY)
     with pytest.raises(TypeError, match="must be a record with trains and begin"):
         Tuned(model=MODEL, method=4).check()

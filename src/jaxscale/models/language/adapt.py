@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxscale.models.language.roles import by_path
 from jaxscale.record import record, static
@@ -59,17 +60,21 @@ def eva(inputs: jax.Array, kernel: jax.Array, rank: int) -> tuple[LowRank, jax.A
     return LowRank(a=vt[:rank].T, core=jnp.eye(rank), b=jnp.zeros((rank, kernel.shape[1]))), share
 
 
-def allocate(shares: Mapping[str, jax.Array], rank: int, *, most: float = 2.0) -> dict[str, int]:
-    """Ranks per layer, `rank` on average: the globally largest explained shares win, at most most * rank each.
+def allocate(shares: Mapping[str, jax.Array], rank: int) -> dict[str, jax.Array]:
+    """Which directions of each layer to keep, `rank` a layer on average: the largest explained shares of all layers win.
 
-    A layer of rank 0 is left without an adapter.
+    Args:
+      shares: (k,) of each layer, the shares of its k candidates, k >= rank; traced ones will do.
+      rank: of a layer on average.
+
+    Returns:
+      (k,) of each layer, 1.0 for kept and 0.0 for others; a layer may be left without any.
     """
-    limit = int(most * rank)
-    pool = sorted(((float(s), name) for name, share in shares.items() for s in share[:limit]), reverse=True)
-    ranks = dict.fromkeys(shares, 0)
-    for _, name in pool[: rank * len(shares)]:
-        ranks[name] += 1
-    return ranks
+    each = jnp.concatenate(list(shares.values()))
+    _, best = jax.lax.top_k(each, rank * len(shares))
+    kept = jnp.zeros(each.shape).at[best].set(1.0)
+    ends = np.cumsum([len(share) for share in shares.values()])
+    return dict(zip(shares, jnp.split(kept, ends[:-1])))
 
 
 def lora_sb(gradient: jax.Array, rank: int, *, rate: float) -> LowRank:
@@ -180,6 +185,8 @@ def adapted(params: Any, adapters: Mapping[str, Any]) -> Any:
 @record
 class Emulated:
     """Emulated fine-tuning: a large model's log-probabilities plus what fine-tuning did to a small one's.
+
+    Two fine-tunings are blended by emulating one on top of the other, with strengths that sum to one.
 
     Attributes:
       strength: of the difference; 0 is the large model, 1 the published rule.

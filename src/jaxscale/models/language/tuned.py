@@ -14,7 +14,7 @@ from jaxscale.models.language import adapt
 from jaxscale.models.language.model import TINY as TINY_MODEL
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.roles import HIDDEN, by_path, roles
-from jaxscale.record import record, static
+from jaxscale.record import record, replace, static
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Seen:
     own: Any
     key: jax.Array
 
-    def inputs(self) -> dict[str, jax.Array]:
-        """{path of a kernel: (n, in) what its layer reads on one step's sequences}, of every dense layer of a Linen network."""
+    def inputs(self, draws: int) -> dict[str, jax.Array]:
+        """{path: (n, in) what its layer reads on the sequences of `draws` steps}, of every dense layer of a Linen network."""
+        tokens = jax.vmap(lambda key: self.model.examples(self.own, key).tokens)(jax.random.split(self.key, draws))
         found: dict[str, list[jax.Array]] = {}
 
         def look(call, args, kwargs, context):
@@ -37,7 +38,7 @@ class Seen:
             return call(*args, **kwargs)
 
         with nn.intercept_methods(look):
-            self.model.apply(self.trunk, self.model.examples(self.own, self.key).tokens)
+            self.model.apply(self.trunk, tokens.reshape(-1, tokens.shape[-1]))
         return {path: jnp.concatenate(rows) for path, rows in found.items()}
 
     def gradient(self, draws: int) -> dict[str, jax.Array]:
@@ -64,24 +65,40 @@ class Lora:
 
 @record
 class Eva:
-    """EVA: a along the largest directions of what the layer reads on the new data, b zero, both trained. See `adapt.eva`."""
+    """EVA: a along the largest directions of what the layer reads on the new data, b zero, both trained. See `adapt.eva`.
+
+    Attributes:
+      rank: of a layer, on average. Static.
+      most: a layer may have so many times the rank, those whose directions explain most; what it does not get stays zero for
+        ever. 1 gives each the same. Static.
+      draws: batches looked at. Static.
+    """
 
     rank: int = static(default=4)
+    most: float = static(default=1.0)
+    draws: int = static(default=1)
 
     trains = ("a", "b")
 
+    def check(self):
+        """A batch to look at, and ranks to give."""
+        if self.draws < 1 or self.most < 1:
+            raise ValueError(f"Eva needs draws >= 1 and most >= 1; got {self.draws} and {self.most}.")
+
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
         """One of each kernel, which must be a dense layer's."""
-        inputs = seen.inputs()
+        inputs, limit = seen.inputs(self.draws), int(self.most * self.rank)
         if unknown := sorted(set(kernels) - set(inputs)):
             raise ValueError(
                 f"EVA needs the inputs of dense layers of a Linen network, and '{unknown[0]}' is none; choose from "
                 f"{sorted(inputs)}."
             )
         rows = min(len(part) for part in inputs.values())
-        if rows < self.rank:
-            raise ValueError(f"EVA.rank={self.rank} needs as many places in a step's sequences; got {rows}. Raise batch.")
-        return {path: adapt.eva(inputs[path], kernel, self.rank)[0] for path, kernel in kernels.items()}
+        if rows < limit:
+            raise ValueError(f"EVA needs as many places in its sequences as ranks, {limit}; got {rows}. Raise batch or draws.")
+        made = {path: adapt.eva(inputs[path], kernel, limit) for path, kernel in kernels.items()}
+        kept = adapt.allocate({path: share[:limit] for path, (_, share) in made.items()}, self.rank)
+        return {path: replace(one, a=one.a * kept[path][None]) for path, (one, _) in made.items()}
 
 
 @record
