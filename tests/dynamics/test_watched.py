@@ -87,6 +87,27 @@ def test_alignment_of_representations_by_hand():
         jax.eval_shape(scores.observe, state, data)
 
 
+def test_noise_and_kernel_by_hand():
+    """tr(covariance) / |mean|^2 less its noise of three draws, and the cosine of Jacobian products, in float64 numpy."""
+    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.05), sharpness=False, noise=3, kernel=2)
+    data, state = after(system, 5)
+    _, start = after(system, 0)
+    found = jax.jit(system.observe)(state, data)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 2), 3)
+    one = jax.jit(lambda params, key: ravel_pytree(jax.grad(LANGUAGE.loss)(params, data, key))[0])
+    grads = np.array([one(state.inner.params, key) for key in keys], np.float64)
+    mean, trace = grads.mean(0), grads.var(0, ddof=1).sum()
+    assert float(found["noise_scale"]) == pytest.approx(trace / (mean @ mean - trace / 3), rel=1e-3)
+
+    kernels = []
+    for params in (state.inner.params, start.inner.params):
+        flat, unravel = ravel_pytree(params)
+        rows = jax.jit(jax.jacobian(lambda w, un=unravel: LANGUAGE.apply(un(w), data.test.tokens[:2])[0].reshape(2, -1)))(flat)
+        kernels.append(np.einsum("iop,jop->ij", *2 * [np.asarray(rows, np.float64)]))
+    cosine = np.sum(kernels[0] * kernels[1]) / np.sqrt(np.sum(kernels[0] ** 2) * np.sum(kernels[1] ** 2))
+    assert float(found["kernel_alignment"]) == pytest.approx(cosine, abs=1e-5) and cosine < 0.9999
+
+
 def test_a_full_batch_has_no_gradient_noise():
     data, state = after(Watched(system=STUDENT, noise=4), 2)
     assert float(jax.jit(Watched(system=STUDENT, noise=4).observe)(state, data)["noise_scale"]) < 1e-6

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from assertions import assert_mean
 
 from jaxscale.models.language import grow
 from jaxscale.models.language.model import TINY
@@ -82,6 +83,20 @@ def test_a_hyper_network_makes_kernels_of_low_rank():
     assert kernel.shape == (20, 32) and np.linalg.matrix_rank(np.asarray(kernel)) <= 3
     smaller = made(jax.random.normal(KEYS[1], (6,)), (10, 8))
     np.testing.assert_allclose(smaller * 10**0.5, (kernel * 20**0.5)[:10, :8], rtol=1e-4)
+
+
+def test_the_variance_of_a_hyper_networks_kernels():
+    """Off the diagonal (1 + 2 / c) (1 + (r - 1) / pi^2) / fan-in for codes of c normals: relu leaves a mean."""
+
+    @jax.jit
+    @jax.vmap
+    def size(key):
+        key_made, key_code = jax.random.split(key)
+        kernel = grow.hyper_network(key_made, code=6, rank=3, most=12)(jax.random.normal(key_code, (6,)), (8, 12))
+        return 8 * jnp.mean(kernel[:4, 4:] ** 2)
+
+    wanted = (1 + 2 / 6) * (1 + 2 / np.pi**2)
+    assert_mean(size(jax.random.split(KEYS[2], 16_000)), wanted, precision=0.05)
 
 
 @pytest.mark.parametrize(

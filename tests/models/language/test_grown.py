@@ -117,6 +117,10 @@ def test_a_decoder_of_experts_computes_what_it_did(top):
     mixture, more = grown.upcycled(jax.random.key(3), network, params, 4, top=top)
     np.testing.assert_allclose(logits(mixture, more), logits(network, params), atol=1e-5)
     assert jax.tree.structure(more) == jax.tree.structure(jax.eval_shape(mixture.init, jax.random.key(0), TOKENS)["params"])
+    routers = [np.asarray(more[f"layer{i}_experts"]["router"]) for i in range(network.depth)]
+    assert not np.array_equal(*routers[:2])
+    for router in routers:  # N(0, .02^2): tokens are spread from the first step on
+        assert np.sqrt(np.mean(router**2)) == pytest.approx(0.02, rel=4 / np.sqrt(2 * router.size))
 
 
 def test_training_goes_on_from_where_the_small_network_was():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxscale.models.language import s4d
-from jaxscale.models.language.attention import LinearAttention
+from jaxscale.models.language.attention import Attention, LinearAttention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
 from jaxscale.models.network import network
@@ -23,13 +23,54 @@ def layer(mixer, **more):
     sites = jax.jit(apply)(params, TOKENS)[1]
     own = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     x = own["embed"][np.asarray(TOKENS)]
-    x = x - x.mean(-1, keepdims=True)
-    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * own["layer0_norm1"]["scale"]
-    return x, own["layer0_mixer"], sites
+    return normalised(x, own["layer0_norm1"]["scale"]), own["layer0_mixer"], sites
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+def normalised(x, scale):
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * scale
+
+
+def turned(x):
+    """Pairs of features of (B, T, H, K) turned by t 10000^(-2 j / K), as complex numbers."""
+    t, j = np.arange(x.shape[1]), np.arange(x.shape[-1] // 2)
+    z = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * t[:, None] * 1e4 ** (-2 * j / x.shape[-1]))[:, None]
+    return np.stack([z.real, z.imag], -1).reshape(x.shape)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize("tied, learned", [(True, False), (False, True)])
+def test_a_decoder_from_tokens_to_logits(qk_norm, tied, learned):
+    """Two pre-norm blocks of softmax attention and a GELU perceptron, query by query."""
+    module = Decoder(vocabulary=6, context=8, mixer=Attention(heads=2, rope=not learned, qk_norm=qk_norm), width=8, depth=2,
+                     hidden=3, tied=tied, learned_positions=learned)  # fmt: skip
+    init, apply = network(module)
+    params = jax.tree.map(lambda p: p * jnp.linspace(0.5, 1.5, p.shape[-1]).reshape((1,) * (p.ndim - 1) + (-1,)),
+                          jax.jit(init)(jax.random.key(0), TOKENS))  # fmt: skip
+    own = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+    x = own["embed"][np.asarray(TOKENS)] + (own["positions"][None] if learned else 0)
+    for layer_ in ("layer0", "layer1"):
+        mixer, y = own[f"{layer_}_mixer"], normalised(x, own[f"{layer_}_norm1"]["scale"])
+        q, k, v = ((y @ mixer[name]["kernel"]).reshape(3, 8, 2, 4) for name in "qkv")
+        if qk_norm:
+            q, k = normalised(q, 1), normalised(k, 1)
+        if not learned:
+            q, k = turned(q), turned(k)
+        heads = np.zeros_like(v)
+        for t in range(8):
+            weight = np.exp(np.einsum("bhk,bshk->bhs", q[:, t], k[:, : t + 1]) / 2)
+            heads[:, t] = np.einsum("bhs,bshk->bhk", weight / weight.sum(-1, keepdims=True), v[:, : t + 1])
+        x = x + heads.reshape(3, 8, 8) @ mixer["out"]["kernel"]
+        h = normalised(x, own[f"{layer_}_norm2"]["scale"]) @ own[f"{layer_}_up"]["kernel"]
+        h = 0.5 * h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+        x = x + h @ own[f"{layer_}_down"]["kernel"]
+    x = normalised(x, own["final_norm"]["scale"])
+    wanted = x @ own["embed"].T / 8**0.5 if tied else x @ own["readout"]["kernel"]
+    np.testing.assert_allclose(jax.jit(apply)(params, TOKENS)[0], wanted, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("mup", [False, True])

@@ -140,7 +140,9 @@ class HyperNetwork:
     rank: int = static()
 
     def __call__(self, code: jax.Array, shape: tuple[int, int]) -> jax.Array:
-        """A kernel of `shape`, of rank r at most, with entries of variance about 1 / fan-in, by a factor of some."""
+        """A kernel of `shape`, of rank r at most. Of a random network and c normals as code, entries off the diagonal have the
+        variance (1 + 2 / c) (1 + (r - 1) / pi^2) / fan-in.
+        """
         if max(shape) > self.lift.shape[1]:
             raise ValueError(f"this hyper-network makes kernels up to {self.lift.shape[1]} wide; got shape {shape}.")
         left, right = jax.nn.relu(code @ self.trunk).reshape(2, self.rank, self.rank)
