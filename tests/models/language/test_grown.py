@@ -110,6 +110,20 @@ def test_quiet_blocks_change_nothing_and_loud_ones_are_copies(network, how):
     assert jax.tree.structure(loud) == jax.tree.structure(jax.eval_shape(deep.init, jax.random.key(0), TOKENS)["params"])
 
 
+def test_a_descendant_repeats_its_stages():
+    network = decoder()
+    params = trained(network)
+    deep, more = grown.staged(network, params, (1, 3))
+    assert deep.depth == 4
+    for new, old in enumerate([0, 1, 1, 1]):
+        np.testing.assert_array_equal(more[f"layer{new}_mixer"]["q"]["kernel"], params[f"layer{old}_mixer"]["q"]["kernel"])
+    assert jax.tree.structure(more) == jax.tree.structure(jax.eval_shape(deep.init, jax.random.key(0), TOKENS)["params"])
+    same, unchanged = grown.staged(network, params, (1, 1))
+    np.testing.assert_array_equal(logits(same, unchanged), logits(network, params))
+    with pytest.raises(ValueError, match=r"at least 1 for each of the 2 stages; got \[3\]"):
+        grown.staged(network, params, [3])
+
+
 @pytest.mark.parametrize("top", [1, 2, 4])
 def test_a_decoder_of_experts_computes_what_it_did(top):
     network = decoder()

@@ -3,6 +3,7 @@
 What is done to a leaf follows from its role: the axis it reads, shared among copies, and the axis it makes, copied.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.grow import deepen, identity_block, upcycle
+from jaxscale.models.language.grow import deepen, identity_block, stages, upcycle
 from jaxscale.models.language.roles import READOUT, Role, by_path, roles
 
 
@@ -105,12 +106,28 @@ def deepened(network: Decoder, params: Any, depth: int, *, how: str = "stack", q
         raise ValueError(
             f"quiet blocks need a mixer whose last module is called 'out'; '{loud[0]}' has {sorted(params[loud[0]])}."
         )
+    return _rebuilt(network, params, order, quiet)
+
+
+def staged(network: Decoder, params: Any, depths: Sequence[int]) -> tuple[Decoder, Any]:
+    """A descendant of a decoder whose blocks are stages: block i is repeated `depths[i]` times. See `grow.stages`.
+
+    Raises:
+      ValueError: no depth of at least 1 for each block.
+    """
+    order = stages(range(network.depth), depths)
+    _check(network, params)
+    return _rebuilt(network, params, order, False)
+
+
+def _rebuilt(network, params, order, quiet):
+    """A decoder of the blocks `order`; quiet ones that come again add nothing."""
     grown = {name: leaf for name, leaf in params.items() if not name.startswith("layer")}
     for new, old in enumerate(order):
         block = {f"layer{new}{name.removeprefix(f'layer{old}')}": leaf for name, leaf in params.items() if _of(name, old)}
         again = old in order[:new]
         grown |= identity_block(block, ("out", "down", f"layer{new}_down")) if quiet and again else block
-    return network.clone(depth=depth), grown
+    return network.clone(depth=len(order)), grown
 
 
 def upcycled(key: jax.Array, network: Decoder, params: Any, experts: int, *, top: int = 2) -> tuple[Decoder, Any]:
