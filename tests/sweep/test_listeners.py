@@ -134,3 +134,31 @@ def test_a_bar_is_seen_while_the_first_program_compiles(monkeypatch, capsys):
     assert "4/8 runs" in (said := capsys.readouterr().err) and "live 8" in said and "cancelled" in timers[0].state
     events.Bar(8, False).close()
     assert timers[1].state == ["cancelled"] and capsys.readouterr().err == ""
+
+
+@js.record
+class Undefined:
+    """A sound state, half of whose looks are not numbers; of the other runs the state diverges."""
+
+    rate: float
+
+    def sample(self, key):
+        return ()
+
+    def init(self, key, data):
+        return self.rate
+
+    def step(self, key, state, data):
+        return state * jax.numpy.where(self.rate > 2, jax.numpy.inf, 1.0)
+
+    def observe(self, state, data):
+        return {"root": jax.numpy.sqrt(state), "size": state}
+
+
+def test_observables_that_are_not_numbers_are_told(caplog):
+    heard = []
+    js.sweep(lambda rate: Undefined(rate=rate), grid={"rate": [-1.0, 1.0, 3.0]}, seeds=2, times=[0, 2], progress=False,
+             listeners=[heard.append])  # fmt: skip
+    told = [event.facts for event in heard if event.name == "not a number"]
+    assert told == [{"observable": "root", "runs": 2, "of": 4}]
+    assert "not a number: observable root, runs 2, of 4" in caplog.text

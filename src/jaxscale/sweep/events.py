@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 LOG = logging.getLogger("jaxscale")
-LEVELS = {"segment": logging.DEBUG, "out of memory": logging.WARNING, "checkpoint failed": logging.WARNING}
+LEVELS = {
+    "segment": logging.DEBUG, "out of memory": logging.WARNING, "checkpoint failed": logging.WARNING,
+    "not a number": logging.WARNING,
+}  # fmt: skip
 
 
 class Event(NamedTuple):
@@ -25,7 +28,7 @@ class Event(NamedTuple):
     Names: "planned" (runs, pending), "settled" (bucket, width, probe), "compiled" (bucket, seconds), "segment" (step, live,
     finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "stored" (the
     cells of workers' pieces, after a round of tasks), "checkpoint", "checkpoint failed",
-    "resumed", "out of memory", "done".
+    "resumed", "out of memory", "not a number" (observable, runs, of: runs that have not diverged), "done".
     """
 
     name: str

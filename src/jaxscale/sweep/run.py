@@ -146,6 +146,7 @@ def _run(request, store, part, workers, tell, how, progress):
         units = keeper.keep_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
         if workers or (part and store is not None):
             pieces = keeper.pieces()
+        _tell_undefined(pieces, tell)
         tell("done", runs=total, seconds=round(time.perf_counter() - began, 3))
     if pod.part():
         pieces = pod.gather(pieces, store)
@@ -188,6 +189,17 @@ def _run_narrowing(bucket, index, pieces, keeper, tell, totals, how, saved, part
         else:
             pieces.setdefault(bucket.name, []).extend(made)
             return bucket
+
+
+def _tell_undefined(pieces, tell):
+    """Which observables are not numbers in runs whose states are: such runs count as done, so it has to be said."""
+    found = [piece for some in pieces.values() for piece in some if "diverged_at" in piece]
+    for name in sorted({name for piece in found for name in piece.observed}):
+        have = [piece for piece in found if name in piece.observed and piece.observed[name].dtype.kind == "f"]
+        sound = [piece["diverged_at"] < 0 for piece in have]
+        lost = sum(int((np.isnan(piece.observed[name]).any(1) & good).sum()) for piece, good in zip(have, sound))
+        if lost:
+            tell("not a number", observable=name, runs=lost, of=int(sum(good.sum() for good in sound)))
 
 
 def _account(totals: Totals) -> dict[str, Any]:
