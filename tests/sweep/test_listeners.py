@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 
 import jax
 import numpy as np
@@ -162,3 +163,11 @@ def test_observables_that_are_not_numbers_are_told(caplog):
     told = [event.facts for event in heard if event.name == "not a number"]
     assert told == [{"observable": "root", "runs": 2, "of": 4}]
     assert "not a number: observable root, runs 2, of 4" in caplog.text
+
+
+def test_long_waits_are_explained(capsys):
+    with events.said("making it again", after=0.01):
+        time.sleep(0.3)
+    with events.said("never seen"):
+        pass
+    assert capsys.readouterr().err == "making it again\n"

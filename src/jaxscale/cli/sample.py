@@ -37,7 +37,6 @@ def _sample(arguments):
     for folder in filter(None, (arguments.export, arguments.export_state)):
         if folder.exists():
             raise ValueError(f"'{folder}' exists; give --export and --export-state folders that do not.")
-    print(f"training the run of {arguments.cell} again, alone ...", file=sys.stderr)
     system, data, state = final_state(experiment, arguments.store, _cell(arguments.cell))
     model, params = trained_model(system, data, state)
     prompt = jnp.array(_prompt(model.world, arguments.prompt))

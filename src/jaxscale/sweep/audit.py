@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxscale.sweep.events import said
 from jaxscale.sweep.execute import run_cohort
 from jaxscale.sweep.files import StoreError
 from jaxscale.sweep.grid import Grid, make_grid
@@ -98,7 +99,8 @@ def _again(bucket, settings, pieces, cells, random):
     _check_program(bucket, settings)
     chosen = lanes.take(np.sort(random.choice(known, min(cells, len(known)), replace=False)))
     executable = bucket.request.executable(bucket.program, settings["width"], chosen)
-    records = run_cohort(executable, chosen, bucket.request.times)
+    with said(f"running {len(chosen)} runs of bucket {bucket.name} again ..."):
+        records = run_cohort(executable, chosen, bucket.request.times)
     row = {lane: at for at, lane in enumerate(ids.tolist())}
     rows = [row[lane] for lane in chosen.ids.tolist()]
     differ = np.zeros(len(chosen), bool)
@@ -134,7 +136,8 @@ def replay(
     bucket = Bucket(request, request.program(static), settings)
     _check_program(bucket, settings)
     lanes = bucket.lanes(np.array([index]))
-    records = run_cohort(request.executable(bucket.program, bucket.width, lanes), lanes, request.times, reclaim=False)
+    with said(f"running {dict(cell)} again to step {int(request.times[-1]):,}, looking {len(request.times):,} times ..."):
+        records = run_cohort(request.executable(bucket.program, bucket.width, lanes), lanes, request.times, reclaim=False)
     import xarray
 
     variables = {name: ("time", values[0]) for name, values in records.observed.items()}

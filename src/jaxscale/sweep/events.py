@@ -159,6 +159,18 @@ class Bar:
 
 
 @contextlib.contextmanager
+def said(text: str, after: float = 2.0) -> Iterator[None]:
+    """What is being done, on stderr, if it takes longer than `after` seconds."""
+    timer = threading.Timer(after, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def profiled(folder: str | os.PathLike | None) -> Iterator[None]:
     """A trace of everything inside, written to `folder` for ui.perfetto.dev; nothing for None."""
     if folder is None:

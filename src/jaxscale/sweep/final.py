@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.sweep.audit import Recorded, find_run
+from jaxscale.sweep.events import said
 from jaxscale.sweep.program import Lane
 
 
@@ -44,6 +45,6 @@ def final_state(experiment: Callable[..., Any], runs: Any, cell: Mapping[str, An
         key, state = program.begin(lane, data)
         return data, program.run(lane, key, state, data, (jnp.int32(0), jnp.int32(steps)))[0]
 
-    with jax.default_matmul_precision(program.precision):
+    with jax.default_matmul_precision(program.precision), said(f"running {dict(cell)} again to step {steps:,} ..."):
         data, state = run(lane)
     return program.build(Lane({k: v[0] for k, v in lanes.coords.items()}, lane.words, lane.seeds)), data, state

@@ -71,7 +71,7 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
     cell_text = "learning_rate=0.02,seed=1"
     assert main([*common, "--cell", cell_text, "--export", str(where), "--export-state", str(whole)]) == OK
     said, aside = capsys.readouterr()
-    assert "training the run of learning_rate=0.02,seed=1 again" in aside and "the prompt was read as '\ufffdhe '" in aside
+    assert "the prompt was read as '\ufffdhe '" in aside
     assert said[1:4] == "he " and "parameters: " in said  # T is none of the 32 commonest characters
     again = load_params(where, state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), again, state.params)
