@@ -99,11 +99,10 @@ def test_noise_and_kernel_by_hand():
     mean, trace = grads.mean(0), grads.var(0, ddof=1).sum()
     assert float(found["noise_scale"]) == pytest.approx(trace / (mean @ mean - trace / 3), rel=1e-3)
 
-    kernels = []
-    for params in (state.inner.params, start.inner.params):
-        flat, unravel = ravel_pytree(params)
-        rows = jax.jit(jax.jacobian(lambda w, un=unravel: LANGUAGE.apply(un(w), data.test.tokens[:2])[0].reshape(2, -1)))(flat)
-        kernels.append(np.einsum("iop,jop->ij", *2 * [np.asarray(rows, np.float64)]))
+    unravel = ravel_pytree(start.inner.params)[1]
+    jacobian = jax.jit(jax.jacobian(lambda w: LANGUAGE.apply(unravel(w), data.test.tokens[:2])[0].reshape(2, -1)))
+    rows = [np.asarray(jacobian(ravel_pytree(one.inner.params)[0]), np.float64) for one in (state, start)]
+    kernels = [np.einsum("iop,jop->ij", one, one) for one in rows]
     cosine = np.sum(kernels[0] * kernels[1]) / np.sqrt(np.sum(kernels[0] ** 2) * np.sum(kernels[1] ** 2))
     assert float(found["kernel_alignment"]) == pytest.approx(cosine, abs=1e-5) and cosine < 0.9999
 

@@ -28,12 +28,13 @@ def _sample(arguments):
     import jax.numpy as jnp
 
     from jaxscale.cli.stores import swept
-    from jaxscale.models.language.generate import generate, save_params, trained_model
+    from jaxscale.models.language.generate import check_drawing, generate, save_params, trained_model
     from jaxscale.sweep.final import final_state
 
     experiment = swept(arguments.store, arguments.experiment)
     if experiment is None:
         raise ValueError(f"'{arguments.store}' is no study's sweep; say what was swept with --experiment MODULE:NAME.")
+    check_drawing(arguments.length, arguments.temperature)
     for folder in filter(None, (arguments.export, arguments.export_state)):
         if folder.exists():
             raise ValueError(f"'{folder}' exists; give --export and --export-state folders that do not.")

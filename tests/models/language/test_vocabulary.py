@@ -1,5 +1,7 @@
 """Decoders that learn new words: the old ones stay as they were, and the new are where they should be."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,17 +32,20 @@ def test_new_tokens_inside_the_hull_are_never_the_likeliest(form):
     assert np.all(np.isfinite(read)) and jax.tree.structure(more) == jax.tree.structure(params)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def state(network, params, token):
+    return network.apply({"params": params}, token[None, None])[1]["final"][0, 0]
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_crossed_token_is_embedded_as_the_state_of_its_references_mean(form):
     network = decoder(**form)
     params = trained(network)
     larger, more = vocabulary.crossed(network, params, [[1, 4], [2]])
     np.testing.assert_array_equal(more["embed"][:7], params["embed"])
-    state = network.apply({"params": params}, jnp.array([[2]]))[1]["final"][0, 0]  # one reference: the token's own state
-    np.testing.assert_allclose(more["embed"][8], state, atol=1e-6)
+    np.testing.assert_allclose(more["embed"][8], state(network, params, jnp.array(2)), atol=1e-6)  # of one reference: its own
     middle = dict(params) | {"embed": params["embed"].at[0].set((params["embed"][1] + params["embed"][4]) / 2)}
-    state = network.apply({"params": middle}, jnp.array([[0]]))[1]["final"][0, 0]
-    np.testing.assert_allclose(more["embed"][7], state, atol=1e-6)
+    np.testing.assert_allclose(more["embed"][7], state(network, middle, jnp.array(0)), atol=1e-6)
     before, after = logits(network, params), logits(larger, more)
     np.testing.assert_allclose(after[..., : before.shape[-1]], before, atol=1e-6)
     if not form or form.get("outputs") == 7:

@@ -27,11 +27,7 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
     Raises:
       ValueError: an empty prompt, tokens that the network does not have, or a length or temperature below 0.
     """
-    if length < 0 or not 0 <= temperature < float("inf"):
-        raise ValueError(
-            f"length and temperature must be 0 or more, and finite; got {length} and {temperature}. Temperature 0 takes the "
-            "likeliest token."
-        )
+    check_drawing(length, temperature)
     context, vocabulary = model.world.context, model.world.vocabulary
     prompt = jnp.asarray(prompt, jnp.int32)
     if prompt.ndim != 1 or not prompt.size or jnp.any((prompt < 0) | (prompt >= vocabulary)):
@@ -51,6 +47,19 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
 
     tokens = jax.jit(lambda keys: jax.lax.scan(step, (window, filled), keys)[1])(jax.random.split(key, length))
     return jnp.concatenate([prompt, tokens])
+
+
+def check_drawing(length: int, temperature: float) -> None:
+    """How much is drawn, and how, before anything is trained for it.
+
+    Raises:
+      ValueError: below 0, or not finite.
+    """
+    if length < 0 or not 0 <= temperature < float("inf"):
+        raise ValueError(
+            f"length and temperature must be 0 or more, and finite; got {length} and {temperature}. Temperature 0 takes the "
+            "likeliest token."
+        )
 
 
 def trained_model(system: Any, data: Any, state: Any) -> tuple[Any, Any]:

@@ -46,6 +46,7 @@ def crossed(network: Decoder, params: Any, references: Sequence[Sequence[int]]) 
             f"{[list(group) for group in references]}."
         )
 
+    @jax.jit
     def trunk(embedded_11D):
         taps = {"embed": Tap(mask=1.0, value=embedded_11D)}
         return network.apply({"params": params}, jnp.zeros((1, 1), jnp.int32), taps)[1]["final"]
