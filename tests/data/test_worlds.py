@@ -271,7 +271,7 @@ def test_packages_are_read_as_data(tmp_path, monkeypatch):
         (Delay(delay=2.5), "a whole delay in 0..context - 1"),
         (Parentheses(open=1.0), "0 < open < 1"),
         (Relabelling(labels=1), "2 classes and 2 labels"),
-        (Drift(vocabulary=2), "vocabulary >= 3, context >= 1 and sharpness >= 0; got 2"),
+        (Drift(vocabulary=2), "vocabulary >= 3, context >= 1 and a finite sharpness >= 0; got 2"),
     ],
 )
 def test_bad_input(world, message):

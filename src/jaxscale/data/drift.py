@@ -29,10 +29,10 @@ class Drift:
 
     def check(self):
         """A ring, and a sharpness that is one."""
-        if self.vocabulary < 3 or self.context < 1 or not self.sharpness >= 0:
+        if self.vocabulary < 3 or self.context < 1 or not 0 <= self.sharpness < float("inf"):
             raise ValueError(
-                f"Drift needs vocabulary >= 3, context >= 1 and sharpness >= 0; got {self.vocabulary}, {self.context} and "
-                f"{self.sharpness}."
+                f"Drift needs vocabulary >= 3, context >= 1 and a finite sharpness >= 0; got {self.vocabulary}, {self.context} "
+                f"and {self.sharpness}."
             )
 
     def sample(self, key: jax.Array) -> tuple[()]:

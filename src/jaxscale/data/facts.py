@@ -43,6 +43,10 @@ class FactConflict:
             raise ValueError(
                 f"FactConflict needs entities >= 1 and attributes >= 2; got {self.entities} and {self.attributes}."
             )
+        if not self.exponent >= 0:
+            raise ValueError(
+                f"FactConflict.exponent must not be negative; got {self.exponent}. 0 makes all entities as frequent."
+            )
         for name in ("conflict", "copying", "label_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"FactConflict.{name} must lie in 0..1; got {getattr(self, name)}.")

@@ -39,10 +39,11 @@ class Hierarchy:
                 f"Hierarchy.synonyms must not exceed v^(s - 1) = {self.features ** (self.branching - 1)}, or productions are "
                 f"shared; got {self.synonyms}."
             )
-        if not 2 <= self.classes <= self.features or self.levels < 1 or self.branching < 2:
+        if not 2 <= self.classes <= self.features or min(self.levels, self.synonyms) < 1 or self.branching < 2:
             raise ValueError(
-                f"Hierarchy needs 2 <= classes <= features, levels >= 1 and branching >= 2; got classes={self.classes}, "
-                f"features={self.features}, levels={self.levels}, branching={self.branching}."
+                f"Hierarchy needs 2 <= classes <= features, levels >= 1, synonyms >= 1 and branching >= 2; got "
+                f"classes={self.classes}, features={self.features}, levels={self.levels}, synonyms={self.synonyms}, "
+                f"branching={self.branching}."
             )
         if self.predict not in ("class", "next"):
             raise ValueError(f"Hierarchy.predict must be 'class' or 'next'; got {self.predict!r}.")

@@ -29,6 +29,8 @@ def margin_density(key: jax.Array, n: int, d: int, chi: float) -> jax.Array:
 
 def along_teacher(key: jax.Array, n: int, chi: float) -> jax.Array:
     """|x_1| = sqrt(2 Gamma((chi + 1) / 2)), (n,)."""
+    if not chi > -1:
+        raise ValueError(f"chi must be above -1, or the density cannot be normalised; got {chi}.")
     if chi == 0:
         return jnp.abs(jax.random.normal(key, (n,)))
     if chi == 1:

@@ -33,6 +33,8 @@ class Unigram:
     def check(self):
         """At least two tokens."""
         check_length(self)
+        if not self.exponent >= 0:
+            raise ValueError(f"Unigram.exponent must not be negative; got {self.exponent}. 0 makes all tokens as frequent.")
 
     def sample(self, key: jax.Array) -> jax.Array:
         """(V,) frequencies; nothing random."""
@@ -45,7 +47,7 @@ class Unigram:
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
         """-sum p ln p, nats."""
-        return -jnp.sum(frozen * jnp.log(frozen))
+        return jnp.sum(jax.scipy.special.entr(frozen))
 
 
 @record

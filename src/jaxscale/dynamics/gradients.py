@@ -23,6 +23,11 @@ class Plain:
 
     clip: float = float("inf")
 
+    def check(self):
+        """A norm."""
+        if not self.clip > 0:
+            raise ValueError(f"Plain.clip must be positive; got {self.clip}. Infinite clips nothing.")
+
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
         """The gradient, as the parameters."""
         return clipped(jax.grad(loss)(params, key), self.clip)
@@ -86,6 +91,11 @@ class RmsNormalised:
     """
 
     epsilon: float = 1e-8
+
+    def check(self):
+        """What keeps a gradient of zero finite."""
+        if not self.epsilon > 0:
+            raise ValueError(f"RmsNormalised.epsilon must be positive; got {self.epsilon}.")
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
         """Gradients of unit root mean square."""

@@ -8,7 +8,7 @@ from jaxscale.record import record, static
 
 @record
 class Schedule:
-    """Linear warm-up, then a shape, down to `floor` of the peak at the last step.
+    """Linear warm-up, then a shape, down to `floor` of the peak at step `steps`, the first one not taken.
 
     Attributes:
       shape: "constant", "cosine", "wsd" (constant, then linear decay over the last `cooldown` share), or "two-stage" (a drop to
@@ -32,6 +32,8 @@ class Schedule:
         """A known shape, and times in order."""
         if self.shape not in ("constant", "cosine", "wsd", "two-stage"):
             raise ValueError(f"Schedule.shape must be 'constant', 'cosine', 'wsd' or 'two-stage'; got {self.shape!r}.")
+        if not self.warmup >= 0:
+            raise ValueError(f"Schedule.warmup must not be negative; got {self.warmup}. 0 begins at the peak.")
         if self.shape != "constant" and not self.warmup < self.steps:
             raise ValueError(f"Schedule.warmup must be shorter than its steps; got {self.warmup} of {self.steps}.")
         if self.shape in ("wsd", "two-stage") and self.warmup > (1 - self.cooldown) * self.steps:
@@ -53,7 +55,8 @@ class Schedule:
         late = jnp.clip((step / self.steps - (1 - self.cooldown)) / self.cooldown, 0, 1)
         if self.shape == "wsd":
             return rise * (1 - (1 - self.floor) * late)
-        return rise * jnp.where(late > 0, self.floor, 1.0)
+        low = step - (1 - self.cooldown) * self.steps > 0.5  # half a step: a product of floats is not exactly a step
+        return rise * jnp.where(low, self.floor, 1.0)
 
 
 CONSTANT = Schedule()

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxscale.dynamics.trained import TINY as TINY_TRAINED
-from jaxscale.models.language.roles import INPUT, READOUT, Role, check_alike, roles
+from jaxscale.models.language.roles import INPUT, KINDS, READOUT, Role, check_alike, roles
 from jaxscale.protocol import advance, definitions
 from jaxscale.record import record, static
 
@@ -45,8 +45,12 @@ class Transferred:
 
     def check(self):
         """A number of steps."""
-        if self.steps < 0:
-            raise ValueError(f"Transferred.steps must not be negative; got {self.steps}. 0 begins from scratch.")
+        if self.steps < 0 or self.steps != int(self.steps):
+            raise ValueError(
+                f"Transferred.steps must be a whole number, not negative; got {self.steps}. 0 begins from scratch."
+            )
+        if isinstance(self.fresh, str) or set(self.fresh) - set(KINDS):
+            raise ValueError(f"Transferred.fresh must be a tuple of roles among {KINDS}; got {self.fresh!r}.")
         spelt = [_spelling(system) for system in (self.source, self.system)]
         if self.steps and INPUT not in self.fresh and None not in spelt and spelt[0] != spelt[1]:
             raise ValueError(

@@ -52,8 +52,8 @@ class Prompted:
                 "Prompted takes a LanguageModel without taps, probes and z_loss: the prompt is a tap, and alone is trained; "
                 f"got taps={self.model.taps!r}, {len(self.model.probes)} probes, z_loss={self.model.z_loss}."
             )
-        if self.length < 1:
-            raise ValueError(f"Prompted.length must be at least 1; got {self.length}.")
+        if self.length < 1 or not self.spread >= 0:
+            raise ValueError(f"Prompted.length must be at least 1 and spread >= 0; got {self.length} and {self.spread}.")
         if context is not None and context < needs:
             raise ValueError(
                 f"a prompt of {self.length} before sequences of {self.model.world.context} needs a network of context {needs}; "

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 
 VECTOR, INPUT, HIDDEN, READOUT, STATE = "vector", "input", "hidden", "readout", "state"
+KINDS = (VECTOR, INPUT, HIDDEN, READOUT, STATE)
 DECAYED = (INPUT, HIDDEN, READOUT)
 # leaves that their names alone tell apart: kind, the axis read, the axis made
 NAMED = {

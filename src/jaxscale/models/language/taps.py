@@ -11,7 +11,8 @@ from jaxscale.record import record
 
 @record
 class Tap:
-    """x -> where(mask, value, scale * x), and its gradient times `gradient`. Every field broadcasts against the activation.
+    """x -> mask value + (1 - mask) scale x, and its gradient times `gradient`. Every field broadcasts against the activation.
+    What is masked out still has to be finite.
 
     Attributes:
       mask: where to put `value`, 0 or 1; a mask between them mixes.

@@ -40,7 +40,8 @@ def crossed(network: Decoder, params: Any, references: Sequence[Sequence[int]]) 
     Raises:
       ValueError: an empty group, or tokens that the network has not.
     """
-    if not references or any(not len(group) or not all(0 <= t < network.vocabulary for t in group) for group in references):
+    known = range(network.vocabulary)
+    if not len(references) or any(not len(group) or not all(token in known for token in group) for group in references):
         raise ValueError(
             f"crossed needs groups of tokens of 0..{network.vocabulary - 1}, none of them empty; got "
             f"{[list(group) for group in references]}."
