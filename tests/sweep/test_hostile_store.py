@@ -819,7 +819,8 @@ def contents(draw, good):
         else:
             new = draw(raw_members(array) if how == "raw" else arrays_like(array))
             members.append((draw(NAMES), new)) if how == "extra" else members.__setitem__(at, (name, new))
-    members = [(name.encode("utf-8", "replace").decode(), value) for name, value in members]
+    # a zip's name ends at its first NUL, and Python's writer stumbles over one that is empty then
+    members = [(name.encode("utf-8", "replace").decode().lstrip("\0") or "nul", value) for name, value in members]
     content = bytearray(zipped(members, draw(st.sampled_from([zipfile.ZIP_STORED] * 5 + [zipfile.ZIP_DEFLATED]))))
     if draw(st.integers(0, 3)) == 0:
         for _ in range(draw(st.integers(1, 5))):  # the ends of a zip are what it is found by
@@ -850,10 +851,10 @@ def fuzzed(spare, data):
 
 
 # not shrunk: an example that hangs for its two seconds would be tried hundreds of times
-COMMON = dict(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+COMMON = dict(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
-@settings(max_examples=200, derandomize=True, **COMMON)
+@settings(max_examples=200, **COMMON)
 @given(data=st.data())
 def test_fuzz(spare, data):
     fuzzed(spare, data)

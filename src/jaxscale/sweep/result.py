@@ -92,10 +92,11 @@ def _check_size(grid, times, pieces):
     reduced = any("cell" in piece for piece in found)
     rows = math.prod(len(v) for v in grid.static.values()) * (grid.cells if reduced else grid.lanes_per_bucket)
     wanted = 3 * (one + 40) * rows  # by bucket, together, and what labels a run
-    free = 2 * memory_bytes(jax.local_devices(backend="cpu")[:1])
-    if wanted > free:
+    half = memory_bytes(jax.local_devices(backend="cpu")[:1])  # the other half is for whoever else asks meanwhile
+    if wanted > half:
         raise StoreError(
-            f"the result would take {wanted / 1e9:.3g} GB and {free / 1e9:.3g} GB are free: {grid.lanes_per_bucket:,} runs x "
+            f"the result would take {wanted / 1e9:.3g} GB and {2 * half / 1e9:.3g} GB are free, half of it to take: "
+            f"{grid.lanes_per_bucket:,} runs x "
             f"{len(times)} times a bucket. Record fewer times, ask for fewer seeds, or reduce=True."
         )
 
