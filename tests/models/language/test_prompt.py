@@ -88,7 +88,7 @@ def test_what_is_inherited_and_what_is_taught():
             lambda: check(dataclasses.replace(prompted(), model=dataclasses.replace(prompted().model, z_loss=0.1))),
             "without taps, probes and z_loss",
         ),
-        (lambda: check(prompted(length=0)), "length must be at least 1; got 0"),
+        (lambda: check(prompted(length=0)), "length must be at least 1 and spread >= 0; got 0 and 0.1"),
         (lambda: check(dataclasses.replace(transfer(), source=prompted(length=2))), "one length; got target 3 and source 2"),
         (lambda: check(dataclasses.replace(transfer(), learning_rate=0.0)), "learning_rate > 0 and before >= 1; got 0.0"),
     ],
