@@ -11,8 +11,8 @@ import warnings
 import numpy as np
 import xarray
 
-from jaxscale.phase.collapse import collapse
-from jaxscale.phase.quality import quality
+from jaxscale.phase.collapse_quality import quality
+from jaxscale.phase.collapsing import collapse
 
 SIZES, X, TRUTH = np.array([16, 32, 64, 128.0]), np.linspace(0.3, 0.7, 21), (0.5, 1.33, 0.3)
 STARTS = [(0.4, 0.7), (0.4, 2.5), (0.6, 0.7), (0.6, 2.5), (0.5, 1.0)]

@@ -23,9 +23,9 @@ from race import machine_limits, race  # noqa: E402
 from jaxscale import Descent  # noqa: E402
 from jaxscale.models.matrix_sensing import SymmetricSensing  # noqa: E402
 from jaxscale.models.operators import Gaussian  # noqa: E402
-from jaxscale.sweep.devices import cores  # noqa: E402
-from jaxscale.sweep.probe import measure, pick, rate  # noqa: E402
-from jaxscale.sweep.request import Request  # noqa: E402
+from jaxscale.engine.machine.devices import cores  # noqa: E402
+from jaxscale.engine.place.probe import measure, pick, rate  # noqa: E402
+from jaxscale.engine.ask.request import Request  # noqa: E402
 
 DEVICES = jax.devices()[: cores()]
 LANES, MEDIAN, SPREAD = 20_000, 300.0, 0.9  # of the heavy tail: ln(stopping time) has standard deviation 0.9

@@ -20,10 +20,10 @@ import jax
 import numpy as np
 
 import jaxscale as js  # noqa: F401, I001
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import chinchilla, power
-from jaxscale.fit.runs import resampled_runs
-from jaxscale.fit.solve import solve
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import chinchilla, power
+from jaxscale.fitting.runs import resampled_runs
+from jaxscale.fitting.solver import solve
 
 LAW, DELTA, POINTS = chinchilla.LAW, 1e-3, 240
 TRUTH = {"A": 480.0, "B": 2100.0, "E": 1.82, "alpha": 0.348, "beta": 0.366}

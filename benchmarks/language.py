@@ -11,15 +11,15 @@ import optax
 from race import machine_limits, race
 
 from jaxscale.data.markov import Markov
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
+from jaxscale.engine.ask.request import Request
+from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.program import lane_key
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.flops import flops_per_token
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.program import lane_key
-from jaxscale.sweep.request import Request
 
 SEEDS, STEPS, CONTEXT, BATCH = 16, 40, 32, 8
 
@@ -34,7 +34,7 @@ def system(width, rate=1e-3):
     world = Markov(vocabulary=32, context=CONTEXT)
     network = Decoder(vocabulary=32, context=CONTEXT, mixer=Attention(heads=4), width=width)
     model = LanguageModel(world=world, network=network, batch=BATCH, evaluation=8)
-    return Trained(model=model, learning_rate=rate, rule=AdamW(b2=0.999))
+    return Descent(model=model, learning_rate=rate, rule=AdamW(b2=0.999))
 
 
 def main(width):

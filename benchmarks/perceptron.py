@@ -11,12 +11,12 @@ import numpy as np
 from race import race, shares
 
 import jaxscale as js
-from jaxscale.data.batch import draw_rows
+from jaxscale.data.minibatch import draw_rows
 from jaxscale.dynamics.events import PerceptronEvents
+from jaxscale.engine.ask.request import Request
+from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.program import lane_key
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.program import lane_key
-from jaxscale.sweep.request import Request
 
 P, D, B, SEEDS, STEPS, TEMPERATURE = 512, 32, 16, 64, 500, 0.5
 MODEL = Perceptron(d=D, alpha=P / D, alpha_max=P / D, chi=1.0)
@@ -24,7 +24,7 @@ MODEL = Perceptron(d=D, alpha=P / D, alpha_max=P / D, chi=1.0)
 
 def experiment(temperature):
     """The run that is raced."""
-    return js.Sgd(model=MODEL, temperature=temperature, batch=B)
+    return js.sgd(MODEL, temperature=temperature, batch=B)
 
 
 def minibatch():
@@ -117,7 +117,7 @@ def events():
         return PerceptronEvents(model=MODEL, temperature=temperature, single=True)
 
     def plain(temperature):
-        return js.Until(system=js.Sgd(model=MODEL, temperature=temperature), when=js.fitted, every=32)
+        return js.Until(system=js.sgd(MODEL, temperature=temperature), when=js.fitted, every=32)
 
     done = {}
     contenders = {}

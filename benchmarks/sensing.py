@@ -9,11 +9,11 @@ import numpy as np
 from race import race, shares
 
 import jaxscale as js
+from jaxscale.engine.ask.request import Request
+from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.program import lane_key
 from jaxscale.models.matrix_sensing import SymmetricSensing
 from jaxscale.models.operators import Gaussian
-from jaxscale.sweep.execute import run_cohort
-from jaxscale.sweep.program import lane_key
-from jaxscale.sweep.request import Request
 
 N, K, M, SEEDS, STEPS, ETA = 30, 10, 300, 64, 300, 0.1
 

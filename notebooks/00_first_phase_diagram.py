@@ -80,7 +80,7 @@ axes.figure
 # In the noise-dominated corner the norm grows with the temperature.
 
 # %%
-from jaxscale.fit.laws import power
+from jaxscale.fitting.laws import power
 
 hot = norm.isel(batch=0).rename(learning_rate="temperature").isel(temperature=slice(1, None))
 growth = js.fit(power.LAW, hot, x="temperature")

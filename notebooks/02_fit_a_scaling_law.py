@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 import jaxscale as js
-from jaxscale.fit.compare import compare
-from jaxscale.fit.laws import chinchilla, power, power_floor
-from jaxscale.fit.profile import profile
+from jaxscale.fitting.comparison import compare
+from jaxscale.fitting.laws import chinchilla, power, power_floor
+from jaxscale.fitting.profiles import profile
 from jaxscale.plot.fits import fit_page
 
 SMOKE = bool(os.environ.get("JAXSCALE_SMOKE"))
@@ -83,12 +83,12 @@ fit_page(found, profiles)
 # The norm a perceptron needs grows with the load. Seeds are resampled, and weigh each point by what they say of it.
 
 # %%
-from jaxscale import Sgd, Until, fitted
+from jaxscale import Until, fitted, sgd
 from jaxscale.models.perceptron import Perceptron
 
 
 def experiment(alpha, *, d):
-    return Until(Sgd(model=Perceptron(d=d, alpha=alpha), temperature=32.0), when=fitted)
+    return Until(sgd(Perceptron(d=d, alpha=alpha), temperature=32.0), when=fitted)
 
 
 runs = js.sweep(

@@ -27,10 +27,10 @@ import numpy as np
 import xarray
 
 import jaxscale as js
-from jaxscale.phase.collapse import collapse
-from jaxscale.phase.quality import gaussian_process
+from jaxscale.phase.collapsing import collapse
+from jaxscale.phase.collapse_quality import gaussian_process
 from jaxscale.phase.success import success_boundary
-from jaxscale.phase.transition import transition
+from jaxscale.phase.transitions import transition
 from jaxscale.plot import scaling
 from jaxscale.theory import cover
 
@@ -72,12 +72,12 @@ print(success_boundary(runs.sum("seed"), runs.count("seed"), along="alpha").to_d
 # The norm of a perceptron at the end of noisy SGD: which kind of transition is it from calm to noisy?
 
 # %%
-from jaxscale import Sgd, Until, fitted
+from jaxscale import Until, fitted, sgd
 from jaxscale.models.perceptron import Perceptron
 
 
 def experiment(temperature, *, d):
-    return Until(Sgd(model=Perceptron(d=d, alpha=2.0), temperature=temperature), when=fitted)
+    return Until(sgd(Perceptron(d=d, alpha=2.0), temperature=temperature), when=fitted)
 
 
 made = js.sweep(
@@ -103,7 +103,7 @@ from jaxscale.plot import figures
 
 
 def within_300(alpha, temperature):
-    return Until(Sgd(model=Perceptron(d=16, alpha=alpha, alpha_max=3.0), temperature=temperature), when=fitted)
+    return Until(sgd(Perceptron(d=16, alpha=alpha, alpha_max=3.0), temperature=temperature), when=fitted)
 
 
 found = refine(

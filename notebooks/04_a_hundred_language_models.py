@@ -29,7 +29,7 @@ import jaxscale as js
 from jaxscale.data.markov import Markov
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -54,7 +54,7 @@ def experiment(learning_rate, *, mixer):
     network = Decoder(vocabulary=16, context=16, mixer=MIXERS[mixer], width=16, depth=1)
     model = LanguageModel(world=world, network=network, batch=16, evaluation=64)
     schedule = Schedule(shape="cosine", steps=float(STEPS), warmup=0.05 * STEPS)
-    return Trained(model=model, learning_rate=learning_rate, rule=AdamW(decay=0.01), schedule=schedule)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW(decay=0.01), schedule=schedule)
 
 
 rates = [1e-3, 1e-2] if SMOKE else 10.0 ** np.arange(-3.5, -0.9, 0.5)

@@ -29,7 +29,8 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale.data.relabel import Relabelling
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.dynamics.descent import Descent
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -70,7 +71,7 @@ first = jnp.array([1.0, 0.0])[:, None, None]
 def experiment(strength):
     taps = {"layer0/pattern": Tap(mask=strength * first, value=back)}
     tapped = LanguageModel(world=world, network=network, batch=16, evaluation=128, taps=taps)
-    return Trained(model=tapped, learning_rate=1e-3)
+    return Descent(model=tapped, learning_rate=1e-3, rule=AdamW())
 
 
 runs = js.sweep(

@@ -27,18 +27,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import jaxscale as js
-from jaxscale import Sgd, Until, fitted
+from jaxscale import Until, fitted, sgd
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.sweep.audit import verify
-from jaxscale.sweep.events import OnCells
-from jaxscale.sweep.extend import top_up
+from jaxscale.engine.audit.verification import verify
+from jaxscale.engine.events import OnCells
+from jaxscale.engine.audit.growth import top_up
 
 SMALL = "JAXSCALE_SMOKE" in os.environ  # the tests run it small
 folder = tempfile.mkdtemp()
 
 
 def experiment(alpha, temperature):
-    return Until(Sgd(model=Perceptron(d=16, alpha=alpha, alpha_max=4.0), temperature=temperature), when=fitted)
+    return Until(sgd(Perceptron(d=16, alpha=alpha, alpha_max=4.0), temperature=temperature), when=fitted)
 
 
 sweep = dict(

@@ -5,17 +5,15 @@ import jax.numpy as jnp
 import pytest
 
 from jaxscale.data.world import check_world, next_token
-from jaxscale.discover import discover
+from jaxscale.discovery import examples
 from jaxscale.protocol import check_model, check_system
 
 pytestmark = pytest.mark.smoke
 
 
 def instances(package):
-    """(label, instance) of every TINY found; a module may offer several."""
-    for name, tiny in discover(package, "TINY").items():
-        for i, one in enumerate(tiny if isinstance(tiny, tuple) else (tiny,)):
-            yield pytest.param(one, id=f"{name}-{i}")
+    """Every example found, as test parameters."""
+    return [pytest.param(one, id=label) for label, one in examples(package)]
 
 
 @pytest.mark.parametrize("model", instances("jaxscale.models"))

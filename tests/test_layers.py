@@ -10,25 +10,99 @@ import pytest
 
 import jaxscale
 import jaxscale.models
-from jaxscale.discover import discover
+from jaxscale.discovery import discover
 
 SOURCE = Path(jaxscale.__file__).parent
-LAYERS = ["record discover", "protocol", "data theory", "models", "dynamics", "simulate", "sweep", "fit", "phase", "plot"]
-LAYERS += ["report", "study", "studies", "cli"]
-RANK = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 FILES = sorted(SOURCE.rglob("*.py"))
+LAYERS = ["records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation", "engine", "fitting"]
+LAYERS += ["phase", "plot", "report", "study", "studies", "cli"]
+ROOMS = ["errors events", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping", "audit"]  # of the engine
 
 
-def test_no_layer_knows_the_one_above():
+def imported(source, module, is_package=False):
+    """Dotted names that a module's text imports, in any form; names taken from a package count as its modules where they are."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = module.split(".")[: None if not node.level else len(module.split(".")) - node.level + is_package]
+            start = ".".join([*(base if node.level else []), *([node.module] if node.module else [])])
+            yield start
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    """{dotted name: file} of the whole package."""
+    named = {}
     for file in FILES:
-        here = file.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if here == "__init__":
-            continue
-        assert here in RANK, f"{here} has no place in the layers"
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxscale."):
-                there = node.module.split(".")[1]
-                assert there == here or RANK[there] < RANK[here], f"{file.name} imports {node.module}"
+        parts = ("jaxscale", *file.relative_to(SOURCE).with_suffix("").parts)
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return named
+
+
+def offences(source, module, layers, depth):
+    """Imports that go down an order of layers; `depth` is where a dotted name says the layer."""
+    rank = {name: level for level, names in enumerate(layers) for name in names.split()}
+    here = module.split(".")[depth] if module.count(".") >= depth else None
+    if here is None:
+        return []
+    assert here in rank, f"{here} has no place in the layers"
+    prefix = module.split(".")[:depth]
+    there = [name.split(".") for name in imported(source, module)]
+    inside = [name for name in there if name[:depth] == prefix and len(name) > depth and name[depth] in rank]
+    return [".".join(name) for name in inside if name[depth] != here and rank[name[depth]] >= rank[here]]
+
+
+@pytest.mark.parametrize("layers, depth, below", [(LAYERS, 1, "jaxscale"), (ROOMS, 2, "jaxscale.engine")])
+def test_no_layer_knows_the_one_above(layers, depth, below):
+    for module, file in modules().items():
+        if module.startswith(below + "."):
+            assert not (bad := offences(file.read_text(), module, layers, depth)), f"{module} imports {bad}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from jaxscale.engine.sweeping import sweep", "import jaxscale.engine.sweeping", "import jaxscale.engine.sweeping as s",
+        "from jaxscale import engine", "from jaxscale.engine import sweeping", "    from jaxscale import fitting",
+        "from .. import engine", "from ..engine import sweeping",
+    ],
+)  # fmt: skip
+def test_every_form_of_import_is_seen(line):
+    source = f"def f():\n{line}" if line[0] == " " else line
+    assert offences(source, "jaxscale.models.perceptron", LAYERS, 1)
+    assert not offences("from jaxscale import records\nimport jaxscale.data.margin", "jaxscale.models.perceptron", LAYERS, 1)
+
+
+def cycle(arrows):
+    """Some cycle of {name: names it imports}, or None."""
+    state, path = {}, []
+
+    def visit(name):
+        state[name] = "open"
+        path.append(name)
+        for other in sorted(arrows.get(name, ())):
+            if state.get(other) == "open":
+                return [*path[path.index(other) :], other]
+            if other not in state and (round_trip := visit(other)):
+                return round_trip
+        path.pop()
+        state[name] = "closed"
+        return None
+
+    return next(filter(None, (visit(name) for name in sorted(arrows) if name not in state)), None)
+
+
+def test_no_module_imports_itself_by_a_round_trip():
+    """Imports inside functions count: a file that needs the one that needs it is one file, or three."""
+    known = modules()
+    packages = {name for name, file in known.items() if file.name == "__init__.py"}  # they hand on what they hold
+    arrows = {
+        name: {other for other in imported(file.read_text(), name) if other in known and other not in packages} - {name}
+        for name, file in known.items() if name not in packages
+    }  # fmt: skip
+    assert cycle(arrows) is None
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))

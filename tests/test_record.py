@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxscale.record import check, record, replace, static
+from jaxscale.records import check, record, replace, static
 
 
 @record

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray
 
-from jaxscale.discover import discover
+from jaxscale.discovery import discover
+from jaxscale.engine.ask.request import Request
 from jaxscale.study import MET, NOT_MET, NOT_TESTED, Claim, Found, Study, run_study
-from jaxscale.sweep.request import Request
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 

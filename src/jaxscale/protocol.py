@@ -5,52 +5,66 @@ and the only thing the sweep engine knows. Both are written for ONE run; vmap, s
 There is no base class: anything with these methods will do.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.record import check
+from jaxscale.records import check
 
 Observables = dict[str, jax.Array]
+Data = TypeVar("Data")  # a run's frozen disorder
+Params = TypeVar("Params")
+State = TypeVar("State")
 
 
-class Model(Protocol):
-    """What is learned."""
+class Model(Protocol[Data, Params]):
+    """What is learned: an energy that knows nothing of time. `Data` is its frozen disorder, `Params` what descent moves."""
 
-    def sample(self, key: jax.Array) -> Any:
+    def sample(self, key: jax.Array) -> Data:
         """Draw the frozen disorder: data set, teacher, sensing operator. Consumes `key`."""
 
-    def init(self, key: jax.Array, data: Any) -> Any:
-        """Initial parameters, a pytree of arrays. Consumes `key`."""
+    def init(self, key: jax.Array, data: Data) -> Params:
+        """Draw initial parameters, a pytree of arrays. Consumes `key`."""
 
-    def loss(self, params: Any, data: Any, key: jax.Array) -> jax.Array:
-        """What is descended, (). `key` is for minibatches, fresh samples and noise; a full batch ignores it."""
+    def loss(self, params: Params, data: Data, key: jax.Array | None = None) -> jax.Array:
+        """Return what is descended, (). `key` is for minibatches, fresh samples and noise; a full batch ignores it."""
 
-    def observe(self, params: Any, data: Any) -> Observables:
-        """Named scalars to record."""
+    def observe(self, params: Params, data: Data) -> Observables:
+        """Return named scalars to record."""
 
 
-class System(Protocol):
+class System(Protocol[Data, State]):
     """How it moves. May also define `stopped(state, data) -> bool`, which lets the sweep reclaim finished runs.
 
     A stopped state must stay as it is under `step`, and stay stopped: the sweep drops the run at a moment of its choosing,
     and what it recorded last stands for all later records. `Until` freezes any system for you.
     """
 
-    def sample(self, key: jax.Array) -> Any:
+    def sample(self, key: jax.Array) -> Data:
         """Draw the frozen disorder. Consumes `key`."""
 
-    def init(self, key: jax.Array, data: Any) -> Any:
-        """State at step 0. Consumes `key`."""
+    def init(self, key: jax.Array, data: Data) -> State:
+        """Return the state at step 0. Consumes `key`."""
 
-    def step(self, key: jax.Array, state: Any, data: Any) -> Any:
-        """State one step later. Consumes `key`, which differs from step to step."""
+    def step(self, key: jax.Array, state: State, data: Data) -> State:
+        """Return the state one step later. Consumes `key`, which differs from step to step."""
 
-    def observe(self, state: Any, data: Any) -> Observables:
-        """Named scalars to record."""
+    def observe(self, state: State, data: Data) -> Observables:
+        """Return named scalars to record."""
+
+
+def fresh(model: Any, key: jax.Array | None) -> jax.Array:
+    """Return the key of a loss that draws fresh examples.
+
+    Raises:
+      TypeError: there is none.
+    """
+    if key is None:
+        raise TypeError(f"{type(model).__name__}.loss draws fresh examples at every step; pass key=, a PRNG key.")
+    return key
 
 
 def has_stopped(system: Any, state: Any, data: Any) -> jax.Array:

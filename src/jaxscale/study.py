@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.sweep.files import write_atomic
-from jaxscale.sweep.plan import Plan, plan
-from jaxscale.sweep.run import sweep
+from jaxscale.engine.forecast.planning import Plan, plan
+from jaxscale.engine.store.files import write_atomic
+from jaxscale.engine.sweeping import sweep
 
 MET, NOT_MET, NOT_TESTED = "met", "not met", "not tested at this scale"
 

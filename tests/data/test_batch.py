@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxscale.data import batch
+from jaxscale.data import minibatch as batch
 
 KEYS = jax.random.split(jax.random.key(0), 20_000)
 CAPACITY = 8

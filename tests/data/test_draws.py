@@ -21,7 +21,7 @@ from jaxscale.data.noise import NoisyLabels
 from jaxscale.data.parity import SparseParity
 from jaxscale.data.pcfg import Pcfg
 from jaxscale.data.world import batch
-from jaxscale.record import check
+from jaxscale.records import check
 
 
 def drawn(world, count=20_000):

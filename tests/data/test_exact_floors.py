@@ -15,7 +15,7 @@ from jaxscale.data.hmm import Hmm
 from jaxscale.data.markov import stationary
 from jaxscale.data.stories import Stories
 from jaxscale.data.world import batch
-from jaxscale.record import check
+from jaxscale.records import check
 
 KEY = jax.random.key(0)
 

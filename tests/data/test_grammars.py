@@ -21,7 +21,7 @@ from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.token_mlp import TokenMlp
-from jaxscale.record import check, replace
+from jaxscale.records import check, replace
 
 KEY = jax.random.key(0)
 

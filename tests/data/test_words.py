@@ -10,7 +10,7 @@ from jaxscale.data import brown, text, words
 from jaxscale.data.hmm import Hmm
 from jaxscale.data.words import WordText
 from jaxscale.data.world import batch
-from jaxscale.record import check
+from jaxscale.records import check
 
 SENTENCE = "The/at dog/nn saw/vbd the/at and/or/cc old/jj-tl cat/nn-hl 's/fw-in+nn 7/cd ./.\n"
 NAMES = ("determiner", "noun", "verb", "determiner", "conjunction", "adjective", "noun", "preposition", None, None)

@@ -24,7 +24,7 @@ from jaxscale.data.pcfg import Pcfg
 from jaxscale.data.relabel import Relabelling
 from jaxscale.data.stories import Stories
 from jaxscale.data.world import batch, numbered, zipf
-from jaxscale.record import check
+from jaxscale.records import check
 
 
 def draw(world, count=64, key=0):

@@ -8,7 +8,7 @@ from assertions import assert_mean
 
 from jaxscale.data.margin import along_teacher
 from jaxscale.dynamics.chain import PopulationChain, _tail_quantile
-from jaxscale.record import check
+from jaxscale.records import check
 from jaxscale.theory.perceptron import first_step, stationary_noise, tail_constant, unfitted_fraction
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from jaxscale.dynamics.batching import sgd
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.scaled_gd import ScaledGD
-from jaxscale.dynamics.sgd import Sgd
 from jaxscale.models.matrix_sensing import AsymmetricSensing, Factors, SymmetricSensing
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.record import check, record, replace
-from jaxscale.simulate import simulate
+from jaxscale.records import check, record, replace
+from jaxscale.simulation import simulate
 
 KEY = jax.random.key(0)
 CURVATURE = np.array([1.0, 3.0, 0.2])
@@ -72,16 +72,16 @@ def perceptron(**options):
 def test_sgd_on_all_points_is_full_batch_descent():
     """At learning rate T B, with a rate small enough that some points stay unfitted."""
     times = np.array([0, 1, 5, 30])
-    systems = Sgd(model=perceptron(), temperature=0.02, batch=12), Descent(model=perceptron(), learning_rate=0.24)
-    sgd, full = jax.jit(lambda: [simulate(system, KEY, times) for system in systems])()
+    systems = sgd(perceptron(), temperature=0.02, batch=12), Descent(model=perceptron(), learning_rate=0.24)
+    minibatch, full = jax.jit(lambda: [simulate(system, KEY, times) for system in systems])()
     assert full["loss"][-1] > 0
     for name in full:
-        np.testing.assert_allclose(sgd[name], full[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(minibatch[name], full[name], rtol=1e-5, atol=1e-6)
 
 
 def test_temperature_is_the_step_per_point():
     """From v = 0 every point is unfitted, so the first step is T times the sum of the batch's rows."""
-    system = Sgd(model=perceptron(), temperature=0.5, batch=3)
+    system = sgd(perceptron(), temperature=0.5, batch=3)
 
     @jax.jit
     def one(key):
@@ -97,10 +97,10 @@ def test_temperature_is_the_step_per_point():
     "system, error, message",
     [
         (Descent(model=Bowl(), learning_rate=0.0), ValueError, r"Descent\.learning_rate must be positive; got 0\.0"),
-        (Sgd(model=perceptron(), temperature=0.0), ValueError, r"Sgd\.temperature must be positive"),
-        (Sgd(model=perceptron(), temperature=1.0, batch=0), ValueError, r"Sgd\.batch must be at least 1; got 0"),
-        (Sgd(model=Bowl(), temperature=1.0), TypeError, r"Sgd\.model must offer batch\(data, index\).*Bowl does not"),
-        (Sgd(model=perceptron(), temperature=1.0, batch=13), ValueError, r"Sgd\.batch"),  # P = 12
+        (sgd(perceptron(), temperature=0.0), ValueError, r"must be positive; got 0\.0\. Of `sgd` it is the temperature"),
+        (sgd(perceptron(), temperature=1.0, batch=0), ValueError, r"Minibatch\.size must be at least 1; got 0"),
+        (sgd(Bowl(), temperature=1.0), TypeError, r"a minibatch needs a model with batch\(data, index\).*Bowl does not"),
+        (sgd(perceptron(), temperature=1.0, batch=13), ValueError, r"Minibatch\.size must not exceed the 12 points; got 13"),
         (ScaledGD(model=Bowl(), learning_rate=-1.0), ValueError, r"ScaledGD\.learning_rate must be positive"),
         (
             ScaledGD(model=Bowl(), learning_rate=0.5, damping=-1.0),

@@ -10,7 +10,7 @@ from scipy.stats import hypergeom
 
 from jaxscale.dynamics.events import PerceptronEvents, _add
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.record import check, replace
+from jaxscale.records import check, replace
 
 P, D, SEEDS, TEMPERATURE = 12, 3, 2000, 0.7
 MODEL = Perceptron(d=D, alpha=P / D, alpha_max=5.0, chi=1.0)  # three rows are out of use

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxscale.dynamics.descent import Descent
-from jaxscale.dynamics.rebalance import Rebalanced, rebalance
+from jaxscale.dynamics.rebalanced import Rebalanced, rebalance
 from jaxscale.models.matrix_sensing import AsymmetricSensing, Factors
-from jaxscale.record import check
-from jaxscale.simulate import simulate
+from jaxscale.records import check
+from jaxscale.simulation import simulate
 from jaxscale.theory.sensing import one_step_rate
 
 ETA = 0.1

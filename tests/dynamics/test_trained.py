@@ -7,16 +7,16 @@ import optax
 import pytest
 
 import jaxscale as js
-from jaxscale.discover import discover
+from jaxscale.discovery import discover
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.gradients import NOISE, Noisy, Plain, RmsNormalised, Sam
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.rules.lion import Lion
 from jaxscale.dynamics.rules.momentum import Momentum, gsnr
 from jaxscale.dynamics.schedules import CONSTANT, Schedule
 from jaxscale.dynamics.tracked import Tracked
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.perceptron import TeacherStudent
-from jaxscale.record import check
+from jaxscale.records import check
 
 PARAMS = {"w": jax.random.normal(jax.random.key(0), (6, 4)), "b": jnp.arange(4.0), "one": jnp.array([0.3])}
 GRADS = [jax.tree.map(lambda p, i=i: jax.random.normal(jax.random.key(i), p.shape), PARAMS) for i in range(1, 6)]
@@ -170,14 +170,14 @@ def test_noise_on_the_gradient_is_none_of_the_batchs():
 
 def test_training_with_adam_is_descent_by_optax_adam():
     model = TeacherStudent(d=6, alpha=3.0)
-    ours = Trained(model=model, learning_rate=0.05, rule=AdamW(b2=0.999))
+    ours = Descent(model=model, learning_rate=0.05, rule=AdamW(b2=0.999))
     theirs = js.Descent(model=model, learning_rate=0.05, rule=optax.adam)
     a, b = (js.simulate(system, jax.random.key(1), [0, 5, 50]) for system in (ours, theirs))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), a, b)
 
 
 def test_the_wrapper_remembers_the_start():
-    system = Tracked(Trained(model=TeacherStudent(d=6, alpha=3.0), learning_rate=0.05))
+    system = Tracked(Descent(model=TeacherStudent(d=6, alpha=3.0), learning_rate=0.05, rule=AdamW()))
     found = js.simulate(system, jax.random.key(1), [0, 1, 50])
     assert found["distance"][0] == 0 and 0 < found["distance"][1] < found["distance"][2]
 
@@ -187,10 +187,10 @@ def test_rules_are_found_and_checked():
     refusals = {
         "0 <= b1, b2 < 1": AdamW(b1=1.0), "0 <= beta < 1": Momentum(beta=1.0), "'one', 'gsnr'": Momentum(scale="two"),
         "Lion needs": Lion(b1=2.0), "Schedule.shape": Schedule(shape="step"), "shorter than": Schedule(shape="wsd", warmup=9.0),
-        "learning_rate must be positive": Trained(model=TeacherStudent(d=4, alpha=1.0), learning_rate=0.0),
+        "learning_rate must be positive": Descent(model=TeacherStudent(d=4, alpha=1.0), learning_rate=0.0, rule=AdamW()),
     }  # fmt: skip
     for message, thing in refusals.items():
         with pytest.raises(ValueError, match=message):
             check(thing)
-    with pytest.raises(TypeError, match="For an optax function use Descent"):
-        check(Trained(model=TeacherStudent(d=4, alpha=1.0), learning_rate=0.1, rule=optax.adam))
+    with pytest.raises(TypeError, match=r"and not optax.adam\(0.1\)"):
+        check(Descent(model=TeacherStudent(d=4, alpha=1.0), learning_rate=0.1, rule=optax.adam(0.1)))

@@ -7,19 +7,19 @@ import pytest
 from assertions import close_to_the_largest
 
 from jaxscale.data.modular import ModularAddition
+from jaxscale.dynamics.descent import Descent, State
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.rules.lion import Lion
 from jaxscale.dynamics.rules.momentum import Momentum
 from jaxscale.dynamics.tracked import Tracked
-from jaxscale.dynamics.trained import State, Trained
 from jaxscale.dynamics.watched import Watched
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.models.language.roles import adam_rates
 from jaxscale.models.language.s4d import S4D
 from jaxscale.models.language.taps import Tap
-from jaxscale.record import check, replace
+from jaxscale.models.language.tensor_roles import adam_rates
+from jaxscale.records import check, replace
 
 KEY = jax.random.key(0)
 
@@ -43,7 +43,7 @@ def path_of(system, steps, start=None):
 def test_gradients_and_updates_by_role_in_numpy():
     """Root mean squares over all entries of embeddings and positions, of the readout, of the norms, of all else."""
     model = additive(learned_positions=True)
-    system = Watched(system=Trained(model=model, learning_rate=0.01), sharpness=False)
+    system = Watched(system=Descent(model=model, learning_rate=0.01, rule=AdamW()), sharpness=False)
     data, states = path_of(system, 3)
     found = jax.jit(system.observe)(states[-1], data)
     before, params = (state.inner.params for state in states[-2:])
@@ -67,7 +67,7 @@ def test_gradients_and_updates_by_role_in_numpy():
 def test_distance_from_the_start_in_numpy():
     """Euclidean distance of all parameters together from the first ones of a plain loop, and every site's movement."""
     model = additive()
-    plain = Trained(model=model, learning_rate=0.02)
+    plain = Descent(model=model, learning_rate=0.02, rule=AdamW())
     data, states = path_of(plain, 4)
     _, tracked = path_of(Tracked(system=plain), 4)
     look, inside = jax.jit(Tracked(system=plain).observe), jax.jit(model.activations)
@@ -98,7 +98,7 @@ def moves(rule, factors, rates, epsilons, steps):
     @jax.vmap
     def run(factor, rate, epsilon):
         own = replace(rule, epsilon=epsilon) if isinstance(rule, AdamW) else rule
-        system = Trained(model=shrunk(model, factor), learning_rate=rate, rule=own)
+        system = Descent(model=shrunk(model, factor), learning_rate=rate, rule=own)
         start = State(params, system.optimizer().init(params))
         end = jax.lax.fori_loop(0, steps, lambda t, state: system.step(KEY, state, data), start).params
         return end["embed"] - params["embed"], end["readout"]["kernel"] - params["readout"]["kernel"]
@@ -136,7 +136,7 @@ def test_the_shrink_leaves_a_tied_readouts_gradient():
 def readout_step(width, mup):
     """Logits before and after a step of Adam of a decoder without blocks, its final site, the table that it learns from."""
     model = additive(mixer=Attention(heads=2, mup=mup), width=width, depth=0, mup=mup, base=8)
-    system = Trained(model=model, learning_rate=0.01, rule=AdamW(epsilon=1e-20), mup=8 if mup else 0)
+    system = Descent(model=model, learning_rate=0.01, rule=AdamW(epsilon=1e-20), mup=8 if mup else 0)
     data, (before, after) = path_of(system, 1)
     table = model.world.training(data.frozen)
     (old, sites), (new, _) = (jax.jit(model.apply)(s.params, table.tokens) for s in (before, after))
@@ -168,10 +168,10 @@ def test_a_readout_moves_by_as_much_at_any_width_under_mup_alone():
 @pytest.mark.parametrize(
     "trained, message",
     [
-        (lambda: Trained(model=additive(mup=True, mixer=Attention(heads=2, mup=True), base=8), learning_rate=0.1),
-         r"Decoder\(mup=True, base=8\) use Trained\(mup=8\); got 0"),
-        (lambda: Trained(model=additive(), learning_rate=0.1, mup=8), r"use Trained\(mup=0\); got 8"),
-        (lambda: Trained(model=additive(mup=True), learning_rate=0.1, mup=32), "mup=True and its Attention mup=False"),
+        (lambda: Descent(model=additive(mup=True, mixer=Attention(heads=2, mup=True), base=8), learning_rate=0.1, rule=AdamW()),
+         r"Decoder\(mup=True, base=8\) use Descent\(mup=8\); got 0"),
+        (lambda: Descent(model=additive(), learning_rate=0.1, rule=AdamW(), mup=8), r"use Descent\(mup=0\); got 8"),
+        (lambda: Descent(model=additive(mup=True), learning_rate=0.1, rule=AdamW(), mup=32), "mup=True and its Attention mup=False"),
     ],
 )  # fmt: skip
 def test_half_a_mup_is_refused(trained, message):
@@ -197,7 +197,7 @@ def test_poles_move_slowly_and_do_not_decay():
     model = LanguageModel(world=ModularAddition(p=5), network=network, batch=0, evaluation=1)
 
     def moved(grads, **rule):
-        optimizer = Trained(model=model, learning_rate=0.1, rule=AdamW(epsilon=1e-20, **rule)).optimizer()
+        optimizer = Descent(model=model, learning_rate=0.1, rule=AdamW(epsilon=1e-20, **rule)).optimizer()
         return optimizer.update(grads, optimizer.init(params), params)[0]
 
     step, decay = moved(params), moved(jax.tree.map(jnp.zeros_like, params), decay=0.5)

@@ -8,13 +8,16 @@ import pytest
 
 from jaxscale.data.markov import Markov
 from jaxscale.data.text import CharacterText
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.transferred import Transferred
-from jaxscale.models.language.model import TINY as LANGUAGE
-from jaxscale.models.language.roles import Role, roles
-from jaxscale.record import check
+from jaxscale.models.language import model as language_model
+from jaxscale.models.language.tensor_roles import Role, roles
+from jaxscale.records import check
 
-SYSTEM = Trained(model=LANGUAGE, learning_rate=0.01)
+LANGUAGE = language_model.TINY()
+
+SYSTEM = Descent(model=LANGUAGE, learning_rate=0.01, rule=AdamW())
 KEY = jax.random.key(0)
 
 
@@ -33,7 +36,7 @@ def test_from_scratch_it_is_the_system():
 
 
 def test_what_is_fresh_is_the_systems_own_and_the_rest_is_trained():
-    source = Trained(model=LANGUAGE, learning_rate=0.05)
+    source = Descent(model=LANGUAGE, learning_rate=0.05, rule=AdamW())
     plain, moved = begun(SYSTEM), begun(Transferred(system=SYSTEM, source=source, steps=3))
     kinds = jax.tree.leaves(roles(plain.params), is_leaf=lambda r: isinstance(r, Role))
     for role, a, b in zip(kinds, jax.tree.leaves(plain.params), jax.tree.leaves(moved.params)):
@@ -42,7 +45,7 @@ def test_what_is_fresh_is_the_systems_own_and_the_rest_is_trained():
 
 
 def test_another_architecture_is_refused():
-    wide = Trained(model=dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12)), learning_rate=0.05)
+    wide = Descent(model=dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12)), learning_rate=0.05, rule=AdamW())
     with pytest.raises(ValueError, match=r"the same parameters; .* differ in .*embed"):
         begun(Transferred(system=SYSTEM, source=wide, steps=1))
 
@@ -51,7 +54,7 @@ def test_another_architecture_is_refused():
 def test_the_source_is_trained_on_a_disorder_of_its_own_or_on_the_systems(shared):
     """Made by hand; the relabelling world has none, so one with a random table is taken."""
     model = dataclasses.replace(LANGUAGE, world=Markov(vocabulary=6, context=5))
-    system = Trained(model=model, learning_rate=0.05)
+    system = Descent(model=model, learning_rate=0.05, rule=AdamW())
 
     @jax.jit
     def by_hand():
@@ -70,9 +73,9 @@ def test_texts_that_spell_differently_are_refused_and_can_be_given_one_alphabet(
     for name, letters in (("one", "abc "), ("other", "xbca ")):
         (tmp_path / name).write_text(letters * 50)
     source, system = (
-        Trained(
+        Descent(
             model=dataclasses.replace(LANGUAGE, world=CharacterText(source=str(tmp_path / name), context=5)), learning_rate=0.1
-        )
+        , rule=AdamW())
         for name in ("one", "other")
     )
     with pytest.raises(
@@ -81,7 +84,7 @@ def test_texts_that_spell_differently_are_refused_and_can_be_given_one_alphabet(
         check(Transferred(system=system, source=source, steps=1, fresh=()))
     check(Transferred(system=system, source=source, steps=1))
     one = dataclasses.replace(source.model.world, letters=system.model.world.spell(range(5)))
-    same = Trained(model=dataclasses.replace(LANGUAGE, world=one), learning_rate=0.1)
+    same = Descent(model=dataclasses.replace(LANGUAGE, world=one), learning_rate=0.1, rule=AdamW())
     check(Transferred(system=system, source=same, steps=1, fresh=()))
 
 

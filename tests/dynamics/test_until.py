@@ -7,8 +7,8 @@ import pytest
 
 from jaxscale.dynamics.until import Until, above, below
 from jaxscale.protocol import has_stopped
-from jaxscale.record import check, record
-from jaxscale.simulate import simulate
+from jaxscale.records import check, record
+from jaxscale.simulation import simulate
 
 KEY = jax.random.key(0)
 TIMES = np.arange(8)

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.watched import Watched, by_role
-from jaxscale.models.language.model import TINY as LANGUAGE
+from jaxscale.models.language import model as language_model
 from jaxscale.models.perceptron import TeacherStudent
-from jaxscale.simulate import simulate
+from jaxscale.simulation import simulate
+
+LANGUAGE = language_model.TINY()
 
 KEY = jax.random.key(0)
-STUDENT = Trained(model=TeacherStudent(d=6, alpha=3.0, alpha_max=4.0), learning_rate=0.02)
+STUDENT = Descent(model=TeacherStudent(d=6, alpha=3.0, alpha_max=4.0), learning_rate=0.02, rule=AdamW())
 
 
 def after(system, steps):
@@ -49,7 +52,7 @@ def test_watching_changes_nothing():
 
 
 def test_updates_and_gradients_by_role():
-    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.01), sharpness=False, kernel=2)
+    system = Watched(system=Descent(model=LANGUAGE, learning_rate=0.01, rule=AdamW()), sharpness=False, kernel=2)
     data, before = after(system, 3)
     _, state = after(system, 4)
     moved = jax.tree.map(jnp.subtract, state.inner.params, before.inner.params)
@@ -68,7 +71,7 @@ def test_updates_and_gradients_by_role():
 
 def test_alignment_of_representations_by_hand():
     """The cosine of Gram matrices of the last places, in numpy; 1 at the start."""
-    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.05), sharpness=False, site="layer0/out")
+    system = Watched(system=Descent(model=LANGUAGE, learning_rate=0.05, rule=AdamW()), sharpness=False, site="layer0/out")
     look = jax.jit(system.observe)
     data, state = after(system, 5)
     _, start = after(system, 0)
@@ -89,7 +92,7 @@ def test_alignment_of_representations_by_hand():
 
 def test_noise_and_kernel_by_hand():
     """tr(covariance) / |mean|^2 less its noise of three draws, and the cosine of Jacobian products, in float64 numpy."""
-    system = Watched(system=Trained(model=LANGUAGE, learning_rate=0.05), sharpness=False, noise=3, kernel=2)
+    system = Watched(system=Descent(model=LANGUAGE, learning_rate=0.05, rule=AdamW()), sharpness=False, noise=3, kernel=2)
     data, state = after(system, 5)
     _, start = after(system, 0)
     found = jax.jit(system.observe)(state, data)

@@ -9,8 +9,8 @@ from assertions import assert_mean
 from jaxscale.dynamics.descent import Descent
 from jaxscale.models.matrix_sensing import AsymmetricSensing, Factors, SymmetricSensing
 from jaxscale.models.operators import Entries, Gaussian, Population, RankOne, SymmetricGaussian
-from jaxscale.record import check, replace
-from jaxscale.simulate import simulate
+from jaxscale.records import check, replace
+from jaxscale.simulation import simulate
 
 KEY = jax.random.key(0)
 

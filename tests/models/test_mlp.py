@@ -8,7 +8,7 @@ from assertions import assert_mean
 
 from jaxscale.data import digits
 from jaxscale.models.mlp import Mlp
-from jaxscale.record import check, replace
+from jaxscale.records import check, replace
 
 pytest.importorskip("sklearn")
 KEY = jax.random.key(0)

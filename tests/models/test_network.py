@@ -10,11 +10,13 @@ import pytest
 from flax import nnx
 
 import jaxscale as js
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
-from jaxscale.models.language.model import TINY
+from jaxscale.models.language import model as language_model
 from jaxscale.models.language.taps import Tap
-from jaxscale.models.network import network
+from jaxscale.models.networks import network
+
+TINY = language_model.TINY()
 
 RULE = AdamW()
 TOKENS = jnp.array([[0, 1, 2]])
@@ -71,7 +73,7 @@ def test_dropout_that_drops_nothing(module):
 def swept(network=TINY.network, *, grid=None, width=None, rule=RULE, taps=None):
     def experiment(learning_rate, width=width):
         own = network.clone(width=width) if width is not None else network
-        return Trained(model=dataclasses.replace(TINY, network=own, taps=taps), learning_rate=learning_rate, rule=rule)
+        return Descent(model=dataclasses.replace(TINY, network=own, taps=taps), learning_rate=learning_rate, rule=rule)
 
     return js.sweep(experiment, grid=grid or {"learning_rate": [0.1]}, times=[0, 1], progress=False)
 

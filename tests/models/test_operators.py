@@ -7,7 +7,7 @@ import pytest
 from assertions import assert_mean
 
 from jaxscale.models.operators import Entries, Gaussian, Population, RankOne, SymmetricGaussian
-from jaxscale.record import check
+from jaxscale.records import check
 
 N = 5
 KEYS = jax.random.split(jax.random.key(0), 400)

@@ -8,7 +8,7 @@ from assertions import assert_mean
 
 from jaxscale.data.margin import margin_density
 from jaxscale.models.perceptron import Perceptron, TeacherStudent
-from jaxscale.record import check, replace
+from jaxscale.records import check, replace
 
 KEY = jax.random.key(0)
 D = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxscale.models.in_context_regression import InContextRegression
-from jaxscale.models.probes import gdv as gdv_probe
+from jaxscale.models.probes import discrimination as gdv_probe
 from jaxscale.models.probes.attention import induction, previous_token
 from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
 

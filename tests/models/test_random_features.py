@@ -8,7 +8,7 @@ from assertions import assert_mean
 
 import jaxscale as js
 from jaxscale.dynamics.solved import Solved
-from jaxscale.fit.float64 import float64
+from jaxscale.fitting.double_precision import float64
 from jaxscale.models.random_features import RandomFeatures
 from jaxscale.theory import kernel_regression
 from jaxscale.theory import random_features as theory

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray
 
-from jaxscale.phase.boundary import boundary, crossing
+from jaxscale.phase.boundaries import boundary, crossing
 
 X = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 SLOPES = np.array([0.5, 1.0, 2.0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray
 
-from jaxscale.phase.regions import UNDECIDED, regions, steepest
+from jaxscale.phase.region_labels import UNDECIDED, regions, steepest
 
 
 def steps(where, noise=0.05, seeds=64):

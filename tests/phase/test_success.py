@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray
 
-from jaxscale.phase.collapse import collapse
+from jaxscale.phase.collapsing import collapse
 from jaxscale.phase.success import success_boundary
-from jaxscale.phase.transition import transition
+from jaxscale.phase.transitions import transition
 from jaxscale.study import Claim, Found
 
 X = np.linspace(0, 1, 13)

@@ -6,11 +6,11 @@ import xarray
 from assertions import assert_mean
 from tables import published
 
-from jaxscale.fit.result import FitError
-from jaxscale.phase.collapse import collapse
-from jaxscale.phase.early_warning import area_under_curve, early_warning, ensemble, kendall, rolling
-from jaxscale.phase.quality import gaussian_process, quality
-from jaxscale.phase.transition import _drift, bimodality, transition
+from jaxscale.fitting.result import FitError
+from jaxscale.phase.collapse_quality import gaussian_process, quality
+from jaxscale.phase.collapsing import collapse
+from jaxscale.phase.transitions import _drift, bimodality, transition
+from jaxscale.phase.warning_signs import area_under_curve, early_warning, ensemble, kendall, rolling
 from jaxscale.theory import cover
 
 

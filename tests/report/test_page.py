@@ -11,7 +11,7 @@ import xarray
 from jaxscale.cli import main
 from jaxscale.cli.codes import BAD_INPUT, OK
 from jaxscale.report import payload
-from jaxscale.report.page import page, write_page
+from jaxscale.report.document import page, write_page
 
 pytest.importorskip("plotly", reason="the report extra is not installed")
 EVIL = "<script>window.hacked=1</script>"

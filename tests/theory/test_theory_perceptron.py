@@ -7,9 +7,9 @@ import pytest
 from assertions import assert_mean
 
 from jaxscale.dynamics.descent import Descent
-from jaxscale.fit.float64 import float64
+from jaxscale.fitting.double_precision import float64
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.simulate import simulate
+from jaxscale.simulation import simulate
 from jaxscale.theory import perceptron as theory
 
 

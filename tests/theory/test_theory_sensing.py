@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxscale.dynamics.descent import Descent
 from jaxscale.models.matrix_sensing import AsymmetricSensing, SymmetricSensing
-from jaxscale.record import replace
-from jaxscale.simulate import simulate
+from jaxscale.records import replace
+from jaxscale.simulation import simulate
 from jaxscale.theory.sensing import asymmetric_rate, one_step_rate, symmetric_limit
 
 

@@ -8,7 +8,7 @@ import scipy.linalg
 import scipy.signal
 import scipy.special
 
-from jaxscale.fit.float64 import float64
+from jaxscale.fitting.double_precision import float64
 from jaxscale.theory import multilinear_skills
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from jaxscale.cli.codes import BAD_INPUT, INTERRUPTED
-from jaxscale.discover import discover
+from jaxscale.discovery import discover
 
 
 def main(argv: list[str] | None = None) -> int:

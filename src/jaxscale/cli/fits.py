@@ -51,9 +51,9 @@ def _delta(text):
 
 
 def _found_laws():
-    from jaxscale.discover import discover
+    from jaxscale.discovery import discover
 
-    return discover("jaxscale.fit.laws", "LAW")
+    return discover("jaxscale.fitting.laws", "LAW")
 
 
 def find_law(name: str) -> Any:
@@ -86,7 +86,7 @@ def _asked(arguments):
 
 
 def _selected(arguments):
-    from jaxscale.sweep.run import load
+    from jaxscale.engine.sweeping import load
 
     runs = load(arguments.data)
     if arguments.y not in runs:
@@ -133,8 +133,8 @@ def _where_stopped(data, stopped, arguments):
 
 
 def _fit(arguments):
-    from jaxscale.fit.fit import fit
-    from jaxscale.fit.report import write
+    from jaxscale.fitting.curve_fit import fit
+    from jaxscale.fitting.report import write
 
     law, budgets = find_law(arguments.law), _budgets(arguments.budget)
     data, how = _asked(arguments)
@@ -169,7 +169,7 @@ def _print_more(found, budgets, leave_out):
         for name, estimate in found.optimum(budget).items():
             print(f"  {name} {estimate}   95 % [{estimate.low:.4g}, {estimate.high:.4g}]")
     if leave_out:
-        from jaxscale.fit.jackknife import jackknife
+        from jaxscale.fitting.jackknifing import jackknife
 
         print("\nevery run left out in turn:")
         for name, j in jackknife(found).items():
@@ -177,7 +177,7 @@ def _print_more(found, budgets, leave_out):
 
 
 def _compare(arguments):
-    from jaxscale.fit.compare import compare
+    from jaxscale.fitting.comparison import compare
 
     data, how = _asked(arguments)
     laws = [find_law(name.strip()) for name in arguments.laws.split(",")]
@@ -186,15 +186,15 @@ def _compare(arguments):
 
 
 def _laws(arguments):
-    from jaxscale.discover import discover
+    from jaxscale.discovery import discover
 
     for name, law in _found_laws().items():
         print(f"{name}({', '.join(law.inputs)})\n  {law.formula}\n  {law.source}")
-    print("\nmeasures (jaxscale.fit.measures):")
-    for module, name in discover("jaxscale.fit.measures", "NAME").items():
+    print("\nmeasures (jaxscale.fitting.measures):")
+    for module, name in discover("jaxscale.fitting.measures", "NAME").items():
         print(f"{module}  {name}")
     print("\nprocedures (jaxscale.fit):")
-    for module, name in discover("jaxscale.fit", "NAME").items():
+    for module, name in discover("jaxscale.fitting", "NAME").items():
         if "." not in module:
             print(f"{module}  {name}")
     return OK

@@ -35,8 +35,8 @@ def add(commands: Any) -> None:
 
 
 def _report(arguments):
-    from jaxscale.report.page import page, write_page
-    from jaxscale.sweep.run import load
+    from jaxscale.engine.sweeping import load
+    from jaxscale.report.document import page, write_page
 
     if Path(arguments.source).is_dir():
         name, runs = Path(arguments.source).name, load(arguments.source)
@@ -53,7 +53,7 @@ def _fits(runs, arguments):
     from itertools import product
 
     from jaxscale.cli.fits import find_law
-    from jaxscale.fit.fit import fit
+    from jaxscale.fitting.curve_fit import fit
 
     for option, names in (("x", runs.dims), ("y", runs.data_vars)):
         if getattr(arguments, option) not in names:
@@ -69,9 +69,9 @@ def _fits(runs, arguments):
 
 
 def _study_page(study, arguments):
-    from jaxscale.report.page import page
+    from jaxscale.engine.sweeping import load
+    from jaxscale.report.document import page
     from jaxscale.study import describe_range
-    from jaxscale.sweep.run import load
 
     folder = arguments.runs or Path("runs") / study.name
     stores = {name: folder / f"{arguments.scale}-{name}" for name in study.at(arguments.scale)}
@@ -110,7 +110,7 @@ def load_quietly(store):
     """The result so far; pieces that are being written while we look are next time's."""
     import warnings
 
-    from jaxscale.sweep.run import load
+    from jaxscale.engine.sweeping import load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -121,8 +121,8 @@ def _counts(store, runs):
     """(done, asked for) runs of a store."""
     import numpy as np
 
-    from jaxscale.sweep.manifest import read_grid
-    from jaxscale.sweep.store import Store
+    from jaxscale.engine.store.disk import Store
+    from jaxscale.engine.store.manifest import read_grid
 
     grid = read_grid(Store.read(store).manifest)
     asked = len(grid.buckets()) * grid.lanes_per_bucket

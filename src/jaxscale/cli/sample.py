@@ -28,8 +28,8 @@ def _sample(arguments):
     import jax.numpy as jnp
 
     from jaxscale.cli.stores import swept
-    from jaxscale.models.language.generate import check_drawing, generate, save_params, trained_model
-    from jaxscale.sweep.final import final_state
+    from jaxscale.engine.audit.final import final_state
+    from jaxscale.models.language.generation import check_drawing, generate, save_params, trained_model
 
     experiment = swept(arguments.store, arguments.experiment)
     if experiment is None:

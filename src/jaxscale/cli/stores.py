@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
 
 
 def _status(arguments):
-    from jaxscale.sweep.audit import verify
-    from jaxscale.sweep.store import Store
+    from jaxscale.engine.audit.verification import verify
+    from jaxscale.engine.store.disk import Store
 
     found = verify(arguments.store)
     print(found)
@@ -41,7 +41,7 @@ def _status(arguments):
 
 
 def _verify(arguments):
-    from jaxscale.sweep.audit import verify
+    from jaxscale.engine.audit.verification import verify
 
     named = swept(arguments.store, arguments.experiment)
     if named is None:
@@ -53,7 +53,7 @@ def _verify(arguments):
 
 def swept(store: Path, named: str | None) -> Any:
     """What a store's runs are of: the function that the user names, or a study's; None if neither. Nothing else is imported."""
-    from jaxscale.sweep.audit import Recorded
+    from jaxscale.engine.audit.verification import Recorded
 
     if named:
         return _named(named)
@@ -63,7 +63,7 @@ def swept(store: Path, named: str | None) -> Any:
 
 
 def _merge(arguments):
-    from jaxscale.sweep.extend import merge
+    from jaxscale.engine.audit.growth import merge
 
     merged = merge(arguments.stores, arguments.into)
     print(f"{arguments.into}: {dict(merged.sizes)}")
@@ -85,7 +85,7 @@ def _named(text):
 def _devices(arguments):
     import jax
 
-    from jaxscale.sweep.devices import cache_bytes, memory_bytes
+    from jaxscale.engine.machine.devices import cache_bytes, memory_bytes
 
     found = jax.local_devices()
     print(f"{len(found)} x {found[0].device_kind} ({found[0].platform}), jax {jax.__version__}")

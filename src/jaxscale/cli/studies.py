@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
 
 def found_studies() -> dict[str, Any]:
     """Every study by name."""
-    from jaxscale.discover import discover
+    from jaxscale.discovery import discover
 
     return discover("jaxscale.studies", "STUDY")
 
@@ -60,8 +60,8 @@ def _run(arguments):
 
 
 def _run_listening(arguments, interrupts):
+    from jaxscale.engine.events import JsonLines
     from jaxscale.study import NOT_MET, run_study, run_sweeps
-    from jaxscale.sweep.events import JsonLines
 
     study = find_study(arguments.study)
     arguments.out = arguments.out or Path("runs") / study.name
@@ -87,7 +87,7 @@ def _plan(arguments):
         for name, plan in study.plan(scale).items():
             print(f"{study.name}, {scale}, {name}: {plan}\n")
         return OK
-    from jaxscale.sweep.topology import plan_topology
+    from jaxscale.engine.forecast.topology import plan_topology
 
     fits = True
     for name, sweep in study.at(scale).items():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxscale.data.markov import Markov, check_length, stationary
 from jaxscale.data.world import Example, next_token, zipf
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 SEQUENCES = 1024  # behind the floor where words do not give their class away
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data.world import Example, next_token, zipf
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 def check_length(world: Any) -> None:

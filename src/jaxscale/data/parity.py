@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.world import Example, last_only, zipf
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 def disjoint_subsets(tasks: int, k: int, bits: int) -> tuple[tuple[int, ...], ...]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxscale.data.hierarchy import Hierarchy
 from jaxscale.data.world import Example, next_token, zipf
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record

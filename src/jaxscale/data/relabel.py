@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data.world import Example, last_only
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record

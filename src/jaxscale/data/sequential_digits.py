@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxscale.data import digits
 from jaxscale.data.world import Example, last_only
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 LEVELS = 17
 

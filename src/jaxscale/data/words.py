@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxscale.data import brown, text
 from jaxscale.data.world import Example
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 RARE = "<rare>"
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.record import check
+from jaxscale.records import check
 
 
 class Example(NamedTuple):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.data.batch import draw_mask
+from jaxscale.data.minibatch import draw_mask
 from jaxscale.models.perceptron import Data, Perceptron
-from jaxscale.record import Scalar, record, static
+from jaxscale.records import Scalar, record, static
 
 
 class Disorder(NamedTuple):

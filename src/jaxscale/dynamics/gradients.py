@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxscale.record import record
+from jaxscale.records import record
 
 Loss = Callable[[Any, jax.Array], jax.Array]  # of parameters and key
 NOISE = 2**32 - 1  # a stream of the key that no batch has: its sequences count from 0

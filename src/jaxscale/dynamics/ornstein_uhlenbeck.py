@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record
+from jaxscale.records import record
 
 
 class State(NamedTuple):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.dynamics.descent import warn_unstable
-from jaxscale.models.matrix_sensing import AsymmetricSensing, Factors, SymmetricSensing
-from jaxscale.record import record
+from jaxscale.models.matrix_sensing import Factors
+from jaxscale.records import record
 
 
 @record
@@ -61,7 +61,11 @@ class ScaledGD:
         return self.model.observe(params, data)
 
 
-TINY = (
-    ScaledGD(model=SymmetricSensing(n=5, rank=2, k=3, alpha=0.1, condition=5.0), learning_rate=0.3),
-    ScaledGD(model=AsymmetricSensing(n1=5, n2=4, rank=2, k=3, alpha=0.1, ratio=1.0), learning_rate=0.3),
-)
+def TINY() -> tuple[ScaledGD, ...]:
+    """Return the instance that the contract tests check."""
+    from jaxscale.models.matrix_sensing import AsymmetricSensing, SymmetricSensing
+
+    return (
+        ScaledGD(model=SymmetricSensing(n=5, rank=2, k=3, alpha=0.1, condition=5.0), learning_rate=0.3),
+        ScaledGD(model=AsymmetricSensing(n1=5, n2=4, rank=2, k=3, alpha=0.1, ratio=1.0), learning_rate=0.3),
+    )

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record

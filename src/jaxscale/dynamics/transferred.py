@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 
-from jaxscale.dynamics.trained import TINY as TINY_TRAINED
-from jaxscale.models.language.roles import INPUT, KINDS, READOUT, Role, check_alike, roles
+from jaxscale.models.language.tensor_roles import INPUT, KINDS, READOUT, Role, check_alike, roles
 from jaxscale.protocol import advance, definitions
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record
@@ -99,4 +98,8 @@ def _spelling(system):
     return world.spell(range(world.vocabulary)) if hasattr(world, "spell") else None
 
 
-TINY = Transferred(system=TINY_TRAINED, source=TINY_TRAINED, steps=2)
+def TINY() -> Transferred:
+    """Return the instance that the contract tests check."""
+    from jaxscale.dynamics import descent
+
+    return Transferred(system=descent.TINY()[1], source=descent.TINY()[1], steps=2)

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.dynamics.sgd import Sgd
-from jaxscale.models.perceptron import Perceptron
 from jaxscale.protocol import definitions, has_stopped
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 class Frozen(NamedTuple):
@@ -121,4 +119,10 @@ def above(name: str, level: float) -> Threshold:
 
 fitted = below("unfitted", 0.5)  # no training point is short of its margin
 
-TINY = Until(system=Sgd(model=Perceptron(d=4, alpha=3.0, alpha_max=4.0), temperature=0.1, batch=2), when=fitted, every=2)
+
+def TINY() -> Until:
+    """Return the instance that the contract tests check."""
+    from jaxscale.dynamics.batching import sgd
+    from jaxscale.models.perceptron import Perceptron
+
+    return Until(system=sgd(Perceptron(d=4, alpha=3.0, alpha_max=4.0), temperature=0.1, batch=2), when=fitted, every=2)

@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxscale.dynamics.trained import TINY as TINY_TRAINED
-from jaxscale.models.language.roles import Role, roles
+from jaxscale.models.language.tensor_roles import Role, roles
 from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
 from jaxscale.protocol import definitions
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 WARM = 30  # products with the Hessian before the first step, so that the start's sharpness is right too
 
@@ -150,4 +149,8 @@ def by_role(tree: Any) -> dict[str, jax.Array]:
     return {kind: jnp.sqrt(square / sizes[kind]) for kind, square in squares.items()}
 
 
-TINY = Watched(system=TINY_TRAINED, noise=2)
+def TINY() -> Watched:
+    """Return the instance that the contract tests check."""
+    from jaxscale.dynamics import descent
+
+    return Watched(system=descent.TINY()[1], noise=2)

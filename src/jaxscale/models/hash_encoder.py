@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.models.probes.codes import redundancy
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -92,7 +92,7 @@ class HashEncoder:
             x = jax.nn.relu(seen[-1])
         return seen, x @ params.kernels[-1] + params.biases[-1][None, :]
 
-    def loss(self, params: Params, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, params: Params, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean cross-entropy over the rows in use."""
         del key  # full batch
         return self._loss(self.layers(params, data.inputs)[1], data)

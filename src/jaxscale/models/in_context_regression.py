@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.protocol import fresh
+from jaxscale.records import record, static
 
 
 class Prompt(NamedTuple):
@@ -78,9 +79,9 @@ class InContextRegression:
         moment = jnp.einsum("bn,bnd->bd", prompt.labels, prompt.inputs) / self.length
         return jnp.einsum("bd,de,be->b", prompt.query, value @ key, moment)
 
-    def loss(self, params: tuple[jax.Array, jax.Array], data: jax.Array, key: jax.Array) -> jax.Array:
+    def loss(self, params: tuple[jax.Array, jax.Array], data: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Half the mean squared error on fresh prompts."""
-        prompt = self.prompts(key, self.batch)
+        prompt = self.prompts(fresh(self, key), self.batch)
         return jnp.mean((self.predict(params, prompt) - prompt.answer) ** 2) / 2
 
     def risk(self, matrix: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.models.operators import Entries, Gaussian, Population
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -86,7 +86,7 @@ class SymmetricSensing:
         """X, (n, k)."""
         return _in_use(self, self.alpha * jax.random.normal(key, (self.n, self.k)))
 
-    def loss(self, x: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, x: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """A quarter of the energy of the residual."""
         del key  # full batch
         return self.operator.energy(self.operator.measure(data.operator, x, x) - data.seen) / 4
@@ -168,7 +168,7 @@ class AsymmetricSensing:
         right = self.ratio * self.alpha * jax.random.normal(key_right, (self.n2, self.k))
         return Factors(_in_use(self, left), _in_use(self, right))
 
-    def loss(self, params: Factors, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, params: Factors, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Half the energy of the residual."""
         del key  # full batch
         return self.operator.energy(self.operator.measure(data.operator, *params) - data.seen) / 2

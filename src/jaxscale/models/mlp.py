@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data import digits
-from jaxscale.models.network import network
-from jaxscale.record import record, static
+from jaxscale.models.networks import network
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -161,9 +161,9 @@ class Mlp:
         """P, the largest batch without replacement."""
         return self.p if self.points is None else int(self.points)
 
-    def loss(self, displacement: Any, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, displacement: Any, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean hinge loss."""
-        del key  # full batch; Sgd hands over a minibatch as `data`
+        del key  # full batch; `sgd` hands over a minibatch as `data`
         output = self.predict(displacement, data, data.inputs, data.offset)
         return data.weight @ jax.nn.relu(1 / self.alpha - data.labels * output)
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data.world import zipf
-from jaxscale.record import record, static
+from jaxscale.protocol import fresh
+from jaxscale.records import record, static
 
 
 class Params(NamedTuple):
@@ -66,11 +67,11 @@ class MultilinearSkills:
         root = jnp.full(self.skills, jnp.sqrt(self.start))
         return Params(root, root)
 
-    def loss(self, params: Params, data: jax.Array, key: jax.Array) -> jax.Array:
+    def loss(self, params: Params, data: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Of a batch, or of all examples; g_k(x) = +-1 falls out of the square."""
         share = data
         if self.batch:
-            asked = jax.random.categorical(key, jnp.log(data), shape=(self.batch,))
+            asked = jax.random.categorical(fresh(self, key), jnp.log(data), shape=(self.batch,))
             share = jnp.zeros(self.skills).at[asked].add(1 / self.batch)
         return jnp.sum(share * (self.target - params.a * params.b) ** 2) / 2
 

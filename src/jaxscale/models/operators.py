@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.scipy.special import betainc
 
 from jaxscale.data.margin import margin_density
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -87,7 +87,7 @@ class Perceptron:
         """P, the largest batch without replacement."""
         return round(self.alpha * self.d)
 
-    def loss(self, v: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, v: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean hinge loss."""
         del key  # full batch
         return data.weight @ jax.nn.relu(self.margin - data.inputs @ v)
@@ -100,7 +100,7 @@ class Perceptron:
         """Loss, exact generalisation error, unfitted points and the two components of v."""
         signal, noise = v[0], jnp.linalg.norm(v[1:])
         return {
-            "loss": self.loss(v, data, None),  # type: ignore[arg-type]
+            "loss": self.loss(v, data),
             "error": self.error(signal, noise),
             "unfitted": jnp.sum(self.unfitted(v, data)),
             "signal": signal,
@@ -170,7 +170,7 @@ class TeacherStudent:
     batch = Perceptron.batch
     batch_limit = Perceptron.batch_limit
 
-    def loss(self, w: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean logistic loss."""
         del key  # full batch
         return data.weight @ jax.nn.softplus(-(data.inputs @ w))
@@ -179,7 +179,7 @@ class TeacherStudent:
         """Loss, overlap, exact error and training mistakes."""
         overlap = w @ data.teacher / jnp.linalg.norm(w)
         return {
-            "loss": self.loss(w, data, None),  # type: ignore[arg-type]
+            "loss": self.loss(w, data),
             "overlap": overlap,
             "error": jnp.arccos(jnp.clip(overlap, -1, 1)) / jnp.pi,
             "unfitted": jnp.sum((data.inputs @ w < 0) & (data.weight > 0)),

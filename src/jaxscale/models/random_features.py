@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import Scalar, record, static
+from jaxscale.records import Scalar, record, static
 from jaxscale.theory.random_features import power_law
 
 
@@ -103,7 +103,7 @@ class RandomFeatures:
         gram = data.design @ data.design.T + self.ridge * jnp.eye(self.samples_max)
         return data.design.T @ jax.scipy.linalg.solve(gram, data.labels, assume_a="pos")
 
-    def loss(self, w: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """(|Z w - y|^2 + ridge |w|^2) / (2 n)."""
         del key  # full batch
         return (jnp.sum((data.design @ w - data.labels) ** 2) + self.ridge * jnp.sum(w**2)) / (2 * self.samples)

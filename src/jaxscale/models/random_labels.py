@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -63,7 +63,7 @@ class RandomLabels:
         del key
         return jnp.zeros(self.d)
 
-    def loss(self, w: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Sum of log(1 + exp(-margin)) over the points in use."""
         del key  # full batch
         return jnp.sum(jnp.where(data.used, jax.nn.softplus(-(data.points @ w)), 0))
@@ -75,7 +75,7 @@ class RandomLabels:
         pull = jnp.linalg.norm(share @ data.points)
         unfitted = jnp.sum((margin <= 0) & data.used)
         return {
-            "loss": self.loss(w, data, None),  # type: ignore[arg-type]
+            "loss": self.loss(w, data),
             "separated": unfitted == 0,
             "unfitted": unfitted,
             "balance": pull / jnp.maximum(share @ jnp.linalg.norm(data.points, axis=1), jnp.finfo(w.dtype).tiny),

@@ -37,7 +37,7 @@ def refine(
     Raises:
       ValueError: axes, counts or names that make no refinement.
     """
-    from jaxscale.sweep.run import sweep
+    from jaxscale.engine.sweeping import sweep
 
     state, rounds = Refinement(axes, level, log, root=root), _rounds(cells, runs, budget)
     names, values = list(axes), [np.asarray(v) for v in axes.values()]

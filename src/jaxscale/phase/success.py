@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fit.float64 import float64
-from jaxscale.fit.linear import spd_solve
+from jaxscale.fitting.double_precision import float64
+from jaxscale.fitting.linear import spd_solve
 
 ITERATIONS = 40
 RIDGE = 1e-3  # of the logistic slope: a column where every run below fails and every run above succeeds has no finite one

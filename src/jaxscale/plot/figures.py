@@ -36,7 +36,7 @@ def phase_diagram(
       data: DataArray with dims (x, y) in any order: average over seeds first.
       x: horizontal axis.
       y: vertical axis.
-      band: Dataset from `jaxscale.phase.boundary` along `y`, over `x`.
+      band: Dataset from `jaxscale.phase.boundaries` along `y`, over `x`.
       theory: (xs, ys) of a line that theory expects, dashed.
       axes: matplotlib axes.
       log: which of "x", "y" are logarithmic.

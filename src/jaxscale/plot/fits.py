@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fit.checks import scale_of
-from jaxscale.fit.profile import DEPTH, Profile
-from jaxscale.fit.result import Fit
+from jaxscale.fitting.checks import scale_of
+from jaxscale.fitting.profiles import DEPTH, Profile
+from jaxscale.fitting.result import Fit
 from jaxscale.plot.figures import COLOURS, new_axes
 
 BEYOND = 10.0  # how many times the largest scale the extrapolation goes

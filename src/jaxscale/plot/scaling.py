@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.phase.collapse import Collapse
-from jaxscale.phase.transition import Transition
+from jaxscale.phase.collapsing import Collapse
+from jaxscale.phase.transitions import Transition
 from jaxscale.plot.figures import COLOURS, new_axes
 
 

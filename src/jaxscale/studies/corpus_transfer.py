@@ -5,7 +5,8 @@ import numpy as np
 from jaxscale.data.markov import Unigram
 from jaxscale.data.parentheses import Parentheses
 from jaxscale.data.text import CharacterText
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.transferred import Transferred
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
@@ -27,9 +28,9 @@ def transfer(learning_rate, *, source, before):
     network = Decoder(vocabulary=ALPHABET, context=CONTEXT, mixer=Attention(heads=2), width=32, depth=1)
 
     def trained(world):
-        return Trained(
+        return Descent(
             model=LanguageModel(world=world, network=network, batch=BATCH, evaluation=256), learning_rate=learning_rate
-        )
+        , rule=AdamW())
 
     text = trained(CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET))
     world = SOURCES[source]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxscale.dynamics.newton import Newton
 from jaxscale.dynamics.until import Until
 from jaxscale.models.random_labels import RandomLabels
-from jaxscale.phase.collapse import collapse
+from jaxscale.phase.collapsing import collapse
 from jaxscale.plot import figures, scaling
 from jaxscale.study import Claim, Found, Study
 from jaxscale.theory import cover

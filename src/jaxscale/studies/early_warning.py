@@ -7,7 +7,7 @@ calibrated thresholds mean anything; an ensemble over seeds needs no windows.
 import numpy as np
 
 from jaxscale.dynamics.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from jaxscale.phase.early_warning import area_under_curve, early_warning, ensemble, kendall, rolling
+from jaxscale.phase.warning_signs import area_under_curve, early_warning, ensemble, kendall, rolling
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 

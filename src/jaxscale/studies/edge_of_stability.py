@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data import digits
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.momentum import Momentum
-from jaxscale.dynamics.trained import Trained
 from jaxscale.dynamics.watched import Watched
-from jaxscale.models.network import network
+from jaxscale.models.networks import network
 from jaxscale.plot import figures
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 from jaxscale.study import Claim, Found, Study
 
 FLOW = 2 / 40  # a rate so small that descent is close to gradient flow
@@ -56,7 +56,7 @@ class Squares:
         """The network's parameters."""
         return network(Layers(self.width))[0](key, data[0][:1])
 
-    def loss(self, params, data, key):
+    def loss(self, params, data, key=None):
         """Of the whole set."""
         del key
         output = network(Layers(self.width))[1](params, data[0])
@@ -64,12 +64,12 @@ class Squares:
 
     def observe(self, params, data):
         """The loss."""
-        return {"loss": self.loss(params, data, None)}
+        return {"loss": self.loss(params, data)}
 
 
 def descent(learning_rate, *, p, width):
     """Plain full-batch descent, watched."""
-    system = Trained(model=Squares(p=p, width=width), learning_rate=learning_rate, rule=Momentum(beta=0.0))
+    system = Descent(model=Squares(p=p, width=width), learning_rate=learning_rate, rule=Momentum(beta=0.0))
     return Watched(system=system)
 
 

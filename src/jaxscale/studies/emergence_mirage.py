@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.repeats import Repeats
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.measures.emergence import breakthroughness
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.fitting.measures.emergence import breakthroughness
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -31,7 +32,7 @@ def copying(learning_rate, *, length):
     world = Repeats(vocabulary=24, length=length)
     network = Decoder(vocabulary=24, context=world.context, mixer=Attention(heads=4), width=32, hidden=0)
     model = LanguageModel(world=world, network=network, batch=32, evaluation=256, probes=(scores,))
-    return Trained(model=model, learning_rate=learning_rate)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW())
 
 
 def _scale(seeds, last, width):

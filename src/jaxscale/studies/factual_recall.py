@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxscale.data.facts import FactConflict
 from jaxscale.data.world import zipf
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -89,7 +89,7 @@ def conflict(conflict, *, entities):
     mixer = Attention(heads=HEADS)
     network = Decoder(vocabulary=world.vocabulary, context=3, mixer=mixer, width=32, depth=DEPTH, learned_positions=True)
     model = LanguageModel(world=world, network=network, batch=256, evaluation=64, probes=(groups,))
-    return Trained(model=model, learning_rate=2e-3, rule=AdamW())
+    return Descent(model=model, learning_rate=2e-3, rule=AdamW())
 
 
 def _scale(chances, entities, seeds, last, width):

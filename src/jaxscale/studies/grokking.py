@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxscale.data.modular import ModularAddition
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.model import LanguageModel, answers
 from jaxscale.models.language.token_mlp import TokenMlp
 from jaxscale.phase.first_passage import time_to
@@ -26,7 +26,7 @@ def addition(decay, share, *, p):
     network = TokenMlp(vocabulary=p, context=2, width=128, activation="square")
     world = ModularAddition(p=p, share=share)
     model = LanguageModel(world=world, network=network, batch=0, probes=(train_accuracy,))
-    return Trained(model=model, learning_rate=3e-3, rule=AdamW(b2=0.98, decay=decay, matrices_only=True))
+    return Descent(model=model, learning_rate=3e-3, rule=AdamW(b2=0.98, decay=decay, matrices_only=True))
 
 
 def _scale(p, shares, decays, seeds, last, width):

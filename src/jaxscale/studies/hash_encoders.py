@@ -8,7 +8,7 @@ import optax
 
 from jaxscale.dynamics.descent import Descent
 from jaxscale.models.hash_encoder import HashEncoder
-from jaxscale.phase.boundary import boundary
+from jaxscale.phase.boundaries import boundary
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.in_context_regression import InContextRegression
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
@@ -14,7 +14,7 @@ def regression(learning_rate, *, d, length, steps):
     """Adam, cosine schedule."""
     model = InContextRegression(d=d, length=length)
     schedule = Schedule(shape="cosine", steps=float(steps))
-    return Trained(model=model, learning_rate=learning_rate, rule=AdamW(b2=0.999), schedule=schedule)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW(b2=0.999), schedule=schedule)
 
 
 def _scale(ds, lengths, seeds, steps, width):

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.relabel import Relabelling
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -19,7 +20,7 @@ from jaxscale.models.language.taps import Tap
 from jaxscale.models.probes.attention import induction
 from jaxscale.phase.first_passage import time_to
 from jaxscale.plot import figures
-from jaxscale.record import record
+from jaxscale.records import record
 from jaxscale.study import Claim, Found, Study
 
 NONE, PREVIOUS, INDUCTION = 0, 1, 2  # values of the axis `clamp`
@@ -65,7 +66,7 @@ def circuit(clamp, *, heads):
     model = LanguageModel(
         world=world, network=network, batch=32, evaluation=256, taps=Clamp(clamp=clamp, heads=heads), probes=(scores,)
     )
-    return Trained(model=model, learning_rate=5e-4)
+    return Descent(model=model, learning_rate=5e-4, rule=AdamW())
 
 
 def _scale(seeds, last, every, width):

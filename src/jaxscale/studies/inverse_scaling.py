@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.distractor import Distractor
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.measures.trend import trend
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.fitting.measures.trend import trend
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.token_mlp import TokenMlp
 from jaxscale.plot import figures
@@ -35,7 +36,7 @@ def model(share, *, symbols):
     world = Distractor(symbols=symbols, turned=share)
     network = TokenMlp(vocabulary=world.vocabulary, context=2, width=64)
     trained = LanguageModel(world=world, network=network, batch=32, evaluation=64, probes=(chances,))
-    return Trained(model=trained, learning_rate=1e-3)
+    return Descent(model=trained, learning_rate=1e-3, rule=AdamW())
 
 
 def _scale(shares, seeds, last, records, width):

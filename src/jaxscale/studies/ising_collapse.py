@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxscale.dynamics.ising import Ising
-from jaxscale.phase.collapse import collapse
+from jaxscale.phase.collapsing import collapse
 from jaxscale.plot import figures, scaling
 from jaxscale.study import Claim, Found, Study
 

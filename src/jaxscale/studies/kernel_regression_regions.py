@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.dynamics.solved import Solved
-from jaxscale.fit.fit import fit
-from jaxscale.fit.float64 import float64
-from jaxscale.fit.laws import hestness, power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.double_precision import float64
+from jaxscale.fitting.laws import hestness, power
 from jaxscale.models.random_features import RandomFeatures
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study

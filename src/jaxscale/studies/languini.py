@@ -7,11 +7,12 @@ import numpy as np
 import xarray
 
 from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.crossover import crossover
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power_floor
+from jaxscale.fitting.crossovers import crossover
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power_floor
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -38,7 +39,7 @@ def model(learning_rate, *, mixer, width):
     world = CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET)
     network = Decoder(vocabulary=world.vocabulary, context=CONTEXT, mixer=MIXERS[mixer], width=width, depth=1)
     trained = LanguageModel(world=world, network=network, batch=BATCH, evaluation=128)
-    return Trained(model=trained, learning_rate=learning_rate, schedule=Schedule(warmup=30.0))
+    return Descent(model=trained, learning_rate=learning_rate, rule=AdamW(), schedule=Schedule(warmup=30.0))
 
 
 def _scale(widths, last, records, seeds, lanes):

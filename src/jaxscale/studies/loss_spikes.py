@@ -7,9 +7,10 @@ the shrink acts through clipping and epsilon alone: with gradients clipped to a 
 import numpy as np
 
 from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.gradients import Plain
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -28,8 +29,8 @@ def model(learning_rate, shrink):
     network = Decoder(vocabulary=world.vocabulary, context=32, mixer=Attention(heads=2), width=32, depth=2)
     taps = {"embed": Tap(gradient=shrink)}
     trained = LanguageModel(world=world, network=network, batch=8, evaluation=64, taps=taps)
-    return Trained(
-        model=trained, learning_rate=learning_rate, gradient=Plain(clip=1.0), schedule=Schedule(warmup=50.0)
+    return Descent(
+        model=trained, learning_rate=learning_rate, rule=AdamW(), gradient=Plain(clip=1.0), schedule=Schedule(warmup=50.0)
     )  # fmt: skip
 
 

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.laws import annealing as law
-from jaxscale.fit.solve import solve
+from jaxscale.fitting.laws import annealing as law
+from jaxscale.fitting.solver import solve
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.plot import figures
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 from jaxscale.study import Claim, Found, Study
 
 PEAK, FLOOR, WARMUP = 3e-3, 0.1, 0.05
@@ -51,7 +52,7 @@ def curve(shape, *, steps):
     world = CharacterText(source="pydoc", context=32, alphabet=64)
     network = Decoder(vocabulary=world.vocabulary, context=32, mixer=Attention(heads=2), width=32, depth=1)
     model = LanguageModel(world=world, network=network, batch=16, evaluation=256)
-    return Trained(model=model, learning_rate=PEAK, schedule=Chosen(shape=shape, steps=steps))
+    return Descent(model=model, learning_rate=PEAK, rule=AdamW(), schedule=Chosen(shape=shape, steps=steps))
 
 
 def _scale(steps, records, seeds, width):

@@ -6,9 +6,9 @@ Character models of real prose (CPython's own documentation), seven rates over t
 import numpy as np
 
 from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -31,7 +31,7 @@ def sensitivity(learning_rate, *, qk_norm, steps):
     world, decoder = network(qk_norm=qk_norm, context=32)
     model = LanguageModel(world=world, network=decoder, batch=16, evaluation=128)
     schedule = Schedule(warmup=0.05 * steps)
-    return Trained(model=model, learning_rate=learning_rate, rule=AdamW(), schedule=schedule)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW(), schedule=schedule)
 
 
 def _scale(rates, seeds, steps, width):

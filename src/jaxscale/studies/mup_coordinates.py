@@ -8,9 +8,9 @@ first steps, from a readout of zero, move wide networks a little less; a few ste
 import numpy as np
 
 from jaxscale.data.markov import Markov
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.tracked import Tracked
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -27,7 +27,7 @@ def coordinates(learning_rate, *, width, mup):
     mixer = Attention(heads=HEADS, mup=mup)
     network = Decoder(vocabulary=16, context=16, mixer=mixer, width=width, depth=1, mup=mup, base=BASE)
     model = LanguageModel(world=world, network=network, batch=16, evaluation=16)
-    return Tracked(system=Trained(model=model, learning_rate=learning_rate, rule=AdamW(), mup=BASE if mup else 0))
+    return Tracked(system=Descent(model=model, learning_rate=learning_rate, rule=AdamW(), mup=BASE if mup else 0))
 
 
 def _scale(widths, seeds, lanes, ways=(False, True)):

@@ -6,10 +6,11 @@ Character models of real prose, the learning rate constant after the warm-up, so
 import numpy as np
 
 from jaxscale.data.text import CharacterText
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.schedules import Schedule
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.laws import over_training as law
-from jaxscale.fit.solve import solve
+from jaxscale.fitting.laws import over_training as law
+from jaxscale.fitting.solver import solve
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
@@ -38,7 +39,7 @@ def model(learning_rate, *, width):
     world = CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET)
     network = Decoder(vocabulary=world.vocabulary, context=CONTEXT, mixer=Attention(heads=2), width=width, depth=1)
     trained = LanguageModel(world=world, network=network, batch=BATCH, evaluation=512)
-    return Trained(model=trained, learning_rate=learning_rate, schedule=Schedule(warmup=30.0))
+    return Descent(model=trained, learning_rate=learning_rate, rule=AdamW(), schedule=Schedule(warmup=30.0))
 
 
 def _scale(widths, many, seeds, lanes):

@@ -7,15 +7,15 @@ initialisation, ~ alpha^2; one rebalancing step makes the rate independent of it
 import numpy as np
 
 from jaxscale.dynamics.descent import Descent
-from jaxscale.dynamics.rebalance import Rebalanced
+from jaxscale.dynamics.rebalanced import Rebalanced
 from jaxscale.dynamics.scaled_gd import ScaledGD
 from jaxscale.dynamics.until import Until, below
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power
 from jaxscale.models.matrix_sensing import AsymmetricSensing, SymmetricSensing
 from jaxscale.models.operators import Gaussian
 from jaxscale.plot import figures
-from jaxscale.simulate import log_times
+from jaxscale.simulation import log_times
 from jaxscale.study import Claim, Found, Study
 from jaxscale.theory.sensing import one_step_rate, symmetric_limit
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.dynamics.descent import Descent
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power
 from jaxscale.models.perceptron import TeacherStudent
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.drift import Drift
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.prompt_transfer import PromptTransfer
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.plot import figures
 from jaxscale.protocol import advance
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 from jaxscale.study import Claim, Found, Study
 
 CONTEXT, LENGTH = 16, 4
@@ -71,7 +72,7 @@ class Pairs:
     def sample(self, key):
         """A trained transformer."""
         key_data, key_init, key_step, key_tasks = jax.random.split(key, 4)
-        system = Trained(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3)
+        system = Descent(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3, rule=AdamW())
         data = system.sample(key_data)
         state = advance(system, key_step, system.init(key_init, data), data, (0, self.trunk_steps))
         return Frozen(state.params, key_tasks)

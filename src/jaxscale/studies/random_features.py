@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.dynamics.solved import Solved
-from jaxscale.fit.float64 import float64
+from jaxscale.fitting.double_precision import float64
 from jaxscale.models.random_features import RandomFeatures
-from jaxscale.phase.boundary import crossing
+from jaxscale.phase.boundaries import crossing
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 from jaxscale.theory import random_features as theory

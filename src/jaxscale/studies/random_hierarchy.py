@@ -3,13 +3,13 @@
 import numpy as np
 
 from jaxscale.data.hierarchy import Hierarchy
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.token_mlp import TokenMlp
-from jaxscale.phase.boundary import crossing
+from jaxscale.phase.boundaries import crossing
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 
@@ -21,7 +21,7 @@ def hierarchy(points, *, synonyms):
     world = Hierarchy(features=V, classes=V, synonyms=synonyms, levels=2)
     network = TokenMlp(vocabulary=V, context=world.context, width=96, depth=3)
     model = LanguageModel(world=world, network=network, batch=64, evaluation=512, points=points)
-    return Trained(model=model, learning_rate=1e-3, rule=AdamW())
+    return Descent(model=model, learning_rate=1e-3, rule=AdamW())
 
 
 def _scale(synonyms, points, seeds, steps, width):

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.delay import Delay
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.solved import Solved
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.s4d import INITS, S4D, initial_poles
 from jaxscale.plot import figures
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 from jaxscale.study import Claim, Found, Study
 
 GOOD, BAD = ("lin", "inv", "legs"), ("real", "random")
@@ -89,7 +89,7 @@ def trained(delay, *, start, length):
     """One layer of 16 channels and states of size 32, by Adam, on tokens that are asked for again after the delay."""
     network = Decoder(vocabulary=4, context=length, mixer=S4D(start=start), width=16, depth=1, hidden=0)
     world = Delay(vocabulary=4, context=length, delay=delay)
-    return Trained(model=LanguageModel(world=world, network=network, batch=8, evaluation=32), learning_rate=1e-2, rule=AdamW())
+    return Descent(model=LanguageModel(world=world, network=network, batch=8, evaluation=32), learning_rate=1e-2, rule=AdamW())
 
 
 def _bump(delays, sigmas, seeds, width):

@@ -10,7 +10,7 @@ from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.until import Until, below
 from jaxscale.models.matrix_sensing import SymmetricSensing
 from jaxscale.models.operators import Gaussian
-from jaxscale.phase.collapse import collapse
+from jaxscale.phase.collapsing import collapse
 from jaxscale.phase.success import success_boundary
 from jaxscale.plot import figures, scaling
 from jaxscale.study import Claim, Found, Study

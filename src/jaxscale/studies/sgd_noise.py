@@ -7,18 +7,18 @@ boundaries are a critical temperature T_c and a critical batch B*, and both move
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.dynamics.batching import sgd
 from jaxscale.dynamics.chain import PopulationChain
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.events import PerceptronEvents
-from jaxscale.dynamics.sgd import Sgd
 from jaxscale.dynamics.until import Until, fitted
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power
 from jaxscale.models.mlp import Mlp
 from jaxscale.models.perceptron import Perceptron
-from jaxscale.phase.boundary import boundary
+from jaxscale.phase.boundaries import boundary
 from jaxscale.plot import figures
-from jaxscale.simulate import log_times
+from jaxscale.simulation import log_times
 from jaxscale.study import Claim, Found, Study
 from jaxscale.theory.perceptron import exponents, first_step_norm
 
@@ -70,7 +70,7 @@ def chain(points):
 def digits(temperature, points):
     """Minibatch SGD of a lazy network on the parity of real 8x8 digits, until every training point is fitted."""
     model = Mlp(p=512, points=points, alpha=1024.0, width=64, depth=1, test=512)
-    return Until(system=Sgd(model=model, temperature=temperature, batch=16), when=fitted, every=8)
+    return Until(system=sgd(model, temperature=temperature, batch=16), when=fitted, every=8)
 
 
 EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain, "digits": digits}

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.rules.momentum import Momentum, gsnr
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.plot import figures
 from jaxscale.studies.lr_sensitivity import network
@@ -31,7 +31,7 @@ def trained(learning_rate, rule, probes=()):
     """The character model of `lr_sensitivity` by one rule."""
     world, decoder = network(qk_norm=False, context=32)
     model = LanguageModel(world=world, network=decoder, batch=16, evaluation=64, probes=probes)
-    return Trained(model=model, learning_rate=learning_rate, rule=rule)
+    return Descent(model=model, learning_rate=learning_rate, rule=rule)
 
 
 def momentum(learning_rate, *, scale):

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data.parity import SparseParity
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.fit import fit
-from jaxscale.fit.laws import power
+from jaxscale.fitting.curve_fit import fit
+from jaxscale.fitting.laws import power
 from jaxscale.models.language.decoder import dense
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.phase.first_passage import time_to
@@ -55,7 +55,7 @@ def skills(alpha, *, tasks):
     """Adam on fresh sequences, disjoint pairs of bits."""
     world = SparseParity(tasks=tasks, bits=2 * tasks, k=2, alpha=alpha)
     model = LanguageModel(world=world, network=ParityNet(tasks, 2 * tasks), batch=1024, evaluation=256, probes=(by_task,))
-    return Trained(model=model, learning_rate=2e-3, rule=AdamW(b2=0.999))
+    return Descent(model=model, learning_rate=2e-3, rule=AdamW(b2=0.999))
 
 
 def _scale(tasks, seeds, last, records, width):

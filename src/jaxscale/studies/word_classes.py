@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from jaxscale.data.hmm import Hmm
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.models.probes.gdv import gdv, shuffled_gdv
+from jaxscale.models.probes.discrimination import gdv, shuffled_gdv
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 
@@ -35,7 +35,7 @@ def words(concentration, *, width):
     world = Hmm(classes=CLASSES, words=12, context=12, concentration=concentration)
     network = Decoder(vocabulary=world.vocabulary, context=12, mixer=Attention(heads=2), width=width)
     model = LanguageModel(world=world, network=network, batch=32, evaluation=2000, probes=(clusters,))
-    return Trained(model=model, learning_rate=3e-3, rule=AdamW())
+    return Descent(model=model, learning_rate=3e-3, rule=AdamW())
 
 
 def _scale(seeds, last, records, width):

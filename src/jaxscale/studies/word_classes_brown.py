@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxscale.data.brown import CLASSES
 from jaxscale.data.words import WordText
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.models.probes.gdv import gdv
+from jaxscale.models.probes.discrimination import gdv
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 
@@ -49,7 +49,7 @@ def words(learning_rate, *, vocabulary):
     """256 fresh windows a step, Adam."""
     world = WordText(source="brown", context=9, words=vocabulary, evaluation=2000)
     model = LanguageModel(world=world, network=Window(world.vocabulary), batch=256, probes=(clusters,))
-    return Trained(model=model, learning_rate=learning_rate, rule=AdamW())
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW())
 
 
 def _scale(seeds, last, vocabulary):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from jaxscale.models.language import adapt
-from jaxscale.models.language.model import TINY
+from jaxscale.models.language import model as language_model
+
+TINY = language_model.TINY()
 
 KEYS = jax.random.split(jax.random.key(0), 8)
 KERNEL = jax.random.normal(KEYS[0], (12, 8))

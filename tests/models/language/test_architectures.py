@@ -11,16 +11,19 @@ from flax import nnx
 
 import jaxscale as js
 from jaxscale.data.markov import Markov
+from jaxscale.models.language import model as language_model
 from jaxscale.models.language import recurrent, s4d
 from jaxscale.models.language.attention import Attention, LinearAttention, rotated
 from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.model import TINY, LanguageModel
+from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
-from jaxscale.models.language.roles import HIDDEN, INPUT, READOUT, VECTOR, adam_rates, roles
 from jaxscale.models.language.s4d import S4D
 from jaxscale.models.language.taps import Tap
+from jaxscale.models.language.tensor_roles import HIDDEN, INPUT, READOUT, VECTOR, adam_rates, roles
 from jaxscale.models.language.token_mlp import TokenMlp
-from jaxscale.models.network import network
+from jaxscale.models.networks import network
+
+TINY = language_model.TINY()
 
 MIXERS = {
     "attention": Attention(heads=2), "qk norm": Attention(heads=2, qk_norm=True), "no rope": Attention(heads=2, rope=False),

@@ -11,17 +11,17 @@ import scipy.special
 from assertions import close_to_the_largest
 
 from jaxscale.data.repeats import Repeats
-from jaxscale.fit.float64 import float64
+from jaxscale.fitting.double_precision import float64
 from jaxscale.models.language import adapt, s4d
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.ghost_norm import GhostBatchNorm
 from jaxscale.models.language.model import LanguageModel
-from jaxscale.models.language.roles import adam_rates
 from jaxscale.models.language.s4d import S4D
 from jaxscale.models.language.taps import Tap
-from jaxscale.models.network import network
-from jaxscale.record import replace
+from jaxscale.models.language.tensor_roles import adam_rates
+from jaxscale.models.networks import network
+from jaxscale.records import replace
 
 KEY = jax.random.key(0)
 TOKENS = jax.random.randint(jax.random.key(9), (3, 5), 0, 6)

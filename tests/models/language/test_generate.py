@@ -12,23 +12,25 @@ from jaxscale.data.markov import Markov
 from jaxscale.data.noise import NoisyLabels
 from jaxscale.data.text import CharacterText
 from jaxscale.data.words import WordText
+from jaxscale.dynamics import descent
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.tracked import Tracked
-from jaxscale.dynamics.trained import TINY, Trained
 from jaxscale.dynamics.transferred import Transferred
 from jaxscale.dynamics.until import Until, below
 from jaxscale.dynamics.watched import Watched
+from jaxscale.engine.audit.final import final_state
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.generate import generate, load_params, save_params, trained_model
+from jaxscale.models.language.generation import generate, load_params, save_params, trained_model
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.tuned import Lora, Tuned
-from jaxscale.sweep.final import final_state
 
 
 def text_run(learning_rate):
     world = CharacterText(context=8, alphabet=32)
     network = Decoder(vocabulary=32, context=8, mixer=Attention(heads=2), width=8, depth=1, hidden=2)
-    return Trained(model=LanguageModel(world=world, network=network, batch=4, evaluation=4), learning_rate=learning_rate)
+    return Descent(model=LanguageModel(world=world, network=network, batch=4, evaluation=4), learning_rate=learning_rate, rule=AdamW())
 
 
 def test_what_is_generated_follows_the_chain(tmp_path):
@@ -104,7 +106,7 @@ def test_the_state_of_a_cell_and_its_text(tmp_path, capsys):
 def markov_run(learning_rate):
     network = Decoder(vocabulary=4, context=5, mixer=Attention(heads=1), width=4, depth=1, hidden=0)
     model = LanguageModel(world=Markov(vocabulary=4, context=5), network=network, batch=2, evaluation=2)
-    return Trained(model=model, learning_rate=learning_rate)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW())
 
 
 def test_a_world_without_text_is_prompted_by_tokens(tmp_path, capsys):
@@ -126,7 +128,7 @@ def test_the_model_inside_wrappers_and_adapters():
     own = Tuned(model=system.model, method=Lora(rank=2))
     for wrapped, merged in (
         (Watched(system=system, sharpness=False), False), (Tracked(system=Transferred(system=system, source=system)), False),
-        (Tracked(system=Trained(model=own, learning_rate=0.01)), True),
+        (Tracked(system=Descent(model=own, learning_rate=0.01, rule=AdamW())), True),
         (Until(Tracked(system=system), when=below("loss", 0.0)), False),
     ):  # fmt: skip
         data = jax.jit(wrapped.sample)(jax.random.key(0))
@@ -140,7 +142,8 @@ def test_the_model_inside_wrappers_and_adapters():
         assert jax.tree.structure(params) == jax.tree.structure(wanted)
         jax.tree.map(np.testing.assert_array_equal, params, wanted)  # LoRA adds nothing at the start
     with pytest.raises(ValueError, match="are of TeacherStudent, no language model"):
-        trained_model(TINY, None, TINY.init(jax.random.key(0), jax.jit(TINY.sample)(jax.random.key(0))))
+        student = descent.TINY()[1]
+        trained_model(student, None, student.init(jax.random.key(0), jax.jit(student.sample)(jax.random.key(0))))
 
 
 def test_text_worlds_spell_what_they_read():

@@ -7,7 +7,9 @@ import pytest
 from assertions import assert_mean
 
 from jaxscale.models.language import grow
-from jaxscale.models.language.model import TINY
+from jaxscale.models.language import model as language_model
+
+TINY = language_model.TINY()
 
 KEYS = jax.random.split(jax.random.key(0), 8)
 BEFORE, AFTER = jax.random.normal(KEYS[0], (5, 6)), jax.random.normal(KEYS[1], (6, 4))

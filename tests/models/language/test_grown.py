@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxscale.data.markov import Markov
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.descent import Descent
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.dynamics.transferred import Transferred
 from jaxscale.models.language import grown
 from jaxscale.models.language.attention import Attention, LinearAttention
@@ -15,8 +16,8 @@ from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.experts import Experts
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
-from jaxscale.models.language.roles import by_path, roles
 from jaxscale.models.language.s4d import S4D
+from jaxscale.models.language.tensor_roles import by_path, roles
 
 TWO_HEADS = Attention(heads=2)
 TOKENS = jax.random.randint(jax.random.key(0), (3, 8), 0, 7)
@@ -143,7 +144,7 @@ def test_training_goes_on_from_where_the_small_network_was():
     world = Markov(vocabulary=7, context=8)
 
     def system(net):
-        return Trained(model=LanguageModel(world=world, network=net, batch=4, evaluation=8), learning_rate=0.01)
+        return Descent(model=LanguageModel(world=world, network=net, batch=4, evaluation=8), learning_rate=0.01, rule=AdamW())
 
     wide = grown.widened(network, trained(network), 2)[0]
     source, steps = system(network), 20

@@ -9,8 +9,8 @@ from jaxscale.models.language import s4d
 from jaxscale.models.language.attention import Attention, LinearAttention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
-from jaxscale.models.network import network
-from jaxscale.record import check
+from jaxscale.models.networks import network
+from jaxscale.records import check
 
 TOKENS = jax.random.randint(jax.random.key(9), (3, 8), 0, 6)
 

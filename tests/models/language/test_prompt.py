@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from jaxscale.data.drift import Drift
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.prompt_transfer import PromptTransfer
-from jaxscale.dynamics.trained import Trained
+from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.models.language.token_mlp import TokenMlp
-from jaxscale.record import check
-from jaxscale.simulate import simulate
+from jaxscale.records import check
+from jaxscale.simulation import simulate
 
 KEY = jax.random.key(0)
 NETWORK = Decoder(vocabulary=8, context=9, mixer=Attention(heads=2), width=8, depth=2, hidden=2)
@@ -43,7 +44,7 @@ def test_a_prompt_of_embeddings_is_a_prefix_of_tokens():
 
 
 def test_only_the_prompt_is_trained_and_the_loss_falls():
-    system = Trained(model=prompted(), learning_rate=0.05)
+    system = Descent(model=prompted(), learning_rate=0.05, rule=AdamW())
     found = jax.jit(lambda: simulate(system, KEY, np.array([0, 200])))()
     assert float(found["loss"][1]) < float(found["loss"][0]) - 0.05 and float(found["excess"][1]) > 0
     state = jax.jit(lambda: system.init(KEY, system.sample(KEY)))()
@@ -56,7 +57,7 @@ def test_transfer_without_teacher_is_plain_training_of_a_prompt():
     state = jax.jit(system.init)(KEY, data)
     step = jax.jit(system.step)(jax.random.key(7), state, data)
     gradient = jax.jit(jax.grad(system.target.loss))(state.prompt, data, jax.random.key(7))
-    plain = Trained(model=system.target, learning_rate=0.05)
+    plain = Descent(model=system.target, learning_rate=0.05, rule=AdamW())
     expected = state.prompt + plain.optimizer().update(gradient, plain.optimizer().init(state.prompt), state.prompt)[0]
     np.testing.assert_allclose(step.prompt, expected, rtol=1e-4, atol=1e-6)
 

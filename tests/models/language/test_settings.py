@@ -9,13 +9,16 @@ from flax import nnx
 from jaxscale.data.markov import Markov
 from jaxscale.dynamics.gradients import Plain, RmsNormalised
 from jaxscale.dynamics.schedules import Schedule
+from jaxscale.models.language import model as language_model
 from jaxscale.models.language.experts import ExpertPerceptron
 from jaxscale.models.language.flops import flops_per_token
-from jaxscale.models.language.generate import generate
-from jaxscale.models.language.model import TINY, LanguageModel
+from jaxscale.models.language.generation import generate
+from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.models.language.taps import Tap
-from jaxscale.record import check
+from jaxscale.records import check
+
+TINY = language_model.TINY()
 
 
 def test_a_tap_scales_what_it_does_not_replace():

@@ -14,21 +14,23 @@ from jaxscale.data.relabel import Relabelling
 from jaxscale.data.sequential_digits import SequentialDigits
 from jaxscale.data.world import batch, zipf
 from jaxscale.dynamics.descent import Descent
-from jaxscale.dynamics.trained import Trained
-from jaxscale.fit.float64 import float64
+from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.fitting.double_precision import float64
+from jaxscale.models.language import model as language_model
 from jaxscale.models.language.attention import Attention, LinearAttention
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.flops import flops_per_token, mfu, steps_in, throughput
 from jaxscale.models.language.ghost_norm import GhostBatchNorm, sqrt_rate
-from jaxscale.models.language.model import TINY as LANGUAGE
 from jaxscale.models.language.recurrent import QuasiLstm, ReluRnn
-from jaxscale.models.language.roles import by_path
 from jaxscale.models.language.s4d import S4D
+from jaxscale.models.language.tensor_roles import by_path
 from jaxscale.models.multilinear_skills import MultilinearSkills, Params
-from jaxscale.models.network import network
-from jaxscale.record import check
-from jaxscale.simulate import simulate
+from jaxscale.models.networks import network
+from jaxscale.records import check
+from jaxscale.simulation import simulate
 from jaxscale.theory import multilinear_skills
+
+LANGUAGE = language_model.TINY()
 
 
 @pytest.mark.parametrize("mixer", [Attention(heads=2), LinearAttention(heads=2), QuasiLstm(), S4D(), ReluRnn()])
@@ -112,7 +114,7 @@ def test_tokens_a_second_are_counted(monkeypatch):
     """With a clock that gives a second a look: steps, sequences and places of one repeat."""
     clock = iter(range(100))
     monkeypatch.setattr("jaxscale.models.language.flops.time.perf_counter", lambda: next(clock))
-    system = Trained(model=LANGUAGE, learning_rate=0.01)
+    system = Descent(model=LANGUAGE, learning_rate=0.01, rule=AdamW())
     assert throughput(system, steps=3, repeats=2) == 3 * 2 * 5
     with pytest.raises(ValueError, match="at least 1; got 0, 2, 2"):
         throughput(system, steps=0, repeats=2)

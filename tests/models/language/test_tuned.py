@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
-from jaxscale.dynamics.trained import Trained
+from jaxscale.models.language import model as language_model
 from jaxscale.models.language import tuned
-from jaxscale.models.language.model import TINY as MODEL
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.models.language.recurrent import ReluRnn
-from jaxscale.models.language.roles import by_path
+from jaxscale.models.language.tensor_roles import by_path
 from jaxscale.models.language.tuned import Tuned
-from jaxscale.record import check
-from jaxscale.simulate import simulate
+from jaxscale.records import check
+from jaxscale.simulation import simulate
+
+MODEL = language_model.TINY()
 
 KEY = jax.random.key(0)
 METHODS = {
@@ -54,7 +56,7 @@ def test_what_is_trained_and_where_it_begins(name):
 def test_the_loss_falls(name):
     """Under weight decay, which reaches nothing but what is trained."""
     many = dataclasses.replace(MODEL, evaluation=256)  # four sequences would not tell .2 nats
-    system = Trained(model=Tuned(model=many, method=METHODS[name]), learning_rate=0.01, rule=AdamW(decay=0.1))
+    system = Descent(model=Tuned(model=many, method=METHODS[name]), learning_rate=0.01, rule=AdamW(decay=0.1))
     found = jax.jit(lambda: simulate(system, KEY, np.array([0, 150])))()
     assert float(found["loss"][1]) < float(found["loss"][0]) - 0.2
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxscale.models.language.roles import DECAYED, roles
-from jaxscale.record import record, static
+from jaxscale.models.language.tensor_roles import DECAYED, roles
+from jaxscale.records import record, static
 
 
 @record
@@ -36,7 +36,7 @@ class AdamW:
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.epsilon > 0 and self.decay >= 0 and self.peak >= 0):
             raise ValueError(f"AdamW needs 0 <= b1, b2 < 1, epsilon > 0, decay >= 0, peak >= 0; got {self}.")
 
-    def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
+    def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         """The optax transformation."""
         independent = self.peak > 0
         decay = self.decay / jnp.where(independent, self.peak, 1.0)

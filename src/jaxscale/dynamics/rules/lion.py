@@ -2,8 +2,8 @@
 
 import optax
 
-from jaxscale.models.language.roles import shrunk
-from jaxscale.record import record
+from jaxscale.models.language.tensor_roles import shrunk
+from jaxscale.records import record
 
 
 @record
@@ -28,7 +28,7 @@ class Lion:
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.decay >= 0):
             raise ValueError(f"Lion needs 0 <= b1, b2 < 1 and decay >= 0; got {self.b1}, {self.b2}, {self.decay}.")
 
-    def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
+    def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         """The optax transformation."""
         decay = optax.stateless(lambda updates, params: shrunk(updates, params, self.decay))
         return optax.chain(optax.scale_by_lion(self.b1, self.b2), decay, optax.scale_by_learning_rate(rate))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxscale.models.language.roles import shrunk
-from jaxscale.record import record, static
+from jaxscale.models.language.tensor_roles import shrunk
+from jaxscale.records import record, static
 
 
 class Memory(NamedTuple):
@@ -46,7 +46,7 @@ class Momentum:
         if self.scale not in ("one", "gsnr", "root size"):
             raise ValueError(f"Momentum.scale must be 'one', 'gsnr' or 'root size'; got {self.scale!r}.")
 
-    def optimizer(self, rate: optax.Schedule) -> optax.GradientTransformation:
+    def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         """The optax transformation."""
 
         def init(params):
@@ -59,7 +59,7 @@ class Momentum:
             momentum = jax.tree.map(
                 lambda m, g: jnp.where(first, g, self.beta * m + (1 - self.beta) * g), memory.momentum, grads
             )
-            eta = rate(memory.steps)
+            eta = rate(memory.steps) if callable(rate) else rate
             moved = shrunk(jax.tree.map(jnp.multiply, scale, momentum), params, self.decay)
             return jax.tree.map(lambda m: -eta * m, moved), Memory(memory.steps + 1, scale, momentum)
 

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.models.language.roles import by_path
-from jaxscale.record import record, static
+from jaxscale.models.language.tensor_roles import by_path
+from jaxscale.records import record, static
 
 
 @record

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 @record

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.models.language.experts import Experts
-from jaxscale.record import record, static
+from jaxscale.records import record, static
 
 
 def unit_map(old: int, new: int, *, even: bool = True, root: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.grow import deepen, identity_block, stages, upcycle
-from jaxscale.models.language.roles import READOUT, Role, by_path, roles
+from jaxscale.models.language.tensor_roles import READOUT, Role, by_path, roles
 
 
 def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> tuple[Decoder, Any]:
@@ -55,7 +55,7 @@ def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> t
     if unlike := _unlike(wide, grown):
         raise TypeError(
             f"widened does not know which axes of '{unlike}' of this {type(network.mixer).__name__} are as long as the network "
-            "is wide; see NAMED in jaxscale.models.language.roles."
+            "is wide; see NAMED in jaxscale.models.language.tensor_roles."
         )
     return wide, grown
 

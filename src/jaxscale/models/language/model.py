@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.data.relabel import Relabelling
 from jaxscale.data.world import Example, batch, check_shapes, numbered
-from jaxscale.models.language.attention import Attention
-from jaxscale.models.language.decoder import Decoder
-from jaxscale.models.language.roles import check_alike
 from jaxscale.models.language.taps import Tap, Taps
-from jaxscale.models.network import arguments, network
-from jaxscale.record import record, static
+from jaxscale.models.language.tensor_roles import check_alike
+from jaxscale.models.networks import arguments, network
+from jaxscale.protocol import fresh
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -145,9 +143,9 @@ class LanguageModel:
         index = jnp.floor(jax.random.uniform(key, (self.batch,)) * self.points).astype(jnp.int32)
         return numbered(self.world, data.train, data.frozen, index)
 
-    def loss(self, params: Any, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, params: Any, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean cross-entropy of one step's sequences, and z-loss."""
-        seen = self.examples(data, key)
+        seen = self.examples(data, fresh(self, key))
         logits, _ = self.apply(params, seen.tokens)
         seen = answers(seen, logits)
         return cross_entropy(logits, seen) + self.z_loss * _weighted(jax.nn.logsumexp(logits, axis=-1) ** 2, seen.weight)
@@ -195,8 +193,14 @@ def _weighted(values, weight):
     return jnp.sum(values * weight) / jnp.sum(weight)
 
 
-TINY = LanguageModel(
-    world=Relabelling(classes=4, labels=2),
-    network=Decoder(vocabulary=6, context=5, mixer=Attention(heads=2), width=8, depth=1, hidden=2),
-    batch=2, evaluation=4,
-)  # fmt: skip
+def TINY() -> LanguageModel:
+    """Return the instance that the contract tests check."""
+    from jaxscale.data.relabel import Relabelling
+    from jaxscale.models.language.attention import Attention
+    from jaxscale.models.language.decoder import Decoder
+
+    return LanguageModel(
+        world=Relabelling(classes=4, labels=2),
+        network=Decoder(vocabulary=6, context=5, mixer=Attention(heads=2), width=8, depth=1, hidden=2),
+        batch=2, evaluation=4,
+    )  # fmt: skip

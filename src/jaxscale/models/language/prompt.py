@@ -5,12 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.data.relabel import Relabelling
-from jaxscale.models.language.attention import Attention
-from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.model import LanguageModel, cross_entropy
 from jaxscale.models.language.taps import Tap
-from jaxscale.record import record, static
+from jaxscale.protocol import fresh
+from jaxscale.records import record, static
 
 
 class Data(NamedTuple):
@@ -80,9 +78,9 @@ class Prompted:
         logits, sites = self.model.apply(data.trunk, placed, {"embed": Tap(mask=mask, value=value)})
         return logits[:, self.length :], sites
 
-    def loss(self, prompt: jax.Array, data: Data, key: jax.Array) -> jax.Array:
+    def loss(self, prompt: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
         """Mean cross-entropy of one step's sequences."""
-        seen = self.model.examples(data.own, key)
+        seen = self.model.examples(data.own, fresh(self, key))
         return cross_entropy(self.apply(prompt, data, seen.tokens)[0], seen)
 
     def observe(self, prompt: jax.Array, data: Data) -> dict[str, jax.Array]:
@@ -91,11 +89,17 @@ class Prompted:
         return self.model.observables(prompt, data.own, logits, sites)
 
 
-TINY = Prompted(
-    model=LanguageModel(
-        world=Relabelling(classes=4, labels=2),
-        network=Decoder(vocabulary=6, context=7, mixer=Attention(heads=1), width=4, depth=1, hidden=0),
-        batch=2, evaluation=4,
-    ),
-    length=2,
-)  # fmt: skip
+def TINY() -> Prompted:
+    """Return the instance that the contract tests check."""
+    from jaxscale.data.relabel import Relabelling
+    from jaxscale.models.language.attention import Attention
+    from jaxscale.models.language.decoder import Decoder
+
+    return Prompted(
+        model=LanguageModel(
+            world=Relabelling(classes=4, labels=2),
+            network=Decoder(vocabulary=6, context=7, mixer=Attention(heads=1), width=4, depth=1, hidden=0),
+            batch=2, evaluation=4,
+        ),
+        length=2,
+    )  # fmt: skip

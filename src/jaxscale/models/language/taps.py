@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxscale.record import record
+from jaxscale.records import record
 
 
 @record

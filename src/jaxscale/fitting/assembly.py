@@ -1,0 +1,153 @@
+"""From points and weights to a `Fit`: windows, replicas, self-tests, verdict. Tables and labelled curves meet here."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fitting import checks
+from jaxscale.fitting.law import Law, residuals
+from jaxscale.fitting.result import Fit, FitError, of_parameters
+from jaxscale.fitting.solver import ITERATIONS, Solution, solve
+
+L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
+KEPT_STARTS = 6  # a resample starts from the best distinct optima of the whole data
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """What is fitted, however it came.
+
+    Attributes:
+      x: (inputs, n).
+      y: (n,).
+      weight: (n,) one over the variance, up to a common factor.
+      error: (n,) standard error of y from the seeds, 0 without.
+      replicas: (resamples, n) of y, from resampled seeds; or None.
+      counts: (resamples, n) how often each run stands in a resample of runs; or None.
+      units: how many seeds or runs were resampled.
+      over: "seeds" or "runs".
+      label: of y.
+      notes: what was left out.
+      facts: for the checklist.
+      labels: (n,) which run each row belongs to; every row its own if None.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    error: np.ndarray
+    replicas: np.ndarray | None
+    counts: np.ndarray | None
+    units: int
+    over: str
+    label: str
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+    labels: np.ndarray | None = None
+
+
+def assemble(
+    law: Law, points: Points, *, space: str, huber: float | str | None, starts: np.ndarray | None = None, progress: bool = False
+) -> Fit:
+    """Fit windows and resamples, test the result, judge it."""
+    how: dict[str, Any] = {"space": space, "huber": huber, "iterations": ITERATIONS}
+    if absolute := huber == "L1":
+        how |= {"huber": least_absolute(points.y, points.weight, space), "iterations": L1_ITERATIONS}
+    scale = checks.scale_of(law, points.x)
+    windows = _windows(scale, points.x, len(law.params))
+    y = np.broadcast_to(points.y, windows.shape)
+    whole = solve(law, points.x, y, points.weight * windows, starts=starts, progress=progress, **how)
+    if not np.all(np.isfinite(whole.values[0])) or not np.isfinite(whole.objective[0]):
+        raise FitError(f"no start of '{law.name}' gave a finite fit.")
+    replicas = resampled(law, points, best_optima(whole), progress=progress, **how)
+    estimates = _estimates(law, whole.values[: len(windows)], replicas, points)
+    goodness = _goodness(law, points, whole, scale, how)
+    size = float(np.median(np.abs(points.y)))
+    units = points.units if points.over == "runs" and len(replicas) else 0
+    asked = {"quadratic": 1.0} if absolute else {}  # absolute residuals are no flaw where they were asked for
+    status, reasons = checks.judge(law, whole, estimates, goodness | asked, size, len(points.y), units)
+    facts = points.facts | how | {
+        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "L1": absolute,
+        "resamples": len(replicas), "over": points.over, "units": points.units, "windows": len(windows),
+    }  # fmt: skip
+    x = points.x[0] if len(points.x) == 1 else points.x
+    return Fit(
+        law, estimates, status, (*reasons, *points.notes), goodness, x, points.y, points.error, points.weight, replicas,
+        whole.values[: len(windows)], points.label, points.labels, how=facts,
+    )  # fmt: skip
+
+
+def least_absolute(y: np.ndarray, weight: np.ndarray, space: str) -> float:
+    """A delta of Huber's loss so small that the sum of absolute residuals remains."""
+    return L1_DELTA * float(np.sqrt(np.median(weight)) * (1.0 if space == "log" else np.median(np.abs(y)) or 1.0))
+
+
+def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = False, **how: Any) -> np.ndarray:
+    """(resamples, params), from resampled seeds or runs, started from the optima of the whole data."""
+    if points.replicas is not None and len(points.replicas):
+        return solve(law, points.x, points.replicas, points.weight, starts=starts, progress=progress, **how).values
+    if points.counts is not None and len(points.counts):
+        y = np.broadcast_to(points.y, points.counts.shape)
+        return solve(law, points.x, y, points.weight, count=points.counts, starts=starts, progress=progress, **how).values
+    return np.zeros((0, len(law.params)))
+
+
+def best_optima(whole: Solution, most: int = KEPT_STARTS) -> np.ndarray:
+    """(optima, params) of the first row: the best, and others that differ from it."""
+    order = np.argsort(whole.objectives[0], kind="stable")
+    chosen = [whole.every[0][order[0]]]
+    for i in order[1:]:
+        z = whole.every[0][i]
+        if len(chosen) < most and np.all(np.isfinite(z)):
+            if all(np.max(np.abs(z - c) / (np.abs(c) + 1e-12)) > 0.05 for c in chosen):
+                chosen.append(z)
+    return np.array(chosen)
+
+
+def _windows(scale, x, params) -> np.ndarray:
+    """(windows, n) 0/1: all points, then without the smallest scales, up to half of them; at most ten windows."""
+    distinct = np.unique(scale)
+    drops = np.unique(np.linspace(0, len(distinct) // 2, min(10, len(distinct) // 2 + 1)).astype(int))
+    rows = [scale >= distinct[drop] for drop in drops]
+    enough = [row for row in rows if len(np.unique(x[:, row], axis=1).T) > params]
+    return np.array(enough or rows[:1], np.float64)
+
+
+def _estimates(law, windows, replicas, points):
+    def one(name):
+        return lambda **params: params[name]
+
+    wanted = {name: one(name) for name in law.params} | law.derived
+    return {
+        name: of_parameters(function, law, windows, replicas, units=points.units, over=points.over)
+        for name, function in wanted.items()
+    }
+
+
+def _goodness(law, points, whole, scale, how):
+    made = law.at(points.x, dict(zip(law.params, whole.values[0])))
+    seen, gap = np.log(points.y) if how["space"] == "log" else points.y, residuals(how["space"], made, points.y)
+    residual = np.sqrt(points.weight) * gap
+    total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
+    found = {
+        "r2": float(1 - np.sum(residual**2) / total) if np.ptp(points.y) > 0 else float("nan"),
+        "rmse": float(np.sqrt(np.mean(gap**2))), "objective": float(whole.objective[0] / 2),
+        "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
+        "autocorrelation": checks.residual_structure(*_by_run(residual, scale, points.labels)),
+        "hold_out": checks.hold_out(law, points.x, points.y, points.weight, scale, **how),
+    }  # fmt: skip
+    if np.any(points.error > 0):
+        freedom = max(len(points.y) - len(law.params), 1)
+        found["chi2_dof"] = float(np.sum(residual**2) / freedom)
+        relative = points.error / np.abs(points.y) if how["space"] == "log" else points.error
+        found["noise"] = float(np.max(relative))
+    return found
+
+
+def _by_run(residual, scale, labels):
+    """Means over the rows of a run: its repeats share what they deviate by."""
+    if labels is None:
+        return residual, scale
+    count = np.bincount(labels)
+    return np.bincount(labels, residual) / count, np.bincount(labels, scale) / count

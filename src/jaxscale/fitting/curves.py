@@ -1,0 +1,97 @@
+"""Labelled results of sweeps: a curve, or a surface, over seeds; errors from resampling the seeds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fitting.assembly import Points
+from jaxscale.fitting.law import Law
+from jaxscale.fitting.result import FitError
+from jaxscale.resampling import clusters, resample, seed_dims
+
+
+def curve_points(
+    law: Law,
+    data: Any,
+    *,
+    x: str | Sequence[str],
+    over: str | Sequence[str],
+    statistic: str,
+    space: str,
+    resamples: int,
+    root: int,
+) -> Points:
+    """The points of a labelled result, their seeds' statistic, its replicas and its variance as weights.
+
+    Raises:
+      FitError: fewer usable points than parameters, a single x, or values a logarithm cannot take.
+    """
+    axes = [x] if isinstance(x, str) else list(x)
+    if len(axes) != len(law.inputs):
+        raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x={axes}.")
+    over = seed_dims(data, over)
+    points, values, label = curve(data, axes, over)
+    count, how = resamples if values.shape[1] > 1 else 0, clusters(data, axes, over, points)
+    best, replicas = resample(values, count, statistic=statistic, root=root, **how)
+    use = np.isfinite(best)
+    if space == "log" and np.any(best[use] <= 0):
+        bad = points[:, use][:, best[use] <= 0]
+        where = bad[0] if len(bad) == 1 else bad.T
+        raise FitError(
+            f"{label or 'y'} is not positive at {', '.join(axes)}={where.tolist()[:5]}, so its logarithm does not exist; use "
+            "space='raw'."
+        )
+    for name, axis, row in zip(law.inputs, axes, points):
+        if law.needs_positive(name) and np.any(row <= 0):
+            raise FitError(f"{axis} must be positive for a scaling law; got {row[row <= 0].tolist()[:5]}.")
+    censored = statistic != "median" and np.isinf(values[~use]).any()
+    fix = ", since some seeds are infinite there: statistic='median' needs half of them only" if censored else ""
+    points, best, replicas = points[:, use], best[use], replicas[:, use]
+    distinct = len(np.unique(points, axis=1).T) if use.any() else 0
+    if distinct < len(law.params) + 1:
+        raise FitError(
+            f"{distinct} distinct {', '.join(axes)} cannot fit the {len(law.params)} parameters of '{law.name}' with one to "
+            f"spare; add grid points{'' if use.all() else f' (some have no finite value{fix})'}."
+        )
+    if law.check:
+        law.check(points)
+    replicas = np.where(np.isfinite(replicas) & ((replicas > 0) | (space != "log")), replicas, best)
+    error = replicas.std(axis=0, ddof=1) if len(replicas) > 1 else np.zeros(len(best))
+    notes = (
+        ()
+        if use.all()
+        else (f"{int((~use).sum())} of {len(use)} {', '.join(axes)} have no finite value and are left out{fix}",)
+    )
+    facts = {
+        "source": "labelled results", "columns": dict(zip(law.inputs, axes)) | {"y": label or "y"}, "rows": int(use.sum()),
+        "weights": "one over the variance of the seeds' statistic" if np.any(error > 0) else "equal", "statistic": statistic,
+    }  # fmt: skip
+    weight = _weights(best, error, space)
+    return Points(points, best, weight, error, replicas, None, values.shape[1], "seeds", label, notes, facts)
+
+
+def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+    """(inputs, points), (points, seeds) and a label from a DataArray."""
+    for x in axes:
+        if x not in data.dims:
+            raise FitError(f"x='{x}' is no dimension of the data; choose from {list(data.dims)}.")
+    extra = [d for d in data.dims if d not in (*axes, *over)]
+    missing = [d for d in over if d not in data.dims]
+    if extra:
+        typo = f"; over='{missing[0]}' is not one of them" if missing else ""
+        raise FitError(f"the data still have dimension(s) {extra}{typo}; select one value of each, e.g. .sel({extra[0]}=...).")
+    array = (data.expand_dims({d: 1 for d in missing}) if missing else data).transpose(*axes, *over)
+    for x in axes:
+        array = array.sortby(x)
+    grid = np.meshgrid(*(np.asarray(array[x].values, np.float64) for x in axes), indexing="ij")
+    values = np.asarray(array.values, np.float64)
+    return np.stack([g.ravel() for g in grid]), values.reshape(grid[0].size, -1), str(data.name or "")
+
+
+def _weights(best, error, space):
+    scale = error / np.abs(best) if space == "log" else error
+    if not np.any(scale > 0):
+        return np.ones(len(best))
+    weight = 1 / np.maximum(scale, max(np.median(scale) * 1e-2, 1e-12)) ** 2
+    return np.minimum(weight, 1e4 * np.median(weight))

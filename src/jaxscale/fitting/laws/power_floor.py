@@ -1,0 +1,27 @@
+"""Power law with a floor: y = floor + amplitude * x**-exponent."""
+
+import numpy as np
+
+from jaxscale.fitting.law import Example, Law, Param, power
+
+
+def shape(x, *, amplitude, exponent, floor):
+    """The formula."""
+    return floor + amplitude * power(x, -exponent)
+
+
+LAW = Law(
+    name="power_floor",
+    shape=shape,
+    params={
+        "amplitude": Param(lower=0, meaning="y - floor at x = 1, in units of y"),
+        "exponent": Param(lower=0.01, upper=8.0, search=(0.05, 4), meaning="decay exponent"),
+        "floor": Param(lower=0, meaning="limit at large x, in units of y"),
+    },
+    linear=("amplitude", "floor"),
+    formula=r"C + A x^{-\beta}",
+    floor="floor",
+    source="Hestness et al. 2017, arXiv:1712.00409",
+)
+
+TINY = Example({"amplitude": 2.0, "exponent": 0.5, "floor": 0.3}, (np.geomspace(10, 1e4, 32),))

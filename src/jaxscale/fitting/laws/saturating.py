@@ -1,0 +1,30 @@
+"""Exponential approach to a limit: what a score does that needs a few examples only."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.fitting.law import Example, Law, Param
+
+
+def shape(x, *, limit, drop, scale):
+    """The formula."""
+    return limit + drop * jnp.exp(-x / scale)
+
+
+LAW = Law(
+    name="saturating",
+    shape=shape,
+    params={
+        "limit": Param(meaning="y at large x, in units of y"),
+        "drop": Param(meaning="y at x = 0 less the limit, in units of y"),
+        "scale": Param(lower=0, search=(0.02, 1.0), within="x", meaning="after which 63 % of the way is gone, in units of x"),
+    },
+    linear=("limit", "drop"),
+    formula=r"c + a e^{-x/x_0}",
+    source="the alternative of Raghavendra et al. 2024, arXiv:2410.03717, to a power law",
+    exponent="scale",
+    space="raw",
+    signed=("x",),
+)
+
+TINY = Example({"limit": 0.8, "drop": -0.5, "scale": 60.0}, (np.geomspace(2, 2000, 40),), 0.01, "raw")

@@ -1,0 +1,27 @@
+"""Power law of a shifted argument: a plateau at large x that belongs to the exponent and is no additive floor (M3)."""
+
+import numpy as np
+
+from jaxscale.fitting.law import Example, Law, Param, power
+
+
+def shape(x, *, amplitude, shift, exponent):
+    """The formula."""
+    return amplitude * power(1 / x + shift, exponent)
+
+
+LAW = Law(
+    name="shifted_power",
+    shape=shape,
+    params={
+        "amplitude": Param(lower=0, meaning="scale, in units of y"),
+        "shift": Param(lower=0, search=(0.01, 1.0), within="1/x", meaning="inverse of the x at which the curve levels off"),
+        "exponent": Param(lower=0.001, upper=8.0, search=(0.02, 1.5), meaning="decay exponent before levelling off"),
+    },
+    linear=("amplitude",),
+    formula=r"\beta (1/x + \gamma)^{c}",
+    broken=True,
+    source="Alabdulmohsin, Neyshabur & Zhai 2022, arXiv:2209.06640, estimator M3",
+)
+
+TINY = Example({"amplitude": 5.0, "shift": 1e-3, "exponent": 0.3}, (np.geomspace(1e2, 1e5, 32),))

@@ -1,0 +1,126 @@
+"""One fit, from one start: variable projection for the linear parameters, then Levenberg-Marquardt with robust weights."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.fitting.law import Law
+from jaxscale.fitting.linear import nonnegative, spd_solve
+
+LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
+
+
+class Search(NamedTuple):
+    """One lane's search, to be vmapped. A state is (packed parameters, damping, objective, gradient, matrix).
+
+    Attributes:
+      project: (start, x, y, weight, count) -> state, of a start that gives the searched parameters only: the linear ones are
+        solved for.
+      begin: the same of a start that is whole.
+      advance: (state, steps, x, y, weight, count, free) -> state, `steps` iterations on; parameters with free = 0 stay.
+      unpack: packed parameters -> parameters.
+    """
+
+    project: Callable[..., Any]
+    begin: Callable[..., Any]
+    advance: Callable[..., Any]
+    unpack: Callable[..., Any]
+
+
+@functools.lru_cache(maxsize=128)
+def searcher(law: Law, space: str, huber: float | None) -> Search:
+    """The search of one law.
+
+    Args:
+      law: what to fit.
+      space: "log" for residuals log(model) - log(y), "raw" for model - y.
+      huber: delta of the Huber loss of sqrt(weight) times the residual, summed and not averaged; None for squares.
+    """
+    surface = _Surface(law, space, huber)
+
+    def state(z, x, y, weight, count):
+        return z, jnp.float64(1e-3), *surface.expand(z, x, y, weight, count)
+
+    def project(start, x, y, weight, count):
+        return state(surface.solved(start, x, y, weight * count), x, y, weight, count)
+
+    def begin(start, x, y, weight, count):
+        return state(surface.pack(start, 1e-300), x, y, weight, count)
+
+    def advance(state, steps, x, y, weight, count, free):
+        step = functools.partial(_step, surface, free, lambda z: surface.expand(z, x, y, weight, count))
+        return jax.lax.fori_loop(0, steps, lambda _, carry: step(carry), state)
+
+    return Search(project, begin, advance, surface.unpack)
+
+
+class _Surface:
+    """The objective of one law over packed parameters: logarithms of those that are positive."""
+
+    def __init__(self, law: Law, space: str, huber: float | None):
+        self.law, self.space, self.huber = law, space, huber
+        self.names = tuple(law.params)
+        self.positive = np.array([law.params[n].positive for n in self.names])
+        self.lower = np.array([law.params[n].lower for n in self.names], np.float64)
+        self.upper = np.array([law.params[n].upper for n in self.names], np.float64)
+
+    def unpack(self, z):
+        return jnp.where(self.positive, jnp.exp(jnp.where(self.positive, z, 0.0)), z)
+
+    def pack(self, raw, floor):
+        return jnp.where(self.positive, jnp.log(jnp.maximum(raw, floor)), jnp.clip(raw, self.lower, self.upper))
+
+    def residual(self, z, x, y, weight):
+        f = self.law.shape(*x, **dict(zip(self.names, self.unpack(z))))
+        gap = jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if self.space == "log" else f - y
+        return jnp.where(weight > 0, jnp.sqrt(weight) * gap, 0.0)
+
+    def objective(self, r, count):
+        huber = self.huber
+        loss = r**2 if huber is None else jnp.where(jnp.abs(r) <= huber, r**2, huber * (2 * jnp.abs(r) - huber))
+        return jnp.sum(count * loss)
+
+    def solved(self, theta, x, y, weight):
+        """Linear parameters solved exactly at this start; in log space with weights 1 / y^2, the same to first order."""
+        law, fixed = self.law, dict(zip(self.law.searched, theta))
+        zero = dict.fromkeys(law.linear, 0.0)
+        columns = [law.shape(*x, **fixed, **{**zero, name: 1.0}) * jnp.ones_like(y) for name in law.linear]
+        w = weight / y**2 if self.space == "log" else weight
+        found = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
+        full = fixed | dict(zip(law.linear, found))
+        tiny = 1e-4 * jnp.min(jnp.where(weight > 0, jnp.abs(y), jnp.inf))
+        return self.pack(jnp.array([full[name] for name in self.names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
+
+    def expand(self, z, x, y, weight, count):
+        """Objective, gradient and Gauss-Newton matrix at z, from one pass: tangents share the primal's exponentials."""
+
+        def along(tangent):
+            return jax.jvp(lambda z: self.residual(z, x, y, weight), (z,), (tangent,))
+
+        r, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.eye(len(self.names)))
+        robust = count if self.huber is None else count * jnp.minimum(1.0, self.huber / jnp.maximum(jnp.abs(r), 1e-300))
+        weighted = slopes * robust[None, :]
+        return self.objective(r, count), weighted @ r, weighted @ slopes.T
+
+
+def _step(surface, free, expand, carry):
+    """One trial, kept if it is better; the damping follows."""
+    z, damping, value, gradient, matrix = carry
+    positive, lower, upper = surface.positive, surface.lower, surface.upper
+    # a parameter at its bound that the step would push outwards stays out of the step
+    held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
+    held = (held & ~positive) | (free == 0)
+    moving = jnp.where(held, 0.0, 1.0)
+    hessian = matrix * moving[:, None] * moving[None, :]
+    scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
+    move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
+    trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
+    new = expand(trial)
+    better = new[0] < value
+    z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
+    damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), LEAST_DAMPING, MOST_DAMPING)
+    return z, damping, value, gradient, matrix

@@ -1,0 +1,107 @@
+"""Tables: one row a run, errors from resampling runs."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fitting.assembly import Points
+from jaxscale.fitting.law import Law
+from jaxscale.fitting.result import FitError
+from jaxscale.fitting.table import Table, read_table, shown
+
+
+def table_points(
+    law: Law, source: Any, *, x: Mapping[str, str] | Sequence[str] | str, y: str, weight: str | None, cluster: str | None,
+    space: str, resamples: int, root: int,
+) -> Points:  # fmt: skip
+    """The rows of a table that can be fitted, and resamples of its runs.
+
+    Raises:
+      FitError: bad tables, fewer points than parameters, one scale only, values a logarithm cannot take.
+    """
+    names = _columns(law, x)
+    if y in names:
+        raise FitError(f"y='{y}' is also an input; a column cannot explain itself.")
+    table = read_table(source, [*names, y, *([weight] if weight else [])], labels=[cluster] if cluster else [])
+    table = _usable(table, law, names, y, weight, space)
+    points, values = np.stack([table.columns[name] for name in names]), table.columns[y]
+    try:
+        check_points(law, points, names)
+    except FitError as error:
+        raise FitError(" ".join([str(error), *(f"({note}.)" for note in table.notes)])) from None
+    if law.check:
+        law.check(points)
+    w = table.columns[weight] if weight else np.ones(len(table))
+    labels = np.unique(table.labels[cluster] if cluster else np.arange(len(table)), return_inverse=True)[1]
+    runs = int(labels.max()) + 1
+    if resamples and runs < 2:
+        raise FitError(f"column '{cluster}' has one value, so there are no runs to resample; use resamples=0.")
+    facts = {
+        "source": str(source) if not isinstance(source, Mapping) and not hasattr(source, "columns") else "columns in memory",
+        "columns": dict(zip(law.inputs, names)) | {"y": y}, "rows": len(table), "weights": weight or "equal",
+        "cluster": cluster or "every row a run",
+    }  # fmt: skip
+    counts = resampled_runs(labels, resamples, root)
+    return Points(points, values, w, np.zeros(len(values)), None, counts, runs, "runs", y, table.notes, facts, labels)
+
+
+def resampled_runs(labels: np.ndarray, count: int, root: int) -> np.ndarray:
+    """(count, n) how often each row stands in each resample; rows of one run stand together."""
+    runs = int(labels.max()) + 1
+    drawn = np.random.default_rng(root).multinomial(runs, np.full(runs, 1 / runs), size=count)
+    return drawn[:, labels].astype(np.float64)
+
+
+def _columns(law: Law, x: Mapping[str, str] | Sequence[str] | str) -> list[str]:
+    if isinstance(x, Mapping):
+        if set(x) != set(law.inputs):
+            raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x for {sorted(x)}.")
+        return [x[name] for name in law.inputs]
+    names = [x] if isinstance(x, str) else list(x)
+    if len(names) != len(law.inputs):
+        raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x={names}.")
+    return names
+
+
+def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | None, space: str) -> Table:
+    """Rows a logarithm can take: others are left out if they are failed runs of zero loss, and refused otherwise."""
+    if weight:
+        w = table.columns[weight]
+        if np.any(w < 0) or not np.any(w > 0):
+            bad = f" ({shown(table.rows[w < 0])} are negative)" if np.any(w < 0) else ""
+            raise FitError(f"column '{weight}' must hold weights, not negative and not all zero{bad}.")
+        table = table.keep(w > 0, "have weight 0")
+    if space == "log" and not np.all(table.columns[y] == 0):
+        table = table.keep(table.columns[y] != 0, f"with {y} = 0 are failed runs")
+    for name in [column for name, column in zip(law.inputs, names) if law.needs_positive(name)]:
+        _positive(table, name, "The law takes it to a power; drop these rows.")
+    if space == "log":
+        _positive(table, y, "Use space='raw', or drop these rows.")
+    whole = np.stack([table.columns[name] for name in (*names, y)], axis=1)
+    repeated = len(whole) - len(np.unique(whole, axis=0))
+    note = (f"{repeated} rows repeat another one and count as often as they stand",) if repeated else ()
+    return dataclasses.replace(table, notes=(*table.notes, *note))
+
+
+def _positive(table, name, fix):
+    bad = table.columns[name] <= 0
+    if bad.any():
+        raise FitError(f"'{name}' must be positive for a logarithm; {shown(table.rows[bad])} are not. {fix}")
+
+
+def check_points(law: Law, points: np.ndarray, names: Sequence[str]) -> None:
+    """Enough distinct points for the law's parameters, along every input.
+
+    Raises:
+      FitError: there are not.
+    """
+    distinct = len(np.unique(points, axis=1).T)
+    for name, row in zip(names, points):
+        if len(np.unique(row)) == 1:
+            raise FitError(f"'{name}' has a single value, {row[0]:.4g}, so nothing can be said about it.")
+    if distinct < len(law.params) + 1:
+        raise FitError(
+            f"{distinct} distinct points cannot fit the {len(law.params)} parameters of '{law.name}' with one to spare."
+        )

@@ -1,0 +1,265 @@
+"""Finite-size scaling: one smooth master curve for all sizes, its threshold and exponents with errors.
+
+y(L, x) = L^(zeta/nu) f(L^(1/nu) (x - x_c)), f unknown. f is a polynomial whose coefficients are solved for exactly at every
+start; all starts, windows and bootstrap resamples are lanes of one program.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale.fitting.law import Law, Param
+from jaxscale.fitting.result import Estimate, FitError, estimate
+from jaxscale.fitting.solver import solve
+from jaxscale.phase.collapse_quality import gaussian_process, quality
+from jaxscale.resampling import resample
+
+WORST = 5.0  # quality above which a collapse has failed
+AGREE = 0.05  # share of the starts that must end at the best objective
+SPREAD = 1.0  # of the polynomial's argument, X / sqrt(X^2 + SPREAD mean X^2)
+DISAGREE = 5.0  # errors between the two methods from which on they contradict each other
+MOST_SECOND = 500  # points of the Gaussian process, whose matrices are dense
+COVERED = 0.7  # share of the points that other sizes must bracket
+
+
+@dataclasses.dataclass(frozen=True)
+class Collapse:
+    """A data collapse.
+
+    Attributes:
+      estimates: {"threshold", "nu", "exponent" (zeta / nu), with corrections "omega"}: value, bootstrap error, window.
+      quality: Houdayer and Hartmann's S: about 1 when the curves agree within their errors.
+      chi2: of the polynomial master curve per degree of freedom.
+      covered: share of the points bracketed by other sizes.
+      reached: share of the starts that ended at the best objective.
+      second: threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process; empty if not
+        asked for.
+      status: "ok", "weak" or "failed".
+      reasons: why.
+      size: (n,) L of each point; `control`, `value`, `error` likewise.
+    """
+
+    estimates: dict[str, Estimate]
+    quality: float
+    chi2: float
+    covered: float
+    reached: float
+    status: str
+    reasons: tuple[str, ...]
+    size: np.ndarray
+    control: np.ndarray
+    value: np.ndarray
+    error: np.ndarray
+    second: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.estimates[name]
+
+    def scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n,) L^(1/nu) (x - x_c), y L^(-zeta/nu) and its error: what lies on one curve."""
+        threshold, nu, exponent = (self.estimates[name].value for name in ("threshold", "nu", "exponent"))
+        down = self.size**-exponent
+        return self.size ** (1 / nu) * (self.control - threshold), self.value * down, self.error * down
+
+    def __str__(self) -> str:
+        lines = [f"data collapse of {len(self.value)} points, {len(np.unique(self.size))} sizes   [{self.status}]"]
+        lines += [f"  {name} {found}" for name, found in self.estimates.items()]
+        lines.append(
+            f"  quality S {self.quality:.3g}, chi2 {self.chi2:.3g}, covered {self.covered:.0%}, reached {self.reached:.2g}"
+        )
+        if self.second:
+            lines.append("  Gaussian process: " + ", ".join(f"{name} {value:.5g}" for name, value in self.second.items()))
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
+
+
+@functools.cache
+def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
+    """Finite-size scaling as a law of (L, x), linear in the coefficients of its master curve.
+
+    Args:
+      degree: of the polynomial f.
+      corrections: multiply by 1 + b L^-omega.
+      fixed: the y-exponent is zero: ratios and probabilities.
+    """
+
+    def shape(size, x, *, threshold, inverse_nu, exponent=0.0, b=0.0, omega=1.0, **f):
+        scaled = jnp.exp(inverse_nu * jnp.log(size)) * (x - threshold)
+        u = scaled / jnp.sqrt(scaled**2 + SPREAD * jnp.mean(scaled**2))  # most of the resolution where most points are
+        terms = [jnp.ones_like(u), u]
+        for _ in range(degree - 1):
+            terms.append(2 * u * terms[-1] - terms[-2])  # Chebyshev
+        curve = sum(c * t for c, t in zip(f.values(), terms))
+        return jnp.exp(exponent * jnp.log(size)) * (1 + b * jnp.exp(-omega * jnp.log(size))) * curve
+
+    searched = {
+        "threshold": Param(search=(1.0, 1.0), within="x", meaning="x_c"),
+        "inverse_nu": Param(lower=0.02, upper=20.0, search=(0.2, 2.5), meaning="1 / nu"),
+    }
+    if not fixed:
+        searched["exponent"] = Param(lower=-10.0, upper=10.0, search=(-1.0, 1.0), meaning="zeta / nu")
+    if corrections:
+        searched["b"] = Param(lower=-50.0, upper=50.0, search=(-1.0, 1.0), meaning="amplitude of the correction to scaling")
+        searched["omega"] = Param(lower=0.1, upper=5.0, search=(0.3, 2.0), meaning="its exponent")
+    linear = {f"f{k}": Param(meaning=f"Chebyshev coefficient {k} of the master curve") for k in range(degree + 1)}
+    return Law(
+        name="scaling", shape=shape, params=searched | linear, linear=tuple(linear), exponent="inverse_nu", inputs=("L", "x"),
+        formula=r"L^{\zeta/\nu} f(L^{1/\nu} (x - x_c))", source="Fisher & Barber 1972; Houdayer & Hartmann 2004", space="raw",
+        signed=("x",),
+    )  # fmt: skip
+
+
+def collapse(
+    data: Any, *, size: str = "L", control: str = "x", error: Any = None, over: str = "seed", statistic: str = "mean",
+    exponent: float | None = None, corrections: bool = False, degree: int = 8,
+    starts: int | Mapping[str, Sequence[float]] = 64, resamples: int = 200, second: bool = True, root: int = 0,
+    progress: bool = True,
+) -> Collapse:  # fmt: skip
+    """Collapse an observable of several sizes onto one curve.
+
+    Args:
+      data: DataArray with dims (size, control) and, for errors, `over`; cells may be NaN.
+      size: dimension of the system size.
+      control: dimension of the control parameter.
+      error: DataArray of standard errors, where the data have no seeds.
+      over: dimension to resample.
+      statistic: over seeds.
+      exponent: 0 holds the y-exponent at zero (ratios, probabilities); None fits it.
+      corrections: fit a correction to scaling 1 + b L^-omega as well.
+      degree: of the master curve.
+      starts: how many, spread over the search ranges; or a list of them, {"threshold": [...], "nu": [...], "exponent": [...]}.
+      resamples: bootstrap resamples; of seeds, or of the given errors.
+      second: also fit a Gaussian process (Harada 2011) from the answer, of up to 500 points; a weak collapse if it disagrees.
+      root: seed of them.
+      progress: show a bar on anything over two seconds.
+
+    Raises:
+      FitError: one size only, too few points, no errors, values that are not finite everywhere.
+    """
+    if exponent not in (None, 0, 0.0):
+        raise ValueError(f"exponent must be None (fitted) or 0; got {exponent}. Divide the data by L**exponent, and use 0.")
+    points = _points(data, size, control, error, over, statistic, resamples, root)
+    law = scaling(degree, corrections, exponent is not None)
+    sizes, x, y, dy, replicas = points
+    if len(np.unique(sizes)) < 2:
+        raise FitError(f"a collapse needs at least 2 sizes along '{size}', better 3; got {len(np.unique(sizes))}.")
+    if len(y) < len(law.params) + 3:
+        raise FitError(f"{len(y)} points cannot fit the {len(law.params)} parameters of a collapse of degree {degree}.")
+    windows, weight = _windows(sizes, x, len(law.params)), 1 / dy**2
+    listed = None if isinstance(starts, int) else _listed(law, starts, sizes, x, y, dy)
+    whole = solve(
+        law, (sizes, x), np.broadcast_to(y, windows.shape), weight * windows, space="raw", starts=listed,
+        spread=starts if isinstance(starts, int) else None, progress=progress,
+    )  # fmt: skip
+    again = solve(
+        law, (sizes, x), replicas, weight, space="raw", starts=whole.values[:1], iterations=30, progress=progress
+    ).values
+    return _report(law, points, whole, again, len(windows), second and len(y) <= MOST_SECOND)
+
+
+def _listed(law, starts, sizes, x, y, dy):
+    """(starts, params): the listed ones, each with the master curve that fits it best."""
+    asked = {name: np.atleast_1d(np.asarray(values, float)) for name, values in starts.items()}
+    wanted = {"nu" if name == "inverse_nu" else name for name in law.searched}
+    alike = set(asked) == wanted and len({len(v) for v in asked.values()}) == 1
+    if not alike or not np.all(np.isfinite(list(asked.values()))) or not np.all(asked["nu"]):
+        raise ValueError(
+            f"starts must be a number, or finite lists of equal length for each of {sorted(wanted)}, nu not 0; got "
+            f"{str(dict(starts))[:200]}."
+        )
+    asked["inverse_nu"] = 1 / asked.pop("nu")
+    rows = []
+    for searched in (dict(zip(asked, values)) for values in zip(*asked.values())):
+        empty = searched | dict.fromkeys(law.linear, 0.0)
+        columns = [law.at(np.stack([sizes, x]), empty | {name: 1.0}) for name in law.linear]
+        curve = np.linalg.lstsq(np.stack(columns, axis=1) / dy[:, None], y / dy, rcond=None)[0]
+        rows.append([(empty | dict(zip(law.linear, curve)))[name] for name in law.params])
+    return np.array(rows)
+
+
+def _points(data, size, control, error, over, statistic, resamples, root):
+    """(n,) L, x, y, dy and (resamples, n) replicas of y."""
+    for name in (size, control):
+        if name not in data.dims:
+            raise FitError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
+    if extra := [d for d in data.dims if d not in (size, control, over)]:
+        raise FitError(f"the data still have dimension(s) {extra}; select one value of each, e.g. .sel({extra[0]}=...).")
+    grid = np.meshgrid(np.asarray(data[size], float), np.asarray(data[control], float), indexing="ij")
+    sizes, x = (g.ravel() for g in grid)
+    if np.any(sizes <= 0):
+        raise FitError(f"'{size}' must be positive; got {np.unique(sizes[sizes <= 0]).tolist()[:5]}.")
+    if over in data.dims:
+        values = np.asarray(data.transpose(size, control, over).values, float).reshape(len(x), -1)
+        y, replicas = resample(values, resamples, statistic=statistic, root=root)
+        dy = replicas.std(axis=0, ddof=1)
+    elif error is not None:
+        y = np.asarray(data.transpose(size, control).values, float).ravel()
+        dy = np.asarray(error.reindex_like(data).transpose(size, control).values, float).ravel()
+        replicas = y + dy * np.random.default_rng(root).normal(size=(resamples, len(y)))
+    else:
+        raise FitError(f"a collapse weighs its points: give error=, or data with a dimension '{over}'.")
+    use = np.isfinite(y) & np.isfinite(dy) & np.all(np.isfinite(replicas), axis=0)
+    if not np.any(dy[use] > 0):
+        raise FitError("all errors are zero or missing; a collapse weighs its points by them.")
+    floor = 0.1 * np.median(dy[use & (dy > 0)])  # saturated cells: every seed agrees, and the error is not zero for that
+    return sizes[use], x[use], y[use], np.maximum(dy[use], floor), replicas[:, use]
+
+
+def _windows(sizes, x, params):
+    """(windows, n) 0/1: everything; without the smallest size; the inner half of x; both."""
+    middle = np.median(x)
+    inner = np.abs(x - middle) <= 0.6 * np.max(np.abs(x - middle))
+    rows = [np.ones(len(x), bool), sizes > sizes.min(), inner, inner & (sizes > sizes.min())]
+    enough = [row for row in rows if row.sum() > params + 2 and len(np.unique(sizes[row])) > 1]
+    return np.array(enough, float)
+
+
+def _report(law, points, whole, again, windows, second) -> Collapse:
+    sizes, x, y, dy, _ = points
+    main = dict(zip(law.params, whole.values[0]))
+    rows = [dict(zip(law.params, row)) for row in (*whole.values[:windows], *again)]
+    named = {
+        "threshold": lambda p: p["threshold"],
+        "nu": lambda p: 1 / p["inverse_nu"],
+        "exponent": lambda p: p.get("exponent", 0.0),
+    }
+    if "omega" in main:
+        named["omega"] = lambda p: p["omega"]
+    estimates = {}
+    for name, of in named.items():
+        column = np.array([of(p) for p in rows])
+        spread = np.ptp(column[:windows]) / 2 if windows > 1 else np.nan
+        estimates[name] = estimate(column[0], column[windows:], spread, "seeds", size=len(y), freedom=len(y) - len(main))
+    found = quality(sizes, x, y, dy, threshold=main["threshold"], nu=1 / main["inverse_nu"], exponent=main.get("exponent", 0.0))
+    chi2 = float(whole.objective[0] / max(len(y) - len(main), 1))
+    failed, weak = [], []
+    if not found.value <= WORST:
+        failed.append(f"quality S = {found.value:.3g} is above {WORST:g}: the sizes do not share a curve within their errors")
+    if whole.reached[0] < AGREE:
+        failed.append(f"only {whole.reached[0]:.1%} of the starts agree: there may be a better collapse")
+    if found.covered < COVERED:
+        failed.append(
+            f"only {found.covered:.0%} of the points are bracketed by other sizes: curves that do not overlap always collapse"
+        )
+    if estimates["nu"].seeds > 0.25 * estimates["nu"].value:
+        weak.append(f"nu is not determined: {estimates['nu']}")
+    other = _second(estimates, sizes, x, y, dy, "exponent" not in main) if second else {}
+    for name, value in other.items():
+        error = np.nan_to_num(np.hypot(estimates[name].seeds, np.nan_to_num(estimates[name].window)))
+        if abs(value - estimates[name].value) > DISAGREE * error + 1e-3 * abs(estimates[name].value):
+            weak.append(f"a Gaussian process says {name} {value:.4g}, the polynomial {estimates[name]}")
+    if not x.min() < main["threshold"] < x.max():
+        weak.append("the threshold lies outside of the control parameter's range")
+    status = "failed" if failed else "weak" if weak else "ok"
+    return Collapse(
+        estimates, found.value, chi2, found.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy,
+        other,
+    )  # fmt: skip
+
+
+def _second(estimates, sizes, x, y, dy, fixed) -> dict[str, float]:
+    start = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
+    return gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)
