@@ -20,7 +20,7 @@ ROOMS = ["errors events", "machine", "ask", "run", "keep", "store", "place", "fo
 
 
 def imported(source, module, is_package=False):
-    """Dotted names that a module's text imports, in any form; names taken from a package count as its modules where they are."""
+    """Dotted names that a module's text imports, in any form: names taken from a package may be its modules."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -23,7 +23,7 @@ def static(**options: Any) -> Any:
 
 
 def traced(*, convert: Callable[[Any], Any], **options: Any) -> Any:
-    """A plain, traced field whose value `convert` brings into shape when the record is made. Takes the options of `dataclasses.field`."""
+    """A traced field whose value goes through `convert` when the record is made. Takes the options of `dataclasses.field`."""
     return dataclasses.field(metadata={"convert": convert}, **options)
 
 

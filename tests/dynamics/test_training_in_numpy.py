@@ -171,7 +171,7 @@ def test_a_readout_moves_by_as_much_at_any_width_under_mup_alone():
         (lambda: Descent(model=additive(mup=True, mixer=Attention(heads=2, mup=True), base=8), learning_rate=0.1, rule=AdamW()),
          r"Decoder\(mup=True, base=8\) use Descent\(mup=8\); got 0"),
         (lambda: Descent(model=additive(), learning_rate=0.1, rule=AdamW(), mup=8), r"use Descent\(mup=0\); got 8"),
-        (lambda: Descent(model=additive(mup=True), learning_rate=0.1, rule=AdamW(), mup=32), "mup=True and its Attention mup=False"),
+        (lambda: Descent(model=additive(mup=True), learning_rate=0.1, mup=32), "mup=True and its Attention mup=False"),
     ],
 )  # fmt: skip
 def test_half_a_mup_is_refused(trained, message):

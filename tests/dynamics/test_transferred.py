@@ -45,7 +45,8 @@ def test_what_is_fresh_is_the_systems_own_and_the_rest_is_trained():
 
 
 def test_another_architecture_is_refused():
-    wide = Descent(model=dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12)), learning_rate=0.05, rule=AdamW())
+    model = dataclasses.replace(LANGUAGE, network=LANGUAGE.network.clone(width=12))
+    wide = Descent(model=model, learning_rate=0.05, rule=AdamW())
     with pytest.raises(ValueError, match=r"the same parameters; .* differ in .*embed"):
         begun(Transferred(system=SYSTEM, source=wide, steps=1))
 

@@ -9,6 +9,7 @@ import optax
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.descent import State as DescentState
 from jaxscale.dynamics.rules.adamw import AdamW
+from jaxscale.models.language import prompt as prompts
 from jaxscale.models.language.adapt import distilled
 from jaxscale.models.language.prompt import Prompted
 from jaxscale.protocol import advance, definitions
@@ -115,6 +116,4 @@ class PromptTransfer:
 
 def TINY() -> PromptTransfer:
     """Return the instance that the contract tests check."""
-    from jaxscale.models.language import prompt
-
-    return PromptTransfer(target=prompt.TINY(), source=prompt.TINY(), learning_rate=0.01, strength=1.0, before=2)
+    return PromptTransfer(target=prompts.TINY(), source=prompts.TINY(), learning_rate=0.01, strength=1.0, before=2)

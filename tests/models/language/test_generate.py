@@ -30,7 +30,8 @@ from jaxscale.models.language.tuned import Lora, Tuned
 def text_run(learning_rate):
     world = CharacterText(context=8, alphabet=32)
     network = Decoder(vocabulary=32, context=8, mixer=Attention(heads=2), width=8, depth=1, hidden=2)
-    return Descent(model=LanguageModel(world=world, network=network, batch=4, evaluation=4), learning_rate=learning_rate, rule=AdamW())
+    model = LanguageModel(world=world, network=network, batch=4, evaluation=4)
+    return Descent(model=model, learning_rate=learning_rate, rule=AdamW())
 
 
 def test_what_is_generated_follows_the_chain(tmp_path):
