@@ -25,6 +25,8 @@ from jaxscale.models.matrix_sensing import SymmetricSensing  # noqa: E402
 from jaxscale.models.operators import Gaussian  # noqa: E402
 from jaxscale.engine.machine.devices import cores  # noqa: E402
 from jaxscale.engine.place.probe import measure, pick, rate  # noqa: E402
+from jaxscale.engine.run.executables import program_of
+from jaxscale.engine.place.width import usual_width
 from jaxscale.engine.ask.request import Request  # noqa: E402
 
 DEVICES = jax.devices()[: cores()]
@@ -136,8 +138,8 @@ def widths():
         ("sensing", request(sensing, seeds=512)),
         ("heavy tail", request(tail, grid={"median": [MEDIAN]}, seeds=LANES)),
     ):
-        program = asked.program({})
-        usual = asked.block_width(program)
+        program = program_of(asked, {})
+        usual = usual_width(asked, program)
         rates = measure(asked, program, usual)
         chosen = pick(rates, usual, 512 if name == "sensing" else LANES, len(DEVICES), program.can_stop)
         widest = max(rates)  # past the optimum by measure's own stop; 512 is every lane of the sensing sweep
@@ -155,8 +157,8 @@ def sharing():
         found = {}
         for name, seeds in (("own", 1024), ("shared", {"data": 4, "init": 256})):
             asked = request(lambda rate, n=n, m=m: sensing(rate, n=n, m=m), seeds=seeds)
-            program = asked.program({})
-            found[name] = rate(asked, program, asked.block_width(program))
+            program = program_of(asked, {})
+            found[name] = rate(asked, program, usual_width(asked, program))
         say(part="sharing", n=n, m=m, own=found["own"], shared=found["shared"], ratio=found["shared"] / found["own"],
             share_of_matmul=found["shared"] * flops / limit, matmul_gflops=limit / 1e9)  # fmt: skip
 
@@ -184,7 +186,7 @@ def devices():
     rates = {}
     for count in (1, 2, 4):
         asked = request(sensing, seeds=64, devices=jax.devices()[:count])
-        rates[count] = rate(asked, asked.program({}), 2)
+        rates[count] = rate(asked, program_of(asked, {}), 2)
     say(part="devices", cores=cores(), lane_steps_per_s={str(k): float(f"{v:.3g}") for k, v in rates.items()},
         over_one={str(k): float(f"{v / rates[1]:.3g}") for k, v in rates.items()})  # fmt: skip
 

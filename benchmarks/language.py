@@ -14,7 +14,10 @@ from jaxscale.data.markov import Markov
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.rules.adamw import AdamW
 from jaxscale.engine.ask.request import Request
+from jaxscale.engine.keep.rows import Rows
+from jaxscale.engine.place.room import fitted
 from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.run.program import lane_key
 from jaxscale.models.language.attention import Attention
 from jaxscale.models.language.decoder import Decoder
@@ -42,8 +45,8 @@ def main(width):
         return system(width, rate)
 
     request = Request.make(experiment, grid={"rate": [1e-3]}, seeds=SEEDS, times=[STEPS], width=8)
-    program, lanes = request.program({}), request.grid.lanes({})
-    executable = request.executable(program, 8, lanes)
+    program, lanes = program_of(request, {}), request.grid.lanes({})
+    executable = fitted(request, program, 8, lanes)
     keys = jnp.stack([lane_key(0, lanes, i) for i in range(SEEDS)])
     one = system(width)
 
@@ -53,7 +56,7 @@ def main(width):
         return key_step, data, one.init(key_init, data)
 
     def ours():
-        return run_cohort(executable, lanes, request.times).observed["loss"][:, -1]
+        return run_cohort(executable, lanes, request.times, recorder=Rows).observed["loss"][:, -1]
 
     begin, look = jax.jit(start), jax.jit(one.observe)
     step = jax.jit(lambda key, t, state, data: one.step(jax.random.fold_in(key, t), state, data))

@@ -14,7 +14,11 @@ import jaxscale as js
 from jaxscale.data.minibatch import draw_rows
 from jaxscale.dynamics.events import PerceptronEvents
 from jaxscale.engine.ask.request import Request
+from jaxscale.engine.keep.rows import Rows
+from jaxscale.engine.place.room import fitted
+from jaxscale.engine.place.width import usual_width
 from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.run.program import lane_key
 from jaxscale.models.perceptron import Perceptron
 
@@ -32,8 +36,8 @@ def minibatch():
     it follows the same law on another path, so its answer is compared in law by the tests and not here.
     """
     request = Request.make(experiment, grid={"temperature": [TEMPERATURE]}, seeds=SEEDS, times=[STEPS])
-    program = request.program({})
-    executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
+    program = program_of(request, {})
+    executable = fitted(request, program, usual_width(request, program), request.grid.lanes({}))
     lanes = request.grid.lanes({})
     system = experiment(TEMPERATURE)
     keys = jnp.stack([lane_key(0, lanes, i) for i in range(SEEDS)])
@@ -52,7 +56,7 @@ def minibatch():
     inputs, order = np.asarray(data.inputs), np.asarray(rows)  # numpy and torch are handed the batches: no sampling cost
 
     def ours():
-        return run_cohort(executable, lanes, request.times).observed["norm"][:, -1]
+        return run_cohort(executable, lanes, request.times, recorder=Rows).observed["norm"][:, -1]
 
     def numpy_loop():
         out = []
@@ -123,12 +127,12 @@ def events():
     contenders = {}
     for name, system, seeds, times in (("event-driven", fast, 1024, [20_000]), ("step by step", plain, 8, [1500])):
         request = Request.make(system, grid={"temperature": [100.0]}, seeds=seeds, times=times)
-        program = request.program({})
-        executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
+        program = program_of(request, {})
+        executable = fitted(request, program, usual_width(request, program), request.grid.lanes({}))
         lanes = request.grid.lanes({})
 
         def run(executable=executable, lanes=lanes, request=request, name=name):
-            done[name] = run_cohort(executable, lanes, request.times).observed
+            done[name] = run_cohort(executable, lanes, request.times, recorder=Rows).observed
             return None
 
         run()

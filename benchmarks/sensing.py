@@ -10,7 +10,11 @@ from race import race, shares
 
 import jaxscale as js
 from jaxscale.engine.ask.request import Request
+from jaxscale.engine.keep.rows import Rows
+from jaxscale.engine.place.room import fitted
+from jaxscale.engine.place.width import usual_width
 from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.run.program import lane_key
 from jaxscale.models.matrix_sensing import SymmetricSensing
 from jaxscale.models.operators import Gaussian
@@ -25,8 +29,8 @@ def experiment(alpha):
 
 def main():
     request = Request.make(experiment, grid={"alpha": [0.1]}, seeds=SEEDS, times=[STEPS])
-    program = request.program({})
-    executable = request.executable(program, request.block_width(program), request.grid.lanes({}))
+    program = program_of(request, {})
+    executable = fitted(request, program, usual_width(request, program), request.grid.lanes({}))
     lanes = request.grid.lanes({})
     system = experiment(0.1)
     keys = jnp.stack([lane_key(0, lanes, i) for i in range(SEEDS)])
@@ -47,7 +51,7 @@ def main():
         return np.sum((x @ x.swapaxes(-1, -2) - np.asarray(data.left @ data.right.swapaxes(-1, -2))) ** 2, axis=(-1, -2))
 
     def ours():
-        return run_cohort(executable, lanes, request.times).observed["error"][:, -1]
+        return run_cohort(executable, lanes, request.times, recorder=Rows).observed["error"][:, -1]
 
     def numpy_loop():
         out = []

@@ -30,7 +30,7 @@ import jaxscale as js
 from jaxscale import Until, fitted, sgd
 from jaxscale.models.perceptron import Perceptron
 from jaxscale.engine.audit.verification import verify
-from jaxscale.engine.events import OnCells
+from jaxscale.engine.listeners import OnCells
 from jaxscale.engine.audit.growth import top_up
 
 SMALL = "JAXSCALE_SMOKE" in os.environ  # the tests run it small

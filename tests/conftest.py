@@ -1,6 +1,7 @@
 """Strict where the libraries allow it: four virtual CPU devices, no implicit rank promotion, cheap compiles."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -11,15 +12,19 @@ os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), f"--xla_backend_optimization_level={LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
+# What one worker has compiled, the other finds, and so does the next run: tests compile far more than sweeps do.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "jaxscale" / "tests"))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker a core: NumPy's own threads only wait for each other's cores
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-import jaxscale  # noqa: E402, F401  (claims the devices before any test starts the backend)
+import jaxscale  # noqa: E402
 
+jaxscale.use_all_cores()  # before any test starts the back end
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # dtype promotion stays standard: optax.adam itself adds int32 counts to floats
 
 

@@ -68,6 +68,11 @@ def _constant(key, frozen):
             TypeError,
             "whole numbers as tokens; got float32",
         ),
+        (
+            {"example": lambda key, frozen: _constant(key, frozen)._replace(weight=jnp.ones(3, bool))},
+            TypeError,
+            r"real numbers as weight; got bool\. Convert with astype\(jnp\.float32\)",
+        ),
         ({"entropy_floor": lambda frozen: jnp.array(1.5)}, AssertionError, "0..log 4 = 1.386 nats; got 1.5"),
         ({"unseen": lambda key, frozen: next_token(jnp.full(4, 9))}, AssertionError, "unseen gives tokens from 9 to 9"),
     ],

@@ -82,7 +82,7 @@ def test_what_a_head_says_for_either_answer_and_turning_it_round():
     model = factual_recall.conflict(0.0, entities=8).model
     data = jax.jit(model.sample)(jax.random.key(0))
     params = jax.jit(model.init)(jax.random.key(1), data)
-    prompts = factual_recall._prompts(model.world, data.frozen, 0)
+    prompts = factual_recall.misleading_prompts(model.world, data.frozen, 0)
     tokens, of_context, of_memory = (np.asarray(part) for part in prompts)
     sites = jax.jit(model.apply)(params, tokens)[1]
     readout = np.asarray(params["final_norm"]["scale"])[:, None] * np.asarray(params["readout"]["kernel"])
@@ -93,7 +93,7 @@ def test_what_a_head_says_for_either_answer_and_turning_it_round():
         wanted.append(np.mean(np.sum((np.asarray(sites[f"layer{layer}/heads"])[:, -1, head] @ out) * towards, axis=1)))
     found = jax.jit(lambda params: factual_recall.attribution(model, params, prompts))(params)
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
-    tapped = jax.jit(model.apply)(params, tokens, factual_recall._scaled(5, -2.0))[1]
+    tapped = jax.jit(model.apply)(params, tokens, factual_recall.scaled_head(5, -2.0))[1]
     for layer, head in np.ndindex(2, 4):
         if layer == 0 or head == 1:
             before, after = (np.asarray(s[f"layer{layer}/heads"])[:, :, head] for s in (sites, tapped))

@@ -2,53 +2,76 @@
 
     hyper-parameters -> Model -> Dynamics(model) = System -> simulate / sweep -> xarray.Dataset -> phase, fit -> plot, studies
 
-The names of a user's script; everything else is reached through its module, e.g. `jaxscale.fitting.laws.power`.
+The names of a user's script are here, by theme; everything else is reached through its module, e.g.
+`jaxscale.fitting.laws.power`. Importing jaxscale imports nothing else and changes nothing of the host's JAX: names are
+imported when they are first used, and CPU cores are claimed by the first sweep.
 """
 
-from jaxscale.engine.machine.cache import use_compilation_cache
-from jaxscale.engine.machine.devices import use_cpu_cores
-
-use_cpu_cores()  # before anything starts the backend
-use_compilation_cache()
-
-from jaxscale.dynamics.batching import sgd  # noqa: E402
-from jaxscale.dynamics.descent import Descent  # noqa: E402
-from jaxscale.dynamics.until import Until, above, below, fitted  # noqa: E402
-from jaxscale.engine.audit.verification import check_reproducible, replay  # noqa: E402
-from jaxscale.engine.forecast.planning import plan  # noqa: E402
-from jaxscale.engine.store.files import StoreError  # noqa: E402
-from jaxscale.engine.sweeping import load, sweep  # noqa: E402
-from jaxscale.fitting.curve_fit import FitError, fit, local_slopes  # noqa: E402
-from jaxscale.phase.boundaries import boundary, crossing  # noqa: E402
-from jaxscale.protocol import check_model, check_system  # noqa: E402
-from jaxscale.records import record, static  # noqa: E402
-from jaxscale.simulation import log_times, simulate  # noqa: E402
-from jaxscale.study import run_study  # noqa: E402
+from jaxscale.lazy import lazily
 
 __version__ = "0.1.0"
-__all__ = [
-    "Descent",
-    "FitError",
-    "StoreError",
-    "Until",
-    "above",
-    "below",
-    "boundary",
-    "check_model",
-    "check_reproducible",
-    "check_system",
-    "crossing",
-    "fit",
-    "fitted",
-    "load",
-    "local_slopes",
-    "log_times",
-    "plan",
-    "record",
-    "replay",
-    "run_study",
-    "sgd",
-    "simulate",
-    "static",
-    "sweep",
-]
+
+_THEMES = {
+    "write a model or a system": {
+        "record": "jaxscale.records",
+        "static": "jaxscale.records",
+        "check_model": "jaxscale.protocol",
+        "check_system": "jaxscale.protocol",
+    },
+    "let it move": {
+        "Descent": "jaxscale.dynamics.descent",
+        "sgd": "jaxscale.dynamics.batching",
+        "Until": "jaxscale.dynamics.until",
+        "above": "jaxscale.dynamics.until",
+        "below": "jaxscale.dynamics.until",
+        "fitted": "jaxscale.dynamics.until",
+    },
+    "run it": {
+        "simulate": "jaxscale.simulation",
+        "log_times": "jaxscale.simulation",
+        "sweep": "jaxscale.engine.sweeping",
+        "plan": "jaxscale.engine.forecast.planning",
+        "use_all_cores": "jaxscale.engine.machine.devices",
+    },
+    "go on with stored runs": {
+        "load": "jaxscale.engine.sweeping",
+        "top_up": "jaxscale.engine.audit.growth",
+        "extend": "jaxscale.engine.audit.growth",
+        "merge": "jaxscale.engine.audit.growth",
+        "verify": "jaxscale.engine.audit.verification",
+        "replay": "jaxscale.engine.audit.replaying",
+        "final_state": "jaxscale.engine.audit.final",
+        "check_reproducible": "jaxscale.engine.audit.reproducibility",
+        "StoreError": "jaxscale.engine.errors",
+    },
+    "hear of it": {
+        "JsonLines": "jaxscale.engine.listeners",
+        "OnCells": "jaxscale.engine.listeners",
+    },
+    "draw boundaries": {
+        "boundary": "jaxscale.phase.boundaries",
+        "crossing": "jaxscale.phase.boundaries",
+        "success_boundary": "jaxscale.phase.success",
+        "time_to": "jaxscale.phase.first_passage",
+        "transition": "jaxscale.phase.transitions",
+        "collapse": "jaxscale.phase.collapsing",
+        "refine": "jaxscale.phase.adaptive",
+    },
+    "fit laws": {
+        "fit": "jaxscale.fitting.curve_fit",
+        "local_slopes": "jaxscale.fitting.curve_fit",
+        "compare": "jaxscale.fitting.comparison",
+        "Law": "jaxscale.fitting.law",
+        "Param": "jaxscale.fitting.law",
+        "FitError": "jaxscale.fitting.result",
+    },
+    "judge a paper": {
+        "run_study": "jaxscale.study",
+        "Study": "jaxscale.study",
+        "Claim": "jaxscale.study",
+        "Found": "jaxscale.study",
+    },
+}
+_PUBLIC = {name: module for theme in _THEMES.values() for name, module in theme.items()}
+__all__ = [*_PUBLIC]  # noqa: PLE0604
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)

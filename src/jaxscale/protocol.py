@@ -75,7 +75,7 @@ def has_stopped(system: Any, state: Any, data: Any) -> jax.Array:
 def advance(system: System, key: jax.Array, state: Any, data: Any, span: Any) -> Any:
     """The state at step span[1], from that at span[0]; step t uses `fold_in(key, t)`, so that cuts do not matter."""
 
-    def step(t, state):
+    def step(t: jax.Array, state: Any) -> Any:
         return system.step(jax.random.fold_in(key, t), state, data)
 
     return jax.lax.fori_loop(span[0], span[1], step, state)
@@ -89,102 +89,162 @@ def definitions(system: Any) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def check_model(model: Any, *, key: int = 0) -> None:
-    """Assert that `model` keeps the contract: finite gradients, and `check_system` of its gradient descent.
+def check_model(model: Any, *, key: int = 0, quick: bool = False) -> None:
+    """Assert that `model` keeps the contract: a scalar loss with finite gradients, and what `check_system` asks of its descent.
+
+    Args:
+      model: a small instance: it is run.
+      key: seed of the draws.
+      quick: compile one program only. What is left out: that vmap equals a loop, that another value of a traced field compiles
+        nothing, and that looking at a run does not change it.
 
     Raises:
-      AssertionError: naming the broken promise.
+      AssertionError, TypeError: naming the broken promise and the model's class.
     """
+    _check_parts(model, ("sample", "init", "loss", "observe"))
+    check(model)
 
-    def first_gradient(key):
+    def first(key: jax.Array) -> tuple[Any, Any]:
         key_data, key_init, key_loss = jax.random.split(key, 3)
         data = model.sample(key_data)
-        return jax.value_and_grad(model.loss)(model.init(key_init, data), data, key_loss)
+        params = model.init(key_init, data)
+        return params, model.loss(params, data, key_loss)
 
-    def first_loss(key):
-        data = model.sample(key)
-        return model.loss(model.init(key, data), data, key)
-
-    shape = jnp.shape(jax.eval_shape(first_loss, jax.random.key(key)))
+    params, loss = jax.eval_shape(first, jax.random.key(key))
+    shape = jnp.shape(loss)
     assert shape == (), f"{_name(model)}.loss must return a scalar; got shape {shape}. Take the mean."
-    _, grads = jax.jit(first_gradient)(jax.random.key(key))
-    chex.assert_tree_all_finite(grads)
-    check_system(_Descent(model), key=key)
+    whole = [str(leaf.dtype) for leaf in jax.tree.leaves(params) if not jnp.issubdtype(leaf.dtype, jnp.floating)]
+    assert not whole, f"{_name(model)}.init must return floating parameters, which descent can move; got {whole[0]}."
+    _check(_Descent(model), _name(model), key, 3, quick)
 
 
-def check_system(system: Any, *, key: int = 0, steps: int = 3) -> None:
+def check_system(system: Any, *, key: int = 0, steps: int = 3, quick: bool = False) -> None:
     """Assert that `system` keeps the contract.
 
     It runs under jit and vmap, vmap equals a loop, one trace serves two values of every traced field, observables are
     finite scalars with fixed names, the state keeps its shapes and types, a stopped state stays as it is, the same key
     gives the same run, and stopping to record does not change the trajectory.
 
+    Args:
+      system: a small instance: it is run.
+      key: seed of the draws.
+      steps: of each run.
+      quick: as for `check_model`.
+
     Raises:
-      AssertionError: naming the broken promise.
+      AssertionError, TypeError: naming the broken promise and the system's class.
     """
+    _check_parts(system, ("sample", "init", "step", "observe"))
     check(system)
-    keys = jax.random.split(jax.random.key(key), 4)
+    _check(system, _name(system), key, steps, quick)
+
+
+def _check_parts(thing: Any, names: tuple[str, ...]) -> None:
+    if missing := [name for name in names if not callable(getattr(thing, name, None))]:
+        raise TypeError(f"{_name(thing)} has no {missing[0]}(...); a {'model' if 'loss' in names else 'system'} needs {[*names]}.")
+
+
+def _check(system: Any, name: str, key: int, steps: int, quick: bool) -> None:
+    """Check a system; `name` is what the user calls it."""
+    keys = jax.random.split(jax.random.key(key), 2 if quick else 4)
     leaves, treedef = jax.tree.flatten(system)
     leaves = [jnp.asarray(np.asarray(leaf)) for leaf in leaves]  # numpy first: a bare float would be weakly typed
-    traces = []
 
-    @jax.jit
-    def run(leaves, keys):
-        traces.append(1)
+    def run(leaves: Any, keys: jax.Array) -> Any:
         system = jax.tree.unflatten(treedef, leaves)
-        return jax.vmap(lambda key: _observed(system, key, steps))(keys)
+        return jax.vmap(lambda key: _observed(system, name, key, steps))(keys)
 
-    together = run(leaves, keys)
-    kept = together.pop("stopped states stay as they are")
-    assert np.all(kept), f"{_name(system)}.step changes a state that {_name(system)}.stopped calls stopped; wrap it in Until"
-    for name, value in together.items():
-        assert value.shape[2:] == (), f"observable '{name}' of {_name(system)} must be a scalar; got {value.shape[2:]}"
-        assert np.all(np.isfinite(value)), f"observable '{name}' of {_name(system)} is not finite: {value}"
-    again = run(leaves, keys)
-    again.pop("stopped states stay as they are")
-    chex.assert_trees_all_equal(together, again)
-    run([leaf * 1.01 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves], keys)
-    assert len(traces) == 1, f"{_name(system)} was traced again for another value of a traced field"
+    compiled = _compiled(run, leaves, keys)
+    together = compiled(leaves, keys)
+    assert np.all(together.pop(FINITE)), f"a gradient of {name}.loss is not finite at the first parameters"
+    assert np.all(together.pop(STILL)), f"{name}.step changes a state that {name}.stopped calls stopped; wrap it in Until"
+    for observable, value in together.items():
+        assert np.all(np.isfinite(value)), f"observable '{observable}' of {name} is not finite: {value}"
+    if quick:
+        return
+    again = compiled(leaves, keys)
+    chex.assert_trees_all_equal(together, {observable: again[observable] for observable in together})
+    moved = [leaf * 1.01 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves]
+    compiled(moved, keys)  # the same program: traced fields are its arguments
 
-    alone = jax.jit(lambda key: _observed(system, key, steps))
+    alone = _compiled(lambda key: _observed(system, name, key, steps), keys[0])
     each = jax.tree.map(lambda *rows: jnp.stack(rows), *(alone(k) for k in keys))
-    each.pop("stopped states stay as they are")
+    each = {observable: each[observable] for observable in together}
     chex.assert_trees_all_close(together, each, rtol=2e-4, atol=1e-5)
-    unseen = jax.jit(lambda key: _observed(system, key, steps, only_last=True))(keys[0])
+    unseen = _compiled(lambda key: _observed(system, name, key, steps, only_last=True), keys[0])(keys[0])
     chex.assert_trees_all_close(unseen, jax.tree.map(lambda x: x[0, -1], each), rtol=2e-4, atol=1e-5)
 
 
-def _observed(system, key, steps, only_last=False):
-    """A twin of `simulate`, independent of it: {name: (steps + 1,)}, or {name: ()} at the last step only."""
+STILL, FINITE = " stopped states stay as they are", " gradients are finite"  # beside observables, under names that none has
+
+
+def _observed(system: Any, name: str, key: jax.Array, steps: int, only_last: bool = False) -> Any:
+    """Return what a twin of `simulate`, independent of it, observes: {name: (steps + 1,)}, or {name: ()} at the last step only."""
     key_data, key_init, key_step = jax.random.split(key, 3)
     data = system.sample(key_data)
     start = system.init(key_init, data)
+    begun = _scalars(system.observe(start, data), name)
 
-    def step(state, t):
-        new = system.step(jax.random.fold_in(key_step, t), state, data)
-        chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
+    def step(state: Any, t: jax.Array) -> Any:
+        key = jax.random.fold_in(key_step, t)
+        new = system.step(key, state, data)
+        for (path, old), fresh in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(new), strict=True):
+            same = jnp.shape(old) == jnp.shape(fresh) and jnp.result_type(old) == jnp.result_type(fresh)
+            assert same, (
+                f"{name} changes its state's {jax.tree_util.keystr(path) or 'array'} from {jnp.result_type(old)}{jnp.shape(old)} to "
+                f"{jnp.result_type(fresh)}{jnp.shape(fresh)} in a step; a state keeps its shapes and types."
+            )
         over = has_stopped(system, state, data)
-        assert over.shape == () and over.dtype == bool, f"{_name(system)}.stopped must return one bool; got {over}"
+        assert over.shape == () and over.dtype == bool, f"{name}.stopped must return one bool; got {over}"
         same = [jnp.all(a == b) for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(new))]
-        kept = ~over | (jnp.all(jnp.array(same)) & has_stopped(system, new, data))
-        return new, (None if only_last else system.observe(new, data) | {"stopped states stay as they are": kept})
+        still = ~over | (jnp.all(jnp.array(same)) & has_stopped(system, new, data))
+        if only_last:
+            return new, None
+        return new, _scalars(system.observe(new, data), name) | {STILL: still, FINITE: _finite_gradient(system, key, state, data)}
 
     last, rows = jax.lax.scan(step, start, jnp.arange(steps))
     if only_last:
         return system.observe(last, data)
-    kept = {"stopped states stay as they are": rows.pop("stopped states stay as they are")}
-    return kept | jax.tree.map(
-        lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), system.observe(start, data), rows
-    )
+    flags = {flag: rows.pop(flag) for flag in (STILL, FINITE)}
+    assert set(rows) == set(begun), f"{name}.observe must name the same observables at every step; got {set(rows) ^ set(begun)}"
+    joined = jax.tree.map(lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), begun, rows)
+    return joined | flags
+
+
+def _scalars(observables: Any, name: str) -> Observables:
+    """Return observables that are named scalars.
+
+    Raises:
+      TypeError, AssertionError: they are not.
+    """
+    if not isinstance(observables, dict):
+        raise TypeError(f"{name}.observe must return a dictionary of named scalars; got {type(observables).__name__}.")
+    for observable, value in observables.items():
+        shape = jnp.shape(value)
+        assert shape == (), f"observable '{observable}' of {name} must be a scalar; got {shape}. Reduce it in observe()."
+    return observables
+
+
+def _finite_gradient(system: Any, key: jax.Array, state: Any, data: Any) -> jax.Array:
+    if not isinstance(system, _Descent):
+        return jnp.array(True)
+    grads = jax.tree.leaves(jax.grad(system.model.loss)(state, data, key))
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(g)) for g in grads]))
+
+
+def _compiled(function: Any, *arguments: Any) -> Any:
+    """Return a function compiled as fast as may be: a check runs it once."""
+    cheap = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return jax.jit(function).lower(*arguments).compile(cheap if jax.default_backend() == "cpu" else None)
 
 
 class _Descent:
     """Plain gradient descent with a small step: enough to turn a model into a system for the checks."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self.model, self.sample, self.init, self.observe = model, model.sample, model.init, model.observe
 
-    def step(self, key, state, data):
+    def step(self, key: jax.Array, state: Any, data: Any) -> Any:
         grads = jax.grad(self.model.loss)(state, data, key)
         return jax.tree.map(lambda p, g: p - 1e-3 * g, state, grads)
 

@@ -6,6 +6,7 @@ per value. This is the only class decorator of jaxscale; models, rules of motion
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -46,7 +47,11 @@ def record(cls: type[T]) -> type[T]:
             raise TypeError(
                 f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}."
             )
-        build(self, **({fields[0].name: first[0]} if first else {}), **values)
+        given = ({fields[0].name: first[0]} if first else {}) | values
+        try:
+            build(self, **given)
+        except TypeError as error:
+            raise _explained(cls, error, given) from None
         for name, convert in converted:
             object.__setattr__(self, name, convert(getattr(self, name)))
         for name in fixed:
@@ -70,6 +75,20 @@ def record(cls: type[T]) -> type[T]:
     cls.__init__ = __init__  # type: ignore[method-assign]
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
     return cls
+
+
+def _explained(cls: type, error: TypeError, given: dict[str, Any]) -> TypeError:
+    """Return the error of a constructor with what the class says of the field that is missing or unknown."""
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    nothing = dataclasses.MISSING
+    needed = [f.name for f in fields if f.default is nothing and f.default_factory is nothing and f.name not in given]
+    if unknown := [name for name in given if name not in {f.name for f in fields}]:
+        return TypeError(f"{cls.__name__} has no field '{unknown[0]}'; its fields are {[f.name for f in fields]}.")
+    if not needed:
+        return error
+    said = re.search(rf"^ *{needed[0]}: ((?:.|\n(?! *\w+:|\n))*)", cls.__doc__ or "", re.M)
+    meaning = f" ({' '.join(said[1].split()).rstrip('.')})" if said else ""
+    return TypeError(f"{cls.__name__} needs {needed[0]}={meaning}; got {sorted(given)}.")
 
 
 def _plain(cls: type, name: str, value: Any) -> Any:

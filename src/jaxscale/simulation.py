@@ -40,7 +40,7 @@ def simulate(system: System, key: jax.Array, times: Any) -> Observables:
 
 
 def log_times(last: int, *, per_decade: int = 10, first: int = 1) -> np.ndarray:
-    """Steps 0, `first`, ..., `last`, evenly spaced in the logarithm, whole and without repeats.
+    """Return steps 0, `first`, ..., `last`, evenly spaced in the logarithm, whole and without repeats.
 
     Args:
       last: final step, at least 1.
@@ -58,7 +58,7 @@ def log_times(last: int, *, per_decade: int = 10, first: int = 1) -> np.ndarray:
 
 
 def check_times(times: Any) -> np.ndarray:
-    """`times` as an int64 array, or the ValueError that says what is wrong with them."""
+    """Return `times` as an int64 array, or raise the ValueError that says what is wrong with them."""
     steps = np.atleast_1d(np.asarray(times))
     if steps.ndim != 1 or steps.size == 0:
         raise ValueError(f"times must be a non-empty list of step numbers; got shape {steps.shape}. Try js.log_times(1000).")

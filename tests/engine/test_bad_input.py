@@ -45,7 +45,7 @@ def walk(rate, d=2):
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles(monkeypatch):
-    monkeypatch.setattr(Executable, "_compile", lambda *a, **k: pytest.fail("compiled before the arguments were checked"))
+    monkeypatch.setattr(Executable, "compile_program", lambda *a, **k: pytest.fail("compiled before the arguments were checked"))
 
 
 def refuse(error, match, experiment=walk, **changes):

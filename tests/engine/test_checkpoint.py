@@ -13,6 +13,7 @@ import pytest
 import xarray
 
 import jaxscale as js
+from jaxscale.engine.ask.options import DEFAULTS
 from jaxscale.engine.run.executable import Executable
 from jaxscale.engine.store import checkpoint as saving
 from jaxscale.engine.store.checkpoint import Checkpoint
@@ -127,7 +128,7 @@ def one_cohort():
 @pytest.fixture
 def always(monkeypatch):
     """Save after every segment."""
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
 
 
 @pytest.fixture
@@ -265,7 +266,7 @@ def halfway(tmp_path_factory):
     """A store with one checkpoint."""
     folder = tmp_path_factory.mktemp("halfway") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+        patch.setitem(DEFAULTS, "checkpoint", 0.0)
         interrupt(store=folder)
     assert len(files(folder)) == 1
     return folder
@@ -426,7 +427,7 @@ def test_an_interval_that_is_none(tmp_path, checkpoint):
 
 def test_as_seldom_as_asked(calm, tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 10.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 10.0)
     monkeypatch.setattr(saving.time, "monotonic", lambda: clock[0])
     heard = Hearing()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.run import executables as compiled_in
+from jaxscale.engine.run import executables
 from jaxscale.engine.run.executable import Executable
 from jaxscale.engine.run.executables import RetraceWarning
 
@@ -59,16 +59,21 @@ def run(experiment=walk, **changes):
 @pytest.fixture
 def compiled(monkeypatch):
     """Names of the programs compiled from here on, nothing being there yet."""
-    names, build = [], Executable._compile
-    monkeypatch.setattr(compiled_in, "_COMPILED", {})
-    monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
-    return names
+    names, build = [], Executable.compile_program
+
+    def counted(self, function, *arguments, **options):
+        names.append(function.__name__.strip("_"))
+        return build(self, function, *arguments, **options)
+
+    monkeypatch.setattr(Executable, "compile_program", counted)
+    with executables.set_aside():
+        yield names
 
 
 @pytest.mark.parametrize("cells, seeds, memory", [(1, 1, None), (50, 1, None), (1, 60, None), (50, 3, 1)])
 def test_two_programs_per_bucket(compiled, cells, seeds, memory):
     run(grid={"rate": np.linspace(0.1, 0.2, cells)}, seeds=seeds, memory=memory)
-    assert compiled == ["_start", "_advance"]
+    assert compiled == ["start", "advance"]
 
 
 def test_two_programs_per_static_point(compiled):
@@ -88,7 +93,7 @@ def test_traces_do_not_grow_with_the_grid(compiled):
     counts = []
     for cells in (1, 50):
         TRACED.clear()
-        compiled_in._COMPILED.clear()
+        executables.forget()
         run(grid={"rate": np.linspace(0.1, 0.2, cells)})
         counts.append(len(TRACED))
     assert counts[0] == counts[1] > 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.store.disk import Store
+from jaxscale.engine.store.disk import DiskStore
 
 KILLS, WORKERS = 4, 2
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
@@ -32,7 +32,7 @@ def sweep(chaos, store=None, **changes):
 
 
 def assert_nothing_twice(store, runs):
-    ids = np.concatenate([piece["ids"] for pieces in Store.read(store).pieces().values() for piece in pieces])
+    ids = np.concatenate([piece.ids for pieces in DiskStore.read(store).pieces().values() for piece in pieces])
     assert len(ids) == len(np.unique(ids)) == runs
 
 

@@ -16,6 +16,7 @@ from tap import Tap
 from walks import walk
 
 import jaxscale as js
+from jaxscale.engine.ask.options import DEFAULTS
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 MOST = 1000  # changes of one sweep, so that a test of this file ends
@@ -105,7 +106,7 @@ def fail_and_go_on(store, calm, trouble, patch):
 @pytest.fixture
 def saving(monkeypatch):
     """A checkpoint after every segment."""
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_an_old_store_mended_and_widened(tmp_path, half_spoilt, wider, mending, 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 def test_every_error_at_every_change(tmp_path, half_spoilt, wider, calm, mending, monkeypatch, lasting, code):
     every_change(tmp_path / "short", calm, monkeypatch, [code], lasting)
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
     every_change(tmp_path / "new", calm, monkeypatch, [code], lasting)
     spoilt_fail_and_go_on(half_spoilt, tmp_path / "old", wider, monkeypatch, [code], lasting)
 

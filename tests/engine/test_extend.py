@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.run import executables as compiled_in
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.run import executables
 from jaxscale.engine.run.executable import Executable
-from jaxscale.engine.store.files import StoreError
 
 
 def uniform(key):
@@ -53,8 +53,10 @@ def run(**changes):
 @pytest.fixture
 def compiled(monkeypatch):
     """Names of the programs compiled from here on."""
-    names, build = [], Executable._compile
-    monkeypatch.setattr(Executable, "_compile", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k))
+    names, build = [], Executable.compile_program
+    monkeypatch.setattr(
+        Executable, "compile_program", lambda self, f, *a, **k: names.append(f.__name__) or build(self, f, *a, **k)
+    )
     return names
 
 
@@ -101,11 +103,11 @@ def test_a_narrower_request_is_a_load(tmp_path):
     assert narrow.equals(first.isel(rate=[1], seed=slice(3)))
 
 
-def test_a_finished_sweep_is_a_load(tmp_path, monkeypatch, compiled):
+def test_a_finished_sweep_is_a_load(tmp_path, compiled):
     first = run(store=tmp_path)
     compiled.clear()
-    monkeypatch.setattr(compiled_in, "_COMPILED", {})
-    again = run(store=tmp_path)
+    with executables.set_aside():
+        again = run(store=tmp_path)
     assert again.attrs["runs_computed"] == 0 and compiled == []
     assert again.equals(first) and js.load(tmp_path).equals(first)
 

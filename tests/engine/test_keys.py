@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.run import executables as compiled_in
+from jaxscale.engine.run import executables
 
 
 def uniform(key):
@@ -71,7 +71,7 @@ def test_every_draw_is_another(base):
     ids=["value", "name", "another axis", "root", "static axis"],
 )
 def test_enters_the_key(base, grid, changes):
-    compiled_in._COMPILED.clear()  # only for the other name: see test_compiles.test_renamed_axis
+    executables.forget()  # only for the other name: see test_compiles.test_renamed_axis
     assert not same(base, draws(grid, **changes))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine import events
-from jaxscale.engine.events import JsonLines, OnCells
-from jaxscale.engine.run import executables as compiled
+from jaxscale.engine import events, listeners
+from jaxscale.engine.listeners import JsonLines, OnCells
+from jaxscale.engine.run import executables
 
 
 @js.record
@@ -91,11 +91,11 @@ def test_logged(caplog):
     assert not any(r.message.startswith("segment") for r in caplog.records)
 
 
-def test_a_recompilation_names_its_cause(caplog, monkeypatch):
-    monkeypatch.setattr(compiled, "_COMPILED", {})
-    js.sweep(count, **COMMON)
-    with caplog.at_level(logging.INFO, "jaxscale"):
-        js.sweep(count, **(COMMON | {"width": 4}))
+def test_a_recompilation_names_its_cause(caplog):
+    with executables.set_aside():
+        js.sweep(count, **COMMON)
+        with caplog.at_level(logging.INFO, "jaxscale"):
+            js.sweep(count, **(COMMON | {"width": 4}))
     assert any("recompiled" in r.message and "width 2 -> 4" in r.message and "program" not in r.message for r in caplog.records)
 
 
@@ -126,15 +126,19 @@ def test_a_bar_is_seen_while_the_first_program_compiles(monkeypatch, capsys):
         def cancel(self):
             self.state.append("cancelled")
 
-    monkeypatch.setattr(events.threading, "Timer", Rung)
-    bar = events.Bar(8, True)
+    monkeypatch.setattr(listeners.threading, "Timer", Rung)
+    bar = listeners.Bar(8, True)
     assert capsys.readouterr().err == "" and timers[0].state == ["started"] and timers[0].seconds == 2
     timers[0].function()
     assert "0/8 runs" in (said := capsys.readouterr().err) and "tracing and compiling" in said
-    bar(events.Event("segment", dict(lanes=8, live=8, finished=0, diverged=0, step=5, last=10, lane_steps=40, slot_steps=40)))
+    bar(
+        events.Segment(
+            bucket="{}", lanes=8, live=8, finished=0, diverged=0, step=5, last=10, lane_steps=40, slot_steps=40
+        )
+    )
     bar.close()
     assert "4/8 runs" in (said := capsys.readouterr().err) and "live 8" in said and "cancelled" in timers[0].state
-    events.Bar(8, False).close()
+    listeners.Bar(8, False).close()
     assert timers[1].state == ["cancelled"] and capsys.readouterr().err == ""
 
 
@@ -167,8 +171,8 @@ def test_observables_that_are_not_numbers_are_told(caplog):
 
 
 def test_long_waits_are_explained(capsys):
-    with events.said("making it again", after=0.01):
+    with listeners.said("making it again", after=0.01):
         time.sleep(0.3)
-    with events.said("never seen"):
+    with listeners.said("never seen"):
         pass
     assert capsys.readouterr().err == "making it again\n"

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.engine.ask.options import DEFAULTS
 from jaxscale.engine.ask.request import Request
-from jaxscale.engine.run import executables as compiled_in
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.place.room import fitted
+from jaxscale.engine.run import executables
 from jaxscale.engine.run.executable import Executable
-from jaxscale.engine.store.files import StoreError
+from jaxscale.engine.run.executables import executable_of, program_of
 
 WORK = sys.modules["jaxscale.engine.place.local"]
 EXHAUSTED = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123456789 bytes.")
@@ -80,7 +83,6 @@ class Scarce:
 
     def __init__(self, patch):
         self.fits, self.where, self.error, self.patience = lambda executable: True, "advance", EXHAUSTED, 0
-        self.compiled = dict(compiled_in._COMPILED)
         self.start, self.advance = (vars(Executable)[name] for name in ("start", "advance"))
         patch.setattr(Executable, "start", property(lambda executable: self._program(executable, "start")))
         patch.setattr(Executable, "advance", property(lambda executable: self._program(executable, "advance")))
@@ -88,7 +90,6 @@ class Scarce:
     def enough(self):
         """Memory is there again, and so is what was compiled before: compiling it anew would be most of a test's time."""
         self.fits = lambda executable: True
-        compiled_in._COMPILED.update(self.compiled)
 
     def _program(self, executable, name):
         if self.where == f"compile {name}" and not self.fits(executable):
@@ -111,9 +112,10 @@ class Scarce:
 
 @pytest.fixture
 def scarce(monkeypatch):
-    found = Scarce(monkeypatch)
-    yield found
-    found.enough()
+    scarcity = Scarce(monkeypatch)
+    with executables.remembered():
+        yield scarcity
+        scarcity.enough()
 
 
 class Heard(list):
@@ -178,7 +180,7 @@ def test_whoever_runs_out(pairs, scarce, error):
 
 
 def test_in_the_middle_of_a_run(pairs, scarce, tmp_path, monkeypatch):
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
     monkeypatch.setattr(WORK, "FIRST_BLOCKS", 32)
     scarce.fits, scarce.patience, heard = lambda executable: executable.blocks <= 4, 3, Heard()
     found = run(width=2, store=tmp_path, listeners=[heard])
@@ -295,7 +297,7 @@ def test_only_the_bucket_that_does_not_fit(fours, usual, scarce, tmp_path):
 
 
 def test_checkpoints_of_the_wider_blocks_are_of_no_use(fours, scarce, tmp_path, monkeypatch):
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
     scarce.fits, scarce.patience, heard = lambda executable: executable.width <= 4, 3, Heard()
     found = run(store=tmp_path, listeners=[heard])
     assert heard.of("checkpoint") and heard.halvings("width")
@@ -379,12 +381,12 @@ def test_other_errors_pass(scarce, error, where):
     assert caught.value.args == error.args and not heard.of("out of memory")
 
 
-def test_what_does_not_fit_is_forgotten(pairs, scarce, monkeypatch):
-    monkeypatch.setattr(compiled_in, "_COMPILED", {})
+def test_what_does_not_fit_is_forgotten(pairs, scarce):
     scarce.fits = lambda executable: executable.blocks <= 4
-    assert run(width=2).equals(pairs)
-    ours = [known for known in compiled_in._COMPILED.values() if known.program.experiment is maps and not known.program.shared]
-    assert [known.blocks for known in ours if known.width == 2] == [4]
+    with executables.set_aside():
+        assert run(width=2).equals(pairs)
+        ours = [one for one in executables.known() if one.program.experiment is maps and not one.program.shared]
+    assert [one.blocks for one in ours if one.width == 2] == [4]
 
 
 @js.record
@@ -409,10 +411,10 @@ def test_memory_changes_no_bit(monkeypatch):
     # compiled as users do: the cheap back end of the tests fuses less, and would hide what fusing does to the last bits
     executable = sys.modules["jaxscale.engine.run.executable"]
     monkeypatch.setattr(executable, "cpu_level", lambda: 1)
-    usual = executable._compiler_options
+    usual = executable.compiler_options
     full = {"xla_llvm_disable_expensive_passes": False}
-    monkeypatch.setattr(executable, "_compiler_options", lambda devices: usual(devices) | full)
-    monkeypatch.setattr(compiled_in, "_COMPILED", {})
+    monkeypatch.setattr(executable, "compiler_options", lambda devices: usual(devices) | full)
+    executables.forget()
     plenty, little, none, redrawn = (
         js.sweep(lambda rate: Wide(rate=rate), **COMMON, width=2, memory=memory, disorder=disorder)
         for memory, disorder in ((10**9, None), (110_000, None), (1, None), (10**9, "redrawn"))
@@ -453,12 +455,12 @@ def test_the_memory_says_whether_disorder_is_redrawn(memory, times, redrawn):
         lambda rate: Heavy(rate=rate), grid={"rate": [3.9]}, seeds=256, times=times, memory=memory, width=2,
         devices=jax.devices()[:1],
     )  # fmt: skip
-    program = request.program({})
-    executable = request.executable(program, 2, request.grid.lanes({}))
+    program = program_of(request, {})
+    executable = fitted(request, program, 2, request.grid.lanes({}))
     assert executable.redraw == redrawn
-    kept = request.sized(program, 2, executable.blocks)
+    kept = executable_of(request, program, 2, executable.blocks)
     assert (executable.rows > 32) == (redrawn or memory == 10**9)
-    assert executable._cohort.data == () if redrawn else executable == kept
+    assert redrawn or executable == kept
 
 
 def test_redrawn_disorder_changes_no_bit():

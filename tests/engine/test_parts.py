@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.store.disk import Store
+from jaxscale.engine.store.disk import DiskStore
 
 CHILD = '''
 """The sweep in another process: a store, and what to ask for; says what it does, a line each."""
@@ -88,7 +88,7 @@ def events(child, name):
 
 def stored(store):
     """Identities of all runs of all pieces."""
-    found = [piece["ids"] for pieces in Store.read(store).pieces().values() for piece in pieces]
+    found = [piece.ids for pieces in DiskStore.read(store).pieces().values() for piece in pieces]
     return np.concatenate(found) if found else np.zeros(0, np.uint64)
 
 

@@ -10,7 +10,7 @@ import pytest
 from walks import wide_walk
 
 import jaxscale as js
-from jaxscale.engine.store.files import held, is_held
+from jaxscale.engine.store.files import is_held, locked
 
 
 def run(store=None, **more):
@@ -39,7 +39,7 @@ def after_the_first_piece(do):
 
 def test_one_part_is_narrowed_while_another_runs(tmp_path, monkeypatch):
     work, cramped = sys.modules["jaxscale.engine.place.local"], []
-    run_one = work._run_one
+    run_one = work.run_one
 
     def run_if_there_is_room(bucket, executable, *rest):
         if cramped and executable.width > 2:
@@ -52,7 +52,7 @@ def test_one_part_is_narrowed_while_another_runs(tmp_path, monkeypatch):
             run(tmp_path, part=(0, 2))
         cramped.clear()
 
-    monkeypatch.setattr(work, "_run_one", run_if_there_is_room)
+    monkeypatch.setattr(work, "run_one", run_if_there_is_room)
     with contextlib.suppress(js.StoreError):
         run(tmp_path, part=(1, 2), listeners=[after_the_first_piece(the_other_part)])
     found = js.load(tmp_path)
@@ -90,5 +90,5 @@ def test_processes_that_look_at_a_lock_do_not_see_each_other(tmp_path):
     with open(tmp_path / "lock.0-of-2.earlier") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         assert not is_held(tmp_path / "lock.0-of-2.earlier")
-    with held(tmp_path, "lock.0-of-2.earlier"):
+    with locked(tmp_path, "lock.0-of-2.earlier"):
         assert is_held(tmp_path / "lock.0-of-2.earlier")

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.store.disk import Store
+from jaxscale.engine.store.disk import DiskStore
 
 SCRIPT = '''
 """One process of a pod: makes the sweeps it is asked for, and keeps the result of each."""
@@ -125,7 +126,7 @@ def assert_same_moments(result, expected):
 
 
 def assert_nothing_twice(store, runs):
-    ids = np.concatenate([piece["ids"] for pieces in Store.read(store).pieces().values() for piece in pieces])
+    ids = np.concatenate([piece.ids for pieces in DiskStore.read(store).pieces().values() for piece in pieces])
     assert len(ids) == len(np.unique(ids)) == runs
 
 
@@ -173,9 +174,8 @@ def test_one_process_takes_longer(chaos, devices, tmp_path, way):
 
 def test_folders_that_are_not_shared(chaos, devices, tmp_path, monkeypatch):
     """Each process writes a folder of its own: refused, instead of a result with holes."""
-    pod = sys.modules["jaxscale.engine.place.pod"]
-    monkeypatch.setattr(pod.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(pod, "agree", lambda number: number)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr("jaxscale.engine.sweeping.agree", lambda number: number)
     monkeypatch.setattr("jax.experimental.multihost_utils.sync_global_devices", lambda name: None)
     with pytest.raises(js.StoreError, match="12 runs of other processes are not in store=.*one folder that all processes see"):
         js.sweep(chaos.maps, store=tmp_path, devices=devices[:1], **chaos.COMMON)

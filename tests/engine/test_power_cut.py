@@ -16,6 +16,7 @@ from tap import Tap
 from walks import wide_walk
 
 import jaxscale as js
+from jaxscale.engine.ask.options import DEFAULTS
 
 TOLD = "told"  # between the file operations: so many more runs were reported as finished
 
@@ -232,7 +233,7 @@ def test_a_new_store(tmp_path, monkeypatch):
 
 
 def test_between_checkpoints(tmp_path, monkeypatch):
-    monkeypatch.setitem(js.sweep.__kwdefaults__, "checkpoint", 0.0)
+    monkeypatch.setitem(DEFAULTS, "checkpoint", 0.0)
     resumed = []
 
     def sweep(store, listeners=()):
@@ -262,7 +263,7 @@ class Cramped:
 
     def __init__(self, patch):
         self.pieces, work = 0, sys.modules["jaxscale.engine.place.local"]
-        run_one = work._run_one
+        run_one = work.run_one
         patch.setattr(sys.modules["jaxscale.engine.machine.devices"], "CPU_WIDTH", 4)
 
         def cramped(bucket, executable, *rest):
@@ -271,7 +272,7 @@ class Cramped:
             self.pieces += 1
             return run_one(bucket, executable, *rest)
 
-        patch.setattr(work, "_run_one", cramped)
+        patch.setattr(work, "run_one", cramped)
 
     def sweep(self, store, **more):
         self.pieces = 0

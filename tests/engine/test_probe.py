@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.ask.request import SHARED_WIDTH, Request
+from jaxscale.engine.ask.request import Request
 from jaxscale.engine.place import probe
-from jaxscale.engine.place.probe import choose_width, pick
+from jaxscale.engine.place.probe import pick
+from jaxscale.engine.place.width import SHARED_WIDTH, choose_width, usual_width
+from jaxscale.engine.run.executables import program_of
 
 
 @js.record
@@ -54,10 +56,10 @@ def test_only_long_stored_runs_are_measured_unasked(monkeypatch):
     monkeypatch.setattr(probe, "measure", lambda *a: asked.append(1) or {16: 1.0})
     monkeypatch.setattr(probe, "WORTH_SECONDS", 60.0)
     short, long = (Request.make(decay, **(COMMON | {"times": [0, t]})) for t in (50, 10**9))
-    assert choose_width(short, short.program({}), stored=True).why.startswith("rule of thumb")
-    assert choose_width(long, long.program({}), stored=False).why == "rule of thumb"
+    assert choose_width(short, program_of(short, {}), stored=True).why.startswith("rule of thumb")
+    assert choose_width(long, program_of(long, {}), stored=False).why == "rule of thumb"
     assert not asked
-    assert choose_width(long, long.program({}), stored=True).why == "measured" and asked
+    assert choose_width(long, program_of(long, {}), stored=True).why == "measured" and asked
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_the_width_of_the_largest_useful_rate(rates, at_once, can_stop, width):
 
 def test_shared_disorder_makes_products_wide():
     own, shared = (Request.make(decay, **(COMMON | {"seeds": s})) for s in (4, {"data": 2, "init": 2}))
-    assert shared.block_width(shared.program({})) == SHARED_WIDTH > own.block_width(own.program({}))
+    assert usual_width(shared, program_of(shared, {})) == SHARED_WIDTH > usual_width(own, program_of(own, {}))
 
 
 def test_a_probe_stops_where_memory_does(monkeypatch):
@@ -86,7 +88,7 @@ def test_a_probe_stops_where_memory_does(monkeypatch):
 
     monkeypatch.setattr(probe, "rate", rate)
     request = Request.make(decay, **COMMON)
-    assert set(probe.measure(request, request.program({}), 8)) == {4, 8, 16}
+    assert set(probe.measure(request, program_of(request, {}), 8)) == {4, 8, 16}
 
 
 def test_planning_and_resuming_many_cells_stays_cheap(tmp_path):
@@ -109,6 +111,6 @@ def test_a_pilot_tells_how_long_runs_are_that_stop(monkeypatch):
     monkeypatch.setattr(probe, "measure", None)  # must not be reached
     brief = js.Until(Decay(rate=0.1), when=lambda system, state, data: jnp.array(True))
     request = Request.make(lambda rate: js.Until(Decay(rate=rate), when=brief.when), **(COMMON | {"times": [0, 2 * 10**9]}))
-    assert "are not worth a probe" in choose_width(request, request.program({}), stored=True).why
+    assert "are not worth a probe" in choose_width(request, program_of(request, {}), stored=True).why
     monkeypatch.setattr(probe, "PILOT_SECONDS", 0.0)
-    assert probe.pilot(request, request.program({}), 2) == np.inf
+    assert probe.pilot(request, program_of(request, {}), 2) == np.inf

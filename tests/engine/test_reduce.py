@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.engine.errors import StoreError
 from jaxscale.engine.keep.sums import QUANTILES, merge
 from jaxscale.engine.run.executable import Executable
-from jaxscale.engine.store.files import StoreError
 
 
 def uniform(key):
@@ -144,7 +144,7 @@ def nothing_compiles(monkeypatch):
     def compiled(self, *_, **__):
         raise AssertionError("something was compiled")
 
-    monkeypatch.setattr(Executable, "_compile", compiled)
+    monkeypatch.setattr(Executable, "compile_program", compiled)
 
 
 def test_the_runs_stop_and_diverge_and_go_on(rows):

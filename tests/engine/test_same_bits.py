@@ -7,7 +7,10 @@ import pytest
 
 import jaxscale as js
 from jaxscale.engine.ask.request import Request
+from jaxscale.engine.keep.rows import Rows
+from jaxscale.engine.place.room import fitted
 from jaxscale.engine.run.cohort import run_cohort
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.run.program import lane_key
 
 pytestmark = pytest.mark.smoke
@@ -104,8 +107,8 @@ def test_lanes_in_flight(whole, rows):
     arguments = {name: value for name, value in COMMON.items() if name != "progress"}
     request = Request.make(maps, **arguments)
     lanes = request.grid.lanes({})
-    executable = request.executable(request.program({}), 2, lanes)
-    some = run_cohort(executable, lanes.take(rows), request.times)
+    executable = fitted(request, program_of(request, {}), 2, lanes)
+    some = run_cohort(executable, lanes.take(rows), request.times, recorder=Rows)
     assert np.array_equal(some.observed["first"], whole.first.values.reshape(9, -1)[rows])
 
 

@@ -109,10 +109,12 @@ def test_beside_other_axes():
 
 @pytest.mark.parametrize("seeds, steps, way", [(1, 10, "padded"), (100_000, 10**6, "buckets")])
 def test_the_cheaper_way(seeds, steps, way):
+    from jaxscale.engine.ask.options import complete
     from jaxscale.engine.place.sizes import settle_sizes
 
-    arguments = dict(seeds=seeds, times=[0, steps])
-    assert settle_sizes(sensing, arguments, {"columns": [2, 64]}, None, None, ONE)[2] == way
+    options = complete(dict(seeds=seeds, times=[0, steps], sizes={"columns": [2, 64]}, devices=ONE))
+    settled = settle_sizes(sensing, options)[1]
+    assert ("columns" in (settled["grid"] or {})) == (way == "padded") and "sizes" not in settled
 
 
 def test_a_resume_keeps_the_way(tmp_path):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.store.files import StoreError, held
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.store.files import locked
 
 CAPTURED = {"gain": 0.5}
 
@@ -182,7 +183,7 @@ def test_load_of_no_store(tmp_path):
 
 
 def test_second_writer_is_refused(store, finished):
-    with held(store):
+    with locked(store):
         with pytest.raises(StoreError, match=f"is being written by process {os.getpid()} .*Wait for it"):
             run(store)
         assert js.load(store).equals(finished[1])  # readers may look
@@ -191,7 +192,7 @@ def test_second_writer_is_refused(store, finished):
 
 def test_second_writer_changes_nothing(store):
     before = (store / "manifest.json").read_text()
-    with held(store), pytest.raises(StoreError):
+    with locked(store), pytest.raises(StoreError):
         run(store, seeds=7)
     assert (store / "manifest.json").read_text() == before
 

@@ -13,9 +13,10 @@ from jaxscale.discovery import discover
 from jaxscale.engine.ask.request import Request
 from jaxscale.engine.forecast import chips
 from jaxscale.engine.forecast.lowering import lowered
-from jaxscale.engine.forecast.topology import _narrow_products, plan_topology, reference
+from jaxscale.engine.forecast.topology import narrow_products, plan_topology, reference
 from jaxscale.engine.run.cost import step_cost
 from jaxscale.engine.run.executable import Executable
+from jaxscale.engine.run.executables import program_of
 
 STUDIES = discover("jaxscale.studies", "STUDY")
 SWEEPS = [(study, name) for study in STUDIES.values() for name in study.experiments]
@@ -34,7 +35,7 @@ no_gpu = pytest.mark.skipif(
 def bucket(study, name, scale="accelerator"):
     """The request and the first program of one sweep of a study."""
     request = Request.make(study.experiments[name], **study.at(scale)[name], devices=jax.devices()[:1], checked=True)
-    return request, request.program(request.grid.buckets()[0])
+    return request, program_of(request, request.grid.buckets()[0])
 
 
 @pytest.mark.usefixtures("corpora")
@@ -69,7 +70,7 @@ def products(gain):
 
 def test_loop_bodies_count_as_often_as_they_run():
     request = Request.make(products, grid={"gain": [0.1]}, times=[0, 1], devices=jax.devices()[:1])
-    cost = step_cost(request.program({}))
+    cost = step_cost(program_of(request, {}))
     assert cost.product_flops["float32", "highest"] == 10 * 2 * 6 * 6
     assert cost.products == {("[6, 6] x [6]", "float32", "highest"): 10} and cost.open_loops == 0
     assert 720 <= cost.flops <= 720 + 200
@@ -124,7 +125,7 @@ def test_bad_topologies(text):
     ],
 )
 def test_products_in_bfloat16_are_seen(line, narrow):
-    assert _narrow_products(f"%low = bf16[4] convert(%a)\n{line}\n") == narrow
+    assert narrow_products(f"%low = bf16[4] convert(%a)\n{line}\n") == narrow
 
 
 def test_float32_products_cost_passes():

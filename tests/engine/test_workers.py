@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.engine.events import OnCells
+from jaxscale.engine.listeners import OnCells
 from jaxscale.engine.place.workers import run_task
-from jaxscale.engine.store.disk import Store
+from jaxscale.engine.store.disk import DiskStore
 
 MODULE = '''
 """Coupled logistic maps, importable by workers. Chaotic: a difference in the last bit is of order one at the end."""
@@ -155,7 +155,7 @@ def sweep(chaos, store=None, **changes):
 
 def stored(store):
     """Identities of all runs of all pieces."""
-    found = [piece["ids"] for pieces in Store.read(store).pieces().values() for piece in pieces]
+    found = [piece.ids for pieces in DiskStore.read(store).pieces().values() for piece in pieces]
     return np.concatenate(found) if found else np.zeros(0, np.uint64)
 
 

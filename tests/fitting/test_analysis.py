@@ -36,6 +36,18 @@ def test_a_floor_is_supported_where_there_is_one():
     assert "power_floor" in str(found) and found.rows[0].hold_out < found.rows[1].hold_out
 
 
+@pytest.mark.parametrize("count", [6, 9, 30])
+def test_information_criteria_are_those_of_the_books(count):
+    """AICc = -2 ln L + 2 k + 2 k (k + 1) / (n - k - 1), BIC = -2 ln L + k ln n; k counts the variance (Hurvich & Tsai 1989)."""
+    few = {name: values[:count] for name, values in PLAIN.items()}
+    (row,) = compare([power], few, **HOW).rows
+    fall, level = np.polyfit(np.log(few["n"]), np.log(few["loss"]), 1)
+    residual = np.log(few["loss"]) - level - fall * np.log(few["n"])
+    likelihood, k = count * np.log(np.mean(residual**2)), 3
+    assert row.aic == pytest.approx(likelihood + 2 * k + 2 * k * (k + 1) / (count - k - 1), abs=1e-4)
+    assert row.bic == pytest.approx(likelihood + k * np.log(count), abs=1e-4)
+
+
 def test_laws_that_cannot_be_fitted_are_named():
     few = {name: values[::6] for name, values in FLOOR.items()}
     found = compare([power, bnsl], few, **HOW)
@@ -73,6 +85,21 @@ def test_crossover_with_its_uncertainty():
     assert never.none > 0.5 and np.isnan(never.position) and "none" in str(never)
     with pytest.raises(ValueError, match="positive and increasing"):
         crossover(first, second, to=1.0)
+
+
+def test_the_interval_of_a_crossover_whose_logarithm_is_normal():
+    """Amplitudes that are normal in their logarithm: ln x = (ln a - ln a') / (b - b') is normal too, and the band is known."""
+    rng, fits = np.random.default_rng(0), []
+    for amplitude, exponent, spread in ((3.0, 0.5, 0.03), (1.5, 0.35, 0.04)):
+        logs = np.log(amplitude) + spread * rng.normal(size=20_000)
+        found = fit(power, runs(amplitude * N**-exponent, 1e-6), **HOW)
+        fits.append(dataclasses.replace(found, replicas=np.stack([np.exp(logs), np.full(len(logs), exponent)], axis=1)))
+    found = crossover(*fits, to=1e5)
+    middle, deviation = np.log(2) / 0.15, 0.05 / 0.15
+    room = 3 * 0.06 * deviation  # Monte Carlo error of an end, from 2000 pairs; 90 % would end .31 deviations further in
+    assert np.log(found.low) == pytest.approx(middle - 1.96 * deviation, abs=room)
+    assert np.log(found.high) == pytest.approx(middle + 1.96 * deviation, abs=room)
+    assert found.none == 0 and "(95 %)" in str(found)
 
 
 @pytest.mark.slow
@@ -120,6 +147,17 @@ def test_isoflop_optima_of_a_symmetric_surface():
         isoflop.parabolas(n[:3], c[:3], loss[:3])
     with pytest.raises(FitError, match="positive"):
         isoflop.parabolas(n, c, 0 * loss)
+
+
+def test_the_top_of_a_curve_that_bends_down_is_no_optimum():
+    """Three budgets with a lowest loss inside, and a fourth whose highest loss lies inside of the sizes run."""
+    rows = []
+    for c, bend in ((1e18, 1), (1e19, 1), (1e20, -1), (1e21, 1)):
+        offset = np.linspace(-1.2, 1.0, 9)
+        rows.append(np.stack([1e-3 * c**0.6 * np.exp(offset), np.full(9, c), 3 + bend * 0.1 * offset**2]))
+    found = isoflop.parabolas(*np.concatenate(rows, axis=1), resamples=20)
+    np.testing.assert_allclose(found.size, [1e-3 * 1e18**0.6, 1e-3 * 1e19**0.6, np.nan, 1e-3 * 1e21**0.6], rtol=1e-6)
+    assert found.exponent.value == pytest.approx(0.6, abs=1e-9)
 
 
 def test_the_envelope_of_training_curves():

@@ -1,6 +1,7 @@
 """Runs that are not independent are resampled together: crossed seeds, and points that share their random numbers."""
 
 import numpy as np
+import pytest
 import xarray
 
 import jaxscale as js
@@ -48,6 +49,16 @@ def test_draws_of_crossed_seeds_are_resampled_and_not_runs():
     alone = js.fit(power.LAW, crossed(0), x="n", statistic="log mean", progress=False)  # data and init are found by themselves
     named = js.fit(power.LAW, crossed(0), x="n", over=("data", "init"), statistic="log mean", progress=False)
     assert alone["exponent"] == named["exponent"]
+
+
+@pytest.mark.parametrize("draws, repeats", [(5, 40), (23, 3)])
+@pytest.mark.parametrize("tilt, wobble", [(1.0, 0.0), (0.0, 1.0), (0.3, 2.0)])
+def test_a_mean_over_crossed_seeds_has_the_variance_of_its_rows_and_columns(draws, repeats, tilt, wobble):
+    """A mean of resampled rows has variance var / rows; rows and columns are resampled apart, so their variances add."""
+    rng = np.random.default_rng(1)
+    rows, columns = tilt * rng.normal(size=draws), wobble * rng.normal(size=repeats)
+    _, replicas = resample((rows[:, None] + columns).reshape(1, -1), 4000, crossed=(draws, repeats))
+    assert replicas.std() == pytest.approx(np.sqrt(rows.var() / draws + columns.var() / repeats), rel=0.05)
 
 
 def test_a_sweep_says_what_it_shares():

@@ -84,6 +84,19 @@ def test_repeats_that_share_a_deviation_are_no_structure():
     assert any("follow the scale" in reason for reason in fit(power, table, **HOW).reasons)
 
 
+def test_residuals_that_follow_the_scale_are_seen_in_any_order_of_the_table():
+    order, scale = np.random.default_rng(7).permutation(30), np.arange(30.0)
+    residual = np.sin(scale / 4)
+    seen = checks.residual_structure(residual, scale)
+    centred = residual - residual.mean()
+    assert seen == pytest.approx(centred[1:] @ centred[:-1] / (centred @ centred)) and seen > 0.8
+    assert checks.residual_structure(residual[order], scale[order]) == pytest.approx(seen)
+    assert abs(checks.residual_structure(residual[order], scale)) < 0.5  # scale and order disagree: nothing to see
+    bent = {"n": N[order], "loss": (30 * N**-0.2 * np.exp(0.2 * residual))[order]}
+    found = fit(power, bent, **HOW)
+    assert found.goodness["autocorrelation"] > 0.8 and any("follow the scale" in reason for reason in found.reasons)
+
+
 @pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
 def test_a_verdict_has_no_unit(unit):
     loss = np.linspace(0.6, 3.2, 40)

@@ -1,13 +1,12 @@
 """Every law found recovers its own example, exactly without noise, within its errors with it."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxscale.discovery import discover
+from jaxscale.fitting import solver
 from jaxscale.fitting.assembly import Points, assemble
 from jaxscale.fitting.double_precision import float64
 from jaxscale.fitting.laws import (
@@ -178,8 +177,8 @@ def test_a_fit_without_resamples_knows_no_errors():
 @pytest.mark.parametrize("stalled, shrink", [(1e-12, 0.75), (0.05, 0.0)])
 def test_a_fit_does_not_depend_on_its_company(stalled, shrink, monkeypatch):
     """Bit for bit: alone, among others, in another order; also where lanes are taken to have arrived that would go on."""
-    monkeypatch.setattr(sys.modules["jaxscale.fitting.solver"], "STALLED", stalled)
-    monkeypatch.setattr(sys.modules["jaxscale.fitting.solver"], "SHRINK", shrink)  # 0: they ride along to the end
+    monkeypatch.setattr(solver, "STALLED", stalled)
+    monkeypatch.setattr(solver, "SHRINK", shrink)  # 0: they ride along to the end
     law, example = LAWS["chinchilla"], EXAMPLES["chinchilla"]
     x, rng = np.stack(example.x), np.random.default_rng(4)
     y = law.at(x, example.values) * np.exp(0.02 * rng.normal(size=(6, x.shape[1])))

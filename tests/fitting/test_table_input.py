@@ -527,7 +527,7 @@ def test_good_parquet(tmp_path):
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "parquet"])
 def test_a_huge_file_is_refused_unread(tmp_path, monkeypatch, suffix):
     path = text(tmp_path / f"t.{suffix}", good_csv())
-    monkeypatch.setattr(files, "MOST_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(files, "MAX_BYTES", path.stat().st_size - 1)
     with pytest.raises(FitError, match="GB.*[Ss]elect"):
         read_table(path, ["n", "loss"])
 

@@ -103,7 +103,7 @@ def test_ntk_outputs_have_unit_second_moment():
     model = mlp(mean_field=False, width=32)
     images, _ = digits.load("digits")
     x = jnp.asarray(images[:64])
-    init, apply = model._network()
+    init, apply = model.init_and_apply()
     outputs = jax.jit(jax.vmap(lambda key: apply(init(key, x[:1]), x)))(jax.random.split(KEY, 400))
     ratio = np.mean(np.asarray(outputs) ** 2, axis=1) / np.mean(images[:64] ** 2)
     assert_mean(ratio, 1, precision=0.1)

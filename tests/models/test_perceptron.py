@@ -45,7 +45,8 @@ def test_rows_past_the_load_change_nothing(model):
         by_row = jax.grad(lambda inputs: at.loss(w, data._replace(inputs=inputs), KEY))(data.inputs)
         return data, at.observe(w, data), at.observe(w, spoilt), by_row
 
-    for alpha, points in ((3.0, 12), (0.25, 1), (4.0, 16)):
+    for alpha, points in ((3.0, 12), (0.25, 1), (4.0, 16), (2.4, 10), (2.6, 10)):  # the last two round 9.6 and 10.4
+        assert replace(model, alpha=alpha).batch_limit() == points
         data, seen, spoilt, by_row = look(alpha)
         assert data.inputs.shape == (16, D) and data.size == points
         np.testing.assert_allclose(data.weight, [1 / points] * points + [0] * (16 - points), rtol=1e-6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray
+from assertions import assert_mean
 
 from jaxscale.phase.boundaries import boundary, crossing
 
@@ -83,6 +84,14 @@ def test_band_covers_the_truth():
     assert 0.88 < covered < 0.995
     pulls = (found["position"] - 5) / found["error"]
     assert 0.85 < float(pulls.std()) < 1.2 and abs(float(pulls.mean())) < 5 / 20
+
+
+def test_the_band_of_a_mean_is_its_position_and_196_errors():
+    """Means of forty seeds are normal, and so is a crossing that moves little: percentiles are then known."""
+    found = boundary(noisy(40, noise=0.05), along="alpha", level=5.0, resamples=1000)
+    reach = (found["high"] - found["low"]) / (2 * found["error"])
+    assert_mean(reach.values, 1.96, precision=0.01)
+    assert_mean(((found["high"] + found["low"]) / 2 - found["position"]).values / found["error"].values, 0.0, precision=0.02)
 
 
 def test_band_narrows_with_the_square_root_of_the_seeds():

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxscale.phase.process import Posterior, Shape, Told, learn
+from jaxscale.phase.process import Observations, Posterior, Shape, learn
 
 PLACE = np.array([[0.1, 0.2], [0.4, 0.5], [0.8, 0.9]])
 SHAPE = Shape(amplitude=2)
@@ -27,8 +27,8 @@ def grid_of_outcomes(ones, zeros, kernel):
 def test_outcomes_against_quadrature(ones, zeros):
     ones, zeros = np.array(ones, float), np.array(zeros, float)
     seen = (ones + zeros) > 0
-    told = Told(PLACE[seen], (ones + zeros)[seen], ones[seen], True)
-    posterior = Posterior(told, SHAPE)
+    observed = Observations(PLACE[seen], (ones + zeros)[seen], ones[seen], True)
+    posterior = Posterior(observed, SHAPE)
     evidence, mean, variance = grid_of_outcomes(ones[seen], zeros[seen], SHAPE.kernel(PLACE[seen], PLACE[seen]))
     found = posterior.alone(PLACE[seen])
     assert abs(posterior.evidence - evidence) < 0.03
@@ -40,7 +40,7 @@ def test_outcomes_against_quadrature(ones, zeros):
 
 def test_values_against_the_closed_form():
     y, count, noise = np.array([-1.0, 0.3, 1.2]), np.array([1, 4, 2]), 0.3
-    posterior = Posterior(Told(PLACE, count, y * count, False, noise), SHAPE)
+    posterior = Posterior(Observations(PLACE, count, y * count, False, noise), SHAPE)
     whole = SHAPE.kernel(PLACE, PLACE) + np.diag(noise / count)
     new = np.array([[0.3, 0.3], [0.9, 0.1]])
     cross = SHAPE.kernel(PLACE, new)
@@ -55,8 +55,8 @@ def test_values_against_the_closed_form():
 
 @pytest.mark.parametrize("mean, variance", [(0.0, 0.1), (0.0, 400.0), (1.5, 4.0), (-3.0, 25.0)])
 def test_an_outcome_is_worth_what_it_takes_from_the_variance_on_average(mean, variance):
-    told = Told(PLACE, np.ones(3), np.ones(3), True)
-    noise = told.worth(np.array([mean]), np.array([variance]), 1)[0]
+    observed = Observations(PLACE, np.ones(3), np.ones(3), True)
+    noise = observed.worth(np.array([mean]), np.array([variance]), 1)[0]
     f = mean + np.sqrt(variance) * np.linspace(-9, 9, 20001)
     prior = np.exp(-((f - mean) ** 2) / (2 * variance))
     left = 0.0
@@ -68,12 +68,12 @@ def test_an_outcome_is_worth_what_it_takes_from_the_variance_on_average(mean, va
 
 
 def test_runs_of_a_cell_add_up_and_an_old_cell_is_worth_less():
-    told = Told(PLACE, np.ones(3), np.ones(3), True)
+    observed = Observations(PLACE, np.ones(3), np.ones(3), True)
     known, unknown = np.zeros(1), np.full(1, 1e6)
-    few, many = told.worth(np.zeros(1), known, 2), told.worth(np.zeros(1), known, 20)
+    few, many = observed.worth(np.zeros(1), known, 2), observed.worth(np.zeros(1), known, 20)
     np.testing.assert_allclose(few, 10 * many, rtol=1e-6)
     # where the latent function is unknown, more runs of one place do not help
-    np.testing.assert_allclose(told.worth(np.zeros(1), unknown, 2), told.worth(np.zeros(1), unknown, 20), rtol=1e-3)
+    np.testing.assert_allclose(observed.worth(np.zeros(1), unknown, 2), observed.worth(np.zeros(1), unknown, 20), rtol=1e-3)
 
 
 def test_a_sharper_outcome_is_learned_to_be_sharper():
@@ -83,5 +83,5 @@ def test_a_sharper_outcome_is_learned_to_be_sharper():
     for width in (0.2, 0.01):
         chance = 1 / (1 + np.exp(-np.clip((place[:, 1] - 0.5) / width, -50, 50)))
         total = rng.binomial(2, chance).astype(float)
-        amplitude.append(learn(Told(place, np.full(150, 2), total, True), Shape()).shape.amplitude)
+        amplitude.append(learn(Observations(place, np.full(150, 2), total, True), Shape()).shape.amplitude)
     assert amplitude[1] > amplitude[0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray
+from assertions import assert_mean
 
 from jaxscale.phase.region_labels import UNDECIDED, regions, steepest
 
@@ -24,6 +25,24 @@ def test_the_steepest_place_is_found():
     assert np.all(falling["slope"] < 0)
     log = steps(where).assign_coords(x=np.exp(np.linspace(0, 1, 15)))
     np.testing.assert_allclose(np.log(steepest(log, along="x", scale="log")["position"]), where, atol=0.02)
+
+
+def test_the_band_of_the_steepest_place_is_its_position_and_196_errors():
+    data = steps(np.full(40, 0.47), noise=0.01)
+    found = steepest(data.assign_coords(x=3 + 8 * data["x"]), along="x", resamples=1000)  # no unit interval
+    assert_mean(found["position"].values, 3 + 8 * 0.47, precision=0.01, sigmas=10)  # a parabola's bias
+    assert_mean(((found["high"] - found["low"]) / (2 * found["error"])).values, 1.96, precision=0.02)
+
+
+@pytest.mark.parametrize("errors, undecided", [(1.8, True), (2.15, False)])
+def test_a_level_within_196_errors_is_undecided(errors, undecided):
+    seeds, cells = 100, 60
+    values = np.random.default_rng(0).normal(size=(cells, seeds))
+    values = (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, keepdims=True)  # of each cell: mean 0, std 1
+    data = xarray.DataArray(values, {"x": np.arange(cells)}, ("x", "seed"))
+    for level in (errors / seeds**0.5, -errors / seeds**0.5):
+        share = float((regions(data, levels=[level], resamples=2000) == UNDECIDED).mean())
+        assert share > 0.9 if undecided else share < 0.1
 
 
 def test_holes_are_no_transition():

@@ -14,10 +14,10 @@ from jaxscale.study import Claim, Found
 X = np.linspace(0, 1, 13)
 
 
-def counts(at, trials=40, width=0.08, seed=0):
+def counts(at, trials=40, width=0.08, seed=0, x=X):
     rng, at = np.random.default_rng(seed), np.atleast_1d(at)
-    k = rng.binomial(trials, 1 / (1 + np.exp(-np.clip((X[None, :] - at[:, None]) / width, -50, 50))))
-    coords = {"size": np.arange(len(at)), "x": X}
+    k = rng.binomial(trials, 1 / (1 + np.exp(-np.clip((x[None, :] - at[:, None]) / width, -50, 50))))
+    coords = {"size": np.arange(len(at)), "x": x}
     return xarray.DataArray(k, coords, ("size", "x")), xarray.DataArray(np.full(k.shape, trials), coords, ("size", "x"))
 
 
@@ -27,6 +27,18 @@ def test_bands_of_success_boundaries_cover():
     held = (found["low"].values < truth) & (truth < found["high"].values)
     assert 0.9 < held.mean() < 0.99
     assert found["slope"].mean() == pytest.approx(1 / 0.08, rel=0.1)
+
+
+@pytest.mark.parametrize("scale, start", [(8.0, 2.0), (0.01, -0.3)])
+def test_slope_and_position_have_the_units_of_the_control_parameter(scale, start):
+    """The same counts on another axis: positions move with it, and the slope is one over its unit."""
+    truth = np.tile([0.3, 0.5, 0.7], 20)
+    plain = success_boundary(*counts(truth), along="x")
+    found = success_boundary(*counts(start + scale * truth, width=0.08 * scale, x=start + scale * X), along="x")
+    np.testing.assert_allclose(found["slope"], plain["slope"] / scale, rtol=1e-6)
+    assert float(found["slope"].mean()) == pytest.approx(1 / (0.08 * scale), rel=0.1)
+    for name in ("position", "low", "high"):
+        np.testing.assert_allclose(found[name], start + scale * plain[name], rtol=1e-6, atol=1e-9)
 
 
 def test_columns_without_a_boundary_have_none():

@@ -9,8 +9,8 @@ from tables import published
 from jaxscale.fitting.result import FitError
 from jaxscale.phase.collapse_quality import gaussian_process, quality
 from jaxscale.phase.collapsing import collapse
-from jaxscale.phase.transitions import _drift, bimodality, transition
-from jaxscale.phase.warning_signs import area_under_curve, early_warning, ensemble, kendall, rolling
+from jaxscale.phase.transitions import bimodality, limit_of_crossings, transition
+from jaxscale.phase.warning_signs import area_under_curve, early_warnings, ensemble, kendall, rolling
 from jaxscale.theory import cover
 
 
@@ -31,9 +31,17 @@ def test_a_planted_collapse_is_found():
     assert found.status == "ok" and 0.5 < found.quality < 2 and 0.5 < found.chi2 < 2 and found.reached > 0.2
     for name, truth in (("threshold", 0.5), ("nu", 1.33), ("exponent", 0.3)):
         assert found[name].low < truth < found[name].high, f"{name} {found[name]}"
-    u, v, _ = found.scaled()
-    near = np.abs(u) < 0.5
-    assert np.std(v[near] - 1 / (1 + np.exp(-0.8 * u[near]))) < 0.03
+
+
+def test_scaled_points_of_all_sizes_lie_on_the_planted_curve():
+    data, error = planted(nu=1.7)
+    found = collapse(data, error=error, second=False, progress=False)
+    u, v, dv = found.scaled()
+    assert len(u) == data.size and np.ptp(u) > 4  # none is left out, and the curve is seen from end to end
+    assert np.max(np.abs(v - 1 / (1 + np.exp(-0.8 * u)))) < 0.08
+    np.testing.assert_allclose(u, found.size ** (1 / found["nu"].value) * (found.control - found["threshold"].value))
+    np.testing.assert_allclose(v, found.value / found.size ** found["exponent"].value)
+    np.testing.assert_allclose(dv / v, found.error / found.value)
 
 
 def test_every_listed_start_finds_the_basin_and_two_methods_agree():
@@ -164,9 +172,9 @@ def test_crossings_that_drift_are_followed_to_the_limit():
     """Crossings of neighbouring sizes at 1 + 2 / L: seeds around a mean whose Binder cumulants cross there."""
     pair, error = np.array([16.0, 32, 64]), np.array([0.01, 0.01, 0.01])
     crossings = xarray.Dataset({"position": ("pair", 1 + 2 / pair), "error": ("pair", error)}, {"pair": pair})
-    limit, error = _drift(crossings)
+    limit, error = limit_of_crossings(crossings)
     assert limit == pytest.approx(1.0) and 0.005 < error < 0.05
-    assert np.isnan(_drift(crossings.isel(pair=slice(2)))[0])
+    assert np.isnan(limit_of_crossings(crossings.isel(pair=slice(2)))[0])
 
 
 def test_axes_that_do_not_increase_are_refused():
@@ -183,10 +191,10 @@ def test_seeds_that_all_diverged_decide_nothing():
 def test_real_series_are_told_apart_from_their_control():
     """An individual-based simulation that approaches collapse, and its control."""
     rows = np.genfromtxt(published("early_warning_series/ibms.csv"), delimiter=",", names=True)
-    rising, control = (early_warning(rows[name], surrogates=300) for name in ("y0", "y1"))
+    rising, control = (early_warnings(rows[name], surrogates=300) for name in ("y0", "y1"))
     assert rising.p[0] < control.p[0]
     glaciation = np.genfromtxt(published("early_warning_series/glaciation.csv"), delimiter=",", names=True)["y0"]
-    found = early_warning(glaciation, indicator="autocorrelation", surrogates=300)
+    found = early_warnings(glaciation, indicator="autocorrelation", surrogates=300)
     assert found.tau[0] > 0 and 0 < found.p[0] <= 1
 
 
@@ -224,9 +232,9 @@ def test_warning_before_a_fold(steps, expected):
 
 @pytest.mark.slow
 def test_surrogates_calibrate_the_null():
-    found = early_warning(ornstein_uhlenbeck(np.full(250, 0.5), 400, 2), surrogates=200)
+    found = early_warnings(ornstein_uhlenbeck(np.full(250, 0.5), 400, 2), surrogates=200)
     assert 0.03 <= np.mean(found.p <= 0.05) <= 0.07
-    rising = early_warning(ornstein_uhlenbeck(np.linspace(0.5, 0.02, 250), 100, 3), surrogates=200)
+    rising = early_warnings(ornstein_uhlenbeck(np.linspace(0.5, 0.02, 250), 100, 3), surrogates=200)
     assert np.mean(rising.p <= 0.05) > 0.45
 
 
@@ -238,7 +246,7 @@ def test_ensembles_need_no_window():
     refusals = {
         "at least 3 seeds": lambda: ensemble(np.zeros((2, 5))),
         "at least 4": lambda: rolling(np.zeros(5)),
-        "must be finite": lambda: early_warning(np.full(50, np.nan)),
+        "must be finite": lambda: early_warnings(np.full(50, np.nan)),
     }
     for message, call in refusals.items():
         with pytest.raises(ValueError, match=message):

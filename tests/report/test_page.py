@@ -53,7 +53,7 @@ def test_the_numbers_are_those_of_the_result():
 
 
 def test_large_results_are_thinned_and_say_so(monkeypatch):
-    monkeypatch.setattr(payload, "MOST_NUMBERS", 4000)
+    monkeypatch.setattr(payload, "MAX_NUMBERS", 4000)
     small = page({"sweep": result(seeds=500)}, title="t")
     found = data_of(small)["experiments"][0]
     assert any("of 500 seeds a cell are drawn" in note for note in found["notes"])

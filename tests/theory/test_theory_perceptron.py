@@ -38,6 +38,20 @@ def test_first_step_has_the_predicted_norm_and_signal(chi):
     assert_mean(found["signal"] / rate, theory.first_step(d, chi), precision=0.01 * theory.first_step(d, chi))
 
 
+@pytest.mark.parametrize("chi", [0.0, 1.0, 2.0])
+def test_at_the_stationary_noise_unfitted_points_add_no_length_on_average(chi):
+    """Points of the margin density that lie on the wrong side at large lambda, one step of size T / sqrt(d) each."""
+    d, temperature, ratio, rng = 5, 0.7, 8.0, np.random.default_rng(0)
+    along = np.sqrt(rng.chisquare(1 + chi, 8_000_000))  # y x_1, of density x^chi exp(-x^2 / 2)
+    across = rng.normal(size=along.size)  # y x in the direction of v_perp
+    across = across[ratio * along + across < 0]
+    noise = temperature * theory.stationary_noise(d, chi)
+    steps = temperature / np.sqrt(d) * np.stack([across, *rng.normal(size=(d - 2, across.size))])
+    gained = (noise + steps[0]) ** 2 + np.sum(steps[1:] ** 2, axis=0) - noise**2
+    size = temperature**2 * (d + chi) / d  # of the two terms that cancel
+    assert_mean(gained / size, 0, precision=0.02)
+
+
 def test_first_step_norm_of_infinitely_many_points_is_the_first_step():
     assert theory.first_step_norm(32, 10**12, 1) == pytest.approx(theory.first_step(32, 1), rel=1e-6)
 

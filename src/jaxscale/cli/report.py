@@ -121,10 +121,10 @@ def _counts(store, runs):
     """(done, asked for) runs of a store."""
     import numpy as np
 
-    from jaxscale.engine.store.disk import Store
+    from jaxscale.engine.store.disk import DiskStore
     from jaxscale.engine.store.manifest import read_grid
 
-    grid = read_grid(Store.read(store).manifest)
+    grid = read_grid(DiskStore.read(store).manifest)
     asked = len(grid.buckets()) * grid.lanes_per_bucket
     if "statistic" in runs.dims:
         return int(runs["runs"].isel(time=-1).sum()) if "runs" in runs else 0, asked

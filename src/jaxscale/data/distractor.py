@@ -28,7 +28,7 @@ class Distractor:
     context = 2
 
     def check(self):
-        """An even number of symbols, and a share."""
+        """Raise unless `symbols` is even and `turned` is a share."""
         if self.symbols < 2 or self.symbols % 2:
             raise ValueError(f"Distractor.symbols must be even, so that opposites exist; got {self.symbols}.")
         if not 0 <= self.turned <= 1:
@@ -36,16 +36,16 @@ class Distractor:
 
     @property
     def vocabulary(self) -> int:
-        """Symbols and two markers."""
+        """Count the symbols and the two markers."""
         return self.symbols + 2
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """A marker, a symbol and the answer."""
+        """Draw a marker and a symbol; the answer is asked for at the symbol."""
         key_turn, key_symbol = jax.random.split(key)
         turned = jax.random.uniform(key_turn) < self.turned
         symbol = jax.random.randint(key_symbol, (), 0, self.symbols)
@@ -53,12 +53,12 @@ class Distractor:
         return last_only(jnp.stack([self.symbols + turned.astype(jnp.int32), symbol]), answer)
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """0: the marker says it all."""
+        """Return 0: the marker and the symbol determine the answer."""
         del frozen
         return jnp.zeros(())
 
     def table(self, turned: bool) -> Example:
-        """Every symbol once, with one of the markers: (symbols,) sequences."""
+        """Return (symbols,) sequences, every symbol once with the marker that `turned` chooses."""
         symbol = jnp.arange(self.symbols)
         marker = jnp.full(self.symbols, self.symbols + int(turned))
         answer = (symbol + turned * (self.symbols // 2)) % self.symbols

@@ -11,7 +11,7 @@ from jaxscale.records import record, static
 
 @record
 class Drift:
-    """From each token s to s + k (mod V), with p(k) ~ exp(sharpness cos(2 pi k / V - angle)).
+    """A walk from each token s to s + k (mod V), with p(k) ~ exp(sharpness cos(2 pi k / V - angle)).
 
     Two of them have the steps' distribution in common at equal angles and next to nothing at opposite ones.
 
@@ -28,7 +28,7 @@ class Drift:
     context: int = static(default=16)
 
     def check(self):
-        """A ring, and a sharpness that is one."""
+        """Raise unless the ring has three tokens and the sharpness is finite and not negative."""
         if self.vocabulary < 3 or self.context < 1 or not 0 <= self.sharpness < float("inf"):
             raise ValueError(
                 f"Drift needs vocabulary >= 3, context >= 1 and a finite sharpness >= 0; got {self.vocabulary}, {self.context} "
@@ -36,12 +36,12 @@ class Drift:
             )
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """One walk from a random token."""
+        """Draw one walk from a random token."""
         del frozen
         key_start, key_steps = jax.random.split(key)
         start = jax.random.randint(key_start, (1,), 0, self.vocabulary)
@@ -49,7 +49,7 @@ class Drift:
         return next_token(jnp.cumsum(jnp.concatenate([start, steps])) % self.vocabulary)
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Entropy of a step, nats."""
+        """Return the entropy of one step of the walk, nats."""
         del frozen
         log_p = self._log_p()
         return -jnp.sum(jnp.exp(log_p) * log_p)

@@ -38,7 +38,7 @@ class FactConflict:
     context = 3
 
     def check(self):
-        """Chances are chances, and there are facts."""
+        """Raise unless there are facts, chances lie in 0..1 and the exponent is not negative."""
         if self.entities < 1 or self.attributes < 2:
             raise ValueError(
                 f"FactConflict needs entities >= 1 and attributes >= 2; got {self.entities} and {self.attributes}."
@@ -53,15 +53,15 @@ class FactConflict:
 
     @property
     def vocabulary(self) -> int:
-        """Attributes, entities with facts, novel ones, padding."""
+        """Count attributes, entities with facts, as many novel ones, and the padding token."""
         return self.attributes + 2 * self.entities + 1
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(entities,) the attribute of each."""
+        """Draw (entities,) attributes, one for each entity. Consumes `key`."""
         return jax.random.randint(key, (self.entities,), 0, self.attributes)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """One prompt of one of the streams."""
+        """Draw one prompt from one of the streams, with its answer at the last place."""
         keys = jax.random.split(key, 7)
         entity = jax.random.categorical(keys[0], jnp.log(zipf(self.entities, self.exponent)))
         novel = jax.random.randint(keys[1], (), 0, self.entities)
@@ -75,7 +75,7 @@ class FactConflict:
         return last_only(tokens, jnp.where(copy, copied, frozen[entity]))
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Nats: what label noise leaves of the copies, which are right in 1 - noise + noise / attributes of the cases."""
+        """Return the nats that label noise leaves of the copies, right in 1 - noise + noise / attributes of the cases."""
         del frozen
         other = self.label_noise / self.attributes
         own = 1 - self.label_noise + other
@@ -86,7 +86,7 @@ class FactConflict:
         return self.vocabulary - 1
 
     def conflicts(self, frozen: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[e b e] for every entity and every b that is not its own: (entities, attributes - 1, 3) tokens, and the b."""
+        """Return [e b e] for every entity and every b that is not its own: (entities, attributes - 1, 3) tokens, and the b."""
         entity = jnp.arange(self.entities)[:, None]
         shown = (frozen[:, None] + jnp.arange(1, self.attributes)[None, :]) % self.attributes
         e = jnp.broadcast_to(self.attributes + entity, shown.shape)

@@ -33,7 +33,7 @@ class Hierarchy:
     predict: str = static(default="class")
 
     def check(self):
-        """Rules that exist."""
+        """Raise unless the grammar exists and has one parse for every string."""
         if self.synonyms > self.features ** (self.branching - 1):
             raise ValueError(
                 f"Hierarchy.synonyms must not exceed v^(s - 1) = {self.features ** (self.branching - 1)}, or productions are "
@@ -50,25 +50,25 @@ class Hierarchy:
 
     @property
     def vocabulary(self) -> int:
-        """V."""
+        """Return v, the number of features."""
         return self.features
 
     @property
     def answers(self) -> int:
-        """Classes, or tokens."""
+        """Count what may be asked for: the classes, or the features where the next token is predicted."""
         return self.classes if self.predict == "class" else self.features
 
     @property
     def context(self) -> int:
-        """s^L tokens; one less when the next one is predicted."""
+        """Return the tokens read: s^L, or one less when the next token is predicted."""
         return self.branching**self.levels - (self.predict == "next")
 
     def sample_complexity(self) -> float:
-        """P* = n_c m^L, the training points that deep networks need to know the classes (their section 3)."""
+        """Return P* = n_c m^L, the training points that deep networks need to know the classes (their section 3)."""
         return self.classes * self.synonyms**self.levels
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(L, v, m, s) rules: m v of the v^s strings of each level, dealt out at random without repeats."""
+        """Draw the rules, (L, v, m, s): m v of the v^s strings of each level, dealt out at random without repeats."""
 
         def level(key):
             count = self.features**self.branching
@@ -79,7 +79,7 @@ class Hierarchy:
         return jax.vmap(level)(jax.random.split(key, self.levels)).astype(jnp.int32)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """One class, expanded."""
+        """Draw a class and expand it, by a random one of its rules at every symbol, into a string."""
         key_class, key_rules = jax.random.split(key)
         label = jax.random.randint(key_class, (), 0, self.classes)
         string = label[None]
@@ -89,7 +89,7 @@ class Hierarchy:
         return last_only(string, label) if self.predict == "class" else next_token(string)
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Nats: of the class none, since a string has one parse; of the next token H(string) less H(first token), a token.
+        """Return 0 for classes, since a string has one parse; for next tokens H(string) less H(first token), nats per token.
 
         A string has one derivation, a class and one of m rules for each symbol that is expanded, so H(string) is their entropy.
         """

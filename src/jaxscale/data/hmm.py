@@ -13,7 +13,7 @@ SEQUENCES = 1024  # behind the floor where words do not give their class away
 
 
 class Frozen(NamedTuple):
-    """The disorder."""
+    """The frozen disorder: how classes follow one another, and which words each emits."""
 
     chain: jax.Array  # (C, C) transition probabilities of the classes
     words: jax.Array  # (C, V) of each class's words
@@ -41,7 +41,7 @@ class Hmm:
     shared: bool = static(default=False)
 
     def check(self):
-        """A positive concentration."""
+        """Raise unless there are classes, words and a positive concentration, and sequences are long enough to predict."""
         if self.classes < 1 or self.words < 1 or not self.concentration > 0:
             raise ValueError(
                 f"Hmm needs classes and words of at least 1 and a positive concentration; got {self.classes}, {self.words} and "
@@ -51,14 +51,14 @@ class Hmm:
 
     @property
     def vocabulary(self) -> int:
-        """All words."""
+        """Count the different words that the classes emit."""
         return self.words if self.shared else self.classes * self.words
 
     def _chain(self):
         return Markov(vocabulary=self.classes, context=self.context, concentration=self.concentration)
 
     def sample(self, key: jax.Array) -> Frozen:
-        """Chain and words."""
+        """Draw the chain of classes, and each class's order of words where words are shared. Consumes `key`."""
         if self.shared:
             orders = jax.vmap(lambda one: jax.random.permutation(one, self.words))(jax.random.split(key, self.classes))
             words = zipf(self.words)[orders]
@@ -67,14 +67,14 @@ class Hmm:
         return Frozen(self._chain().sample(key), words)
 
     def example(self, key: jax.Array, frozen: Frozen) -> Example:
-        """Classes by the chain, a word of each."""
+        """Draw classes along the chain and a word for each."""
         key_chain, key_words = jax.random.split(key)
         hidden = self._chain().example(key_chain, frozen.chain)
         states = jnp.concatenate([hidden.tokens[:1], hidden.targets])
         return next_token(jax.random.categorical(key_words, jnp.log(frozen.words)[states], axis=-1))
 
     def next_class(self, frozen: Frozen, test: Example) -> jax.Array:
-        """(B,) class of the word after each held-out sequence, which words give away.
+        """Return (B,) class of the word that follows each held-out sequence, which the word gives away.
 
         Raises:
           ValueError: words are shared.
@@ -85,7 +85,9 @@ class Hmm:
         return test.targets[:, -1] // self.words
 
     def forward(self, frozen: Frozen, tokens: jax.Array) -> jax.Array:
-        """(T, V) probabilities of each next word given all of (T,) tokens so far: Bayes' answer, by the forward algorithm."""
+        """Return (T, V) probabilities of each next word given all of (T,) tokens so far, Bayes' answer, by the forward
+        algorithm.
+        """
 
         def step(belief, token):
             belief = belief * frozen.words[:, token]
@@ -96,7 +98,7 @@ class Hmm:
         return jax.lax.scan(step, stationary(frozen.chain), tokens)[1]
 
     def entropy_floor(self, frozen: Frozen) -> jax.Array:
-        """Nats. Of own words: the chain's entropy and that of a word within its class; else the mean entropy of `forward`.
+        """Return, in nats, the chain's entropy plus a word's within its class; of shared words the mean entropy of `forward`.
 
         The entropy of what is foreseen scatters far less over sequences than the loss of what came.
         """

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def margin_density(key: jax.Array, n: int, d: int, chi: float) -> jax.Array:
-    """Points times their labels, y x, with density ~ |x_1|^chi exp(-x_1^2 / 2) along the teacher.
+    """Draw points times their labels, y x, with density ~ |x_1|^chi exp(-x_1^2 / 2) along the teacher.
 
     The label is the sign of x_1 and the other coordinates are standard normal, so y x has y x_1 = |x_1| > 0.
     chi = 0 is the Gaussian perceptron; chi > 0 depletes the boundary.
@@ -28,7 +28,7 @@ def margin_density(key: jax.Array, n: int, d: int, chi: float) -> jax.Array:
 
 
 def along_teacher(key: jax.Array, n: int, chi: float) -> jax.Array:
-    """|x_1| = sqrt(2 Gamma((chi + 1) / 2)), (n,)."""
+    """Draw (n,) values of |x_1| = sqrt(2 Gamma((chi + 1) / 2)), Gamma being a variable of this shape. Consumes `key`."""
     if not chi > -1:
         raise ValueError(f"chi must be above -1, or the density cannot be normalised; got {chi}.")
     if chi == 0:

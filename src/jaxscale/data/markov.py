@@ -10,7 +10,7 @@ from jaxscale.records import record, static
 
 
 def check_length(world: Any) -> None:
-    """A world's sequences have two tokens at least, of two kinds at least."""
+    """Raise unless the world's sequences have two tokens at least, of two kinds at least."""
     for name in ("context", "vocabulary"):
         if getattr(world, name) < 2:
             raise ValueError(f"{type(world).__name__}.{name} must be at least 2 tokens; got {getattr(world, name)}.")
@@ -31,22 +31,22 @@ class Unigram:
     exponent: float = 1.0
 
     def check(self):
-        """At least two tokens."""
+        """Raise unless there are two tokens and the exponent is not negative."""
         check_length(self)
         if not self.exponent >= 0:
             raise ValueError(f"Unigram.exponent must not be negative; got {self.exponent}. 0 makes all tokens as frequent.")
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(V,) frequencies; nothing random."""
+        """Return (V,) frequencies; nothing is random."""
         del key
         return zipf(self.vocabulary, self.exponent)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """T + 1 draws."""
+        """Draw T + 1 independent tokens."""
         return next_token(jax.random.categorical(key, jnp.log(frozen), shape=(self.context + 1,)))
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """-sum p ln p, nats."""
+        """Return the entropy of one token, -sum p ln p, nats."""
         return jnp.sum(jax.scipy.special.entr(frozen))
 
 
@@ -70,18 +70,18 @@ class Markov:
     fresh: bool = static(default=False)
 
     def check(self):
-        """A positive concentration."""
+        """Raise unless there are two tokens and the concentration is positive."""
         check_length(self)
         if not self.concentration > 0:
             raise ValueError(f"Markov.concentration must be positive; got {self.concentration}.")
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(V, V) transition probabilities; unused where every sequence has its own."""
+        """Draw (V, V) transition probabilities; they go unused where every sequence has its own."""
         alpha = jnp.full(self.vocabulary, self.concentration, jnp.float32)
         return jax.random.dirichlet(key, alpha, (self.vocabulary,)) + 1e-9
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """A stationary stretch."""
+        """Draw T + 1 tokens of the chain, from its stationary distribution on."""
         key_chain, key_first, key_rest = jax.random.split(key, 3)
         rows = jnp.log(self.sample(key_chain) if self.fresh else frozen)
         start = jax.random.categorical(key_first, jnp.log(stationary(jnp.exp(rows))))
@@ -94,7 +94,8 @@ class Markov:
         return next_token(jnp.concatenate([start[None], rest]))
 
     def smoothed(self, seen: Example) -> jax.Array:
-        """(T,) log-probabilities of the targets by counting pairs within the sequence: Bayes' answer, where chains are fresh.
+        """Return (T,) log-probabilities of the targets by counting pairs within the sequence: Bayes' answer, where chains are
+        fresh.
 
         p(j | i) = (pairs ij so far + concentration) / (occurrences of i so far + V concentration), Edelman et al.'s equation 2.
         What the first token's frequency says of the chain is left out.
@@ -105,7 +106,7 @@ class Markov:
         return jnp.log((pairs + self.concentration) / total)
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """-sum_i pi_i sum_j P_ij ln P_ij, nats; of fresh chains, the mean loss of `smoothed` over 1024 sequences.
+        """Return -sum_i pi_i sum_j P_ij ln P_ij, nats; of fresh chains, the mean loss of `smoothed` over 1024 sequences.
 
         That is a floor for counting. Bayes' answer uses the first token's frequency too, and is .03 nats lower at V = 2, T = 4
         and concentration .3, .015 at T = 8. Below a concentration of .05 chains mix so slowly that sequences may be .02 off.
@@ -118,7 +119,7 @@ class Markov:
 
 
 def stationary(rows: jax.Array, squarings: int = 12) -> jax.Array:
-    """(V,) stationary distribution of (V, V) transition probabilities, by squaring 2^12 steps."""
+    """Return the (V,) stationary distribution of (V, V) transition probabilities, by squaring 2^12 steps."""
     power = rows
     for _ in range(squarings):
         power = power @ power

@@ -11,7 +11,7 @@ FLOYD_LIMIT = 64  # its B^2 comparisons stay below one sort of a few hundred row
 
 
 def draw_rows(key: jax.Array, batch: int, size: jax.Array | int, capacity: int) -> jax.Array:
-    """Indices of a uniformly random `batch`-subset of range(`size`).
+    """Draw the indices of a uniformly random `batch`-subset of range(`size`).
 
     Args:
       key: consumed.
@@ -47,7 +47,7 @@ def draw_rows(key: jax.Array, batch: int, size: jax.Array | int, capacity: int) 
 
 
 def draw_mask(key: jax.Array, batch: jax.Array | int, allowed: jax.Array) -> jax.Array:
-    """A uniformly random `batch`-subset of the allowed rows, as a mask. `batch` may be traced.
+    """Draw a uniformly random `batch`-subset of the allowed rows, as a mask. `batch` may be traced.
 
     The subset is the rows whose random score lies below the `batch`-th smallest. That score is found by bisecting the
     integers: each pass is one comparison and one count, which beats a sort under vmap.
@@ -68,7 +68,7 @@ def draw_mask(key: jax.Array, batch: jax.Array | int, allowed: jax.Array) -> jax
         return high - low > 1
 
     def halve(bounds):
-        low, high, found = bounds  # count(score < low) < batch <= count(score < high)
+        low, high, _ = bounds  # count(score < low) < batch <= count(score < high)
         middle = low + (high - low) // 2
         count = jnp.sum(scores < middle, dtype=jnp.int32)
         low, high = jnp.where(count < batch, middle, low), jnp.where(count < batch, high, middle)

@@ -25,7 +25,7 @@ class ModularAddition:
     context = 2
 
     def check(self):
-        """A modulus, and a proper share."""
+        """Raise unless p >= 2 and the share leaves pairs to train on and pairs to hold out."""
         if self.p < 2 or not 0 < self.share < 1:
             raise ValueError(f"ModularAddition needs p >= 2 and 0 < share < 1; got p={self.p}, share={self.share}.")
         if not 0 < (pairs := round(self.share * self.p**2)) < self.p**2:
@@ -36,16 +36,16 @@ class ModularAddition:
 
     @property
     def vocabulary(self) -> int:
-        """P."""
+        """Return p, the modulus and the number of tokens."""
         return self.p
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(p p,) bool, which pairs are in the training set; their number is share p p, rounded."""
+        """Draw which pairs are in the training set, (p p,) bool; they are share p p in number, rounded."""
         rank = jax.random.permutation(key, self.p**2)
         return rank < jnp.round(self.share * self.p**2)
 
     def table(self) -> Example:
-        """All p p pairs, each counting once."""
+        """Return all p p pairs, each counting once."""
         a, b = (g.ravel() for g in jnp.meshgrid(jnp.arange(self.p), jnp.arange(self.p), indexing="ij"))
         tokens, answer = jnp.stack([a, b], axis=1), (a + b) % self.p
         targets = jnp.stack([jnp.zeros_like(answer), answer], axis=1)
@@ -53,22 +53,22 @@ class ModularAddition:
         return Example(tokens.astype(jnp.int32), targets.astype(jnp.int32), weight)
 
     def training(self, frozen: jax.Array) -> Example:
-        """The table, the held-out pairs at weight 0."""
+        """Return the table with the held-out pairs at weight 0."""
         table = self.table()
         return table._replace(weight=table.weight * frozen[:, None])
 
     def held_out(self, frozen: jax.Array) -> Example:
-        """The table, the training pairs at weight 0."""
+        """Return the table with the training pairs at weight 0."""
         table = self.table()
         return table._replace(weight=table.weight * ~frozen[:, None])
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """One training pair, drawn evenly."""
+        """Draw one training pair, all of them alike in probability."""
         index = jax.random.categorical(key, jnp.where(frozen, 0.0, -jnp.inf))
         return jax.tree.map(lambda column: column[index], self.table())
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Zero: the sum is determined."""
+        """Return 0: the pair determines the sum."""
         return jnp.array(0.0)
 
 

@@ -23,26 +23,26 @@ class NoisyLabels:
     share: float = 0.1
 
     def check(self):
-        """A chance."""
+        """Raise unless the share of replaced targets lies in 0..1."""
         if not 0 <= self.share <= 1:
             raise ValueError(f"NoisyLabels.share must lie in 0..1; got {self.share}.")
 
     @property
     def vocabulary(self) -> int:
-        """The world's."""
+        """Return the world's vocabulary."""
         return self.world.vocabulary
 
     @property
     def context(self) -> int:
-        """The world's."""
+        """Return the world's context."""
         return self.world.context
 
     def sample(self, key: jax.Array) -> Any:
-        """The world's."""
+        """Draw the world's frozen disorder. Consumes `key`."""
         return self.world.sample(key)
 
     def example(self, key: jax.Array, frozen: Any) -> Example:
-        """One noisy sequence."""
+        """Draw one of the world's sequences and replace some of its targets."""
         key_world, key_hit, key_new = jax.random.split(key, 3)
         clean = self.world.example(key_world, frozen)
         hit = jax.random.bernoulli(key_hit, self.share, clean.targets.shape) & (clean.weight > 0)
@@ -56,7 +56,7 @@ class NoisyLabels:
         raise AttributeError(f"NoisyLabels has no {name}")
 
     def unseen(self, key: jax.Array, frozen: Any) -> Example:
-        """One clean sequence, for the held-out loss."""
+        """Draw one clean sequence, for the held-out loss."""
         return getattr(self.world, "unseen", self.world.example)(key, frozen)
 
 

@@ -29,7 +29,7 @@ class Parentheses:
     deepest: int = static(default=16)
 
     def check(self):
-        """A chance, and a stack."""
+        """Raise unless `open` lies strictly between 0 and 1 and there are kinds, a stack and two tokens."""
         if not 0 < self.open < 1 or self.deepest < 1 or self.context < 2 or self.kinds < 1:
             raise ValueError(
                 f"Parentheses needs 0 < open < 1, deepest >= 1, context >= 2, kinds >= 1; got {self.open}, {self.deepest}, "
@@ -38,11 +38,11 @@ class Parentheses:
 
     @property
     def vocabulary(self) -> int:
-        """An opening and a closing token per kind."""
+        """Count an opening and a closing token per kind."""
         return 2 * self.kinds
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
@@ -50,7 +50,7 @@ class Parentheses:
         return jnp.where(depth == 0, 1.0, jnp.where(depth >= self.deepest, 0.0, self.open))
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """T + 1 tokens."""
+        """Draw T + 1 tokens from an empty stack; all but the first are asked for."""
         log_kinds = jnp.log(zipf(self.kinds))
 
         def step(carry, key):
@@ -66,7 +66,7 @@ class Parentheses:
         return next_token(jax.lax.scan(step, start, jax.random.split(key, self.context + 1))[1])
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Mean over the T predicted places of: whether to open, given the depth, and which kind if so; nats."""
+        """Return the mean entropy over the T predicted places: of opening, given the depth, and of the kind if so; nats."""
         p = zipf(self.kinds)
         kind = -jnp.sum(p * jnp.log(p))
 

@@ -11,7 +11,7 @@ from jaxscale.records import record, static
 
 
 def disjoint_subsets(tasks: int, k: int, bits: int) -> tuple[tuple[int, ...], ...]:
-    """The first k bits for task 0, the next k for task 1, ...
+    """Give the first k bits to task 0, the next k to task 1, and so on.
 
     Raises:
       ValueError: there are not enough bits.
@@ -48,7 +48,7 @@ class SparseParity:
     subsets: Any = static(default=())
 
     def check(self):
-        """Subsets that exist and differ."""
+        """Raise unless there are bits for every task and all tasks have different subsets of them."""
         if self.tasks < 1 or self.k < 1 or self.bits < 1:
             raise ValueError(f"SparseParity needs tasks, bits and k of at least 1; got {self.tasks}, {self.bits} and {self.k}.")
         chosen = self.subsets or disjoint_subsets(self.tasks, self.k, self.bits)
@@ -68,36 +68,36 @@ class SparseParity:
 
     @property
     def vocabulary(self) -> int:
-        """Two bits and the tasks."""
+        """Count the two values of a bit and the tasks."""
         return 2 + self.tasks
 
     answers = 2
 
     @property
     def context(self) -> int:
-        """The task and the bits."""
+        """Count the task token and the bits."""
         return 1 + self.bits
 
     def _subsets(self):
         return np.array(self.subsets or disjoint_subsets(self.tasks, self.k, self.bits))
 
     def frequencies(self) -> jax.Array:
-        """(T,) p_i."""
+        """Return (T,) p_i, how often each task comes."""
         return zipf(self.tasks, 1 + self.alpha)
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """One task with fresh bits."""
+        """Draw a task by its frequency, and fresh bits."""
         key_task, key_bits = jax.random.split(key)
         task = jax.random.categorical(key_task, jnp.log(self.frequencies()))
         return self.of_task(key_bits, task)
 
     def of_task(self, key: jax.Array, task: jax.Array) -> Example:
-        """Fresh bits for a given task."""
+        """Draw fresh bits for a given task. Consumes `key`."""
         words = jax.random.bits(key, (-(-self.bits // 32),))  # 32 bits a draw
         bits = (words[:, None] >> jnp.arange(32, dtype=jnp.uint32)[None, :]) & 1
         bits = bits.reshape(-1)[: self.bits].astype(jnp.int32)
@@ -105,7 +105,7 @@ class SparseParity:
         return last_only(jnp.concatenate([(2 + task)[None].astype(jnp.int32), bits]), parity)
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Zero: parities are determined."""
+        """Return 0: task and bits determine the parity."""
         return jnp.array(0.0)
 
 

@@ -32,7 +32,7 @@ class Pcfg:
     exponent: float = 1.0
 
     def check(self):
-        """Rules that exist."""
+        """Raise unless the grammar exists and has one parse for every sentence."""
         if self.symbols < 2 or self.levels < 1 or not 1 <= self.rules <= self.symbols:
             raise ValueError(
                 f"Pcfg needs symbols >= 2, levels >= 1 and 1 <= rules <= symbols, or right-hand sides are shared; got "
@@ -47,20 +47,20 @@ class Pcfg:
 
     @property
     def vocabulary(self) -> int:
-        """Terminals and the beginning."""
+        """Count the terminals and the token that marks the beginning."""
         return self.symbols + 1
 
     @property
     def context(self) -> int:
-        """A sentence; what is read is the beginning and all but its last terminal."""
+        """Return the length of a sentence; what is read is the beginning and all but its last terminal."""
         return 2**self.levels
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(levels, symbols, rules, 2) right-hand sides, dealt out at random without repeats within a level."""
+        """Draw (levels, symbols, rules, 2) right-hand sides, dealt out at random without repeats within a level."""
         return self._grammar.sample(key)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """One sentence."""
+        """Draw a start symbol and expand it into one sentence."""
         key_start, key_rules = jax.random.split(key)
         start, chance = (jnp.log(zipf(n, self.exponent)) for n in (self.symbols, self.rules))
         string = jax.random.categorical(key_start, start)[None]
@@ -69,7 +69,7 @@ class Pcfg:
         return next_token(jnp.concatenate([jnp.array([self.symbols], string.dtype), string]))
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Nats per terminal: a string has one derivation, with the entropy of the start and of a rule for each symbol."""
+        """Return nats per terminal: a string has one derivation, with the entropy of the start and of a rule per symbol."""
         del frozen  # the same for every deal: symbols differ in their right-hand sides, not in their frequencies
 
         def entropy(p):

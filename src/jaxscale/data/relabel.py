@@ -9,7 +9,8 @@ from jaxscale.records import record, static
 
 @record
 class Relabelling:
-    """x1 l1 x2 l2 q: two of `classes` with labels drawn afresh for every sequence; predict the label of q, one of the two.
+    """Episodes x1 l1 x2 l2 q: two of `classes` with labels drawn afresh for every sequence; predict the label of q, one of the
+    two.
 
     Tokens 0 .. classes - 1 are classes, the next `labels` tokens are labels.
 
@@ -27,22 +28,22 @@ class Relabelling:
     context = 5
 
     def check(self):
-        """Two classes and two labels at least."""
+        """Raise unless there are two classes and two labels."""
         if self.classes < 2 or self.labels < 2:
             raise ValueError(f"Relabelling needs 2 classes and 2 labels; got {self.classes} and {self.labels}.")
 
     @property
     def vocabulary(self) -> int:
-        """Classes and labels."""
+        """Count the classes and the labels."""
         return self.classes + self.labels
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """One episode; the label of q is not the other one's."""
+        """Draw one episode: two labelled classes with different labels, then one of them as the query."""
         key_first, key_shift, key_label, key_other, key_which = jax.random.split(key, 5)
         first = jax.random.randint(key_first, (), 0, self.classes)
         second = (first + jax.random.randint(key_shift, (), 1, self.classes)) % self.classes
@@ -54,7 +55,7 @@ class Relabelling:
         return last_only(jnp.stack(shown), self.classes + answer)
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Zero: the answer stands in the sequence."""
+        """Return 0: the answer stands in the sequence."""
         return jnp.array(0.0)
 
 

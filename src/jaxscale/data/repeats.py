@@ -23,28 +23,28 @@ class Repeats:
     length: int = static(default=9)
 
     def check(self):
-        """Enough different tokens."""
+        """Raise unless the string has two tokens at least, and there are enough different ones for it."""
         if not 2 <= self.length <= self.vocabulary:
             raise ValueError(f"Repeats.length must lie in 2..vocabulary={self.vocabulary}; got {self.length}.")
 
     @property
     def context(self) -> int:
-        """Tokens read: both showings less the last token."""
+        """Count the tokens read: both showings less the last token."""
         return 2 * self.length - 1
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """One string, twice."""
+        """Draw one string of distinct tokens and show it twice."""
         string = jax.random.permutation(key, self.vocabulary)[: self.length]
         seen = next_token(jnp.concatenate([string, string]))
         return seen._replace(weight=(jnp.arange(self.context) >= self.length).astype(jnp.float32))
 
     def entropy_floor(self, frozen: tuple[()]) -> jax.Array:
-        """Zero: every counted token has been shown."""
+        """Return 0: every counted token has been shown."""
         return jnp.array(0.0)
 
 

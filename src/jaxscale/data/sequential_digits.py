@@ -24,12 +24,12 @@ class SequentialDigits:
     vocabulary = LEVELS
 
     def check(self):
-        """A source that is there."""
+        """Raise if the images cannot be read."""
         digits.load(self.source)
 
     @property
     def context(self) -> int:
-        """Pixels."""
+        """Count the pixels of an image."""
         return digits.load(self.source)[0].shape[1]
 
     def _tables(self):
@@ -40,7 +40,7 @@ class SequentialDigits:
         return jnp.asarray(tokens[order]), jnp.asarray(np.asarray(labels)[order].astype(np.int32))
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is random."""
+        """Draw nothing: the images are constants of the program, shared by all runs."""
         del key
         return ()
 
@@ -50,11 +50,11 @@ class SequentialDigits:
         return last_only(tokens[index], labels[index])
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """An image of the first four fifths."""
+        """Draw an image of the first four fifths."""
         return self._one(key, 0, self._split())
 
     def unseen(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """An image of the last fifth."""
+        """Draw an image of the last fifth."""
         return self._one(key, self._split(), len(digits.load(self.source)[1]))
 
     def _split(self):

@@ -20,7 +20,7 @@ class Probe(NamedTuple):
 
 @record
 class Stories:
-    """Sentences of a name, a verb that agrees in number, an object; then who has the object; then what that makes them.
+    """Tell stories: a name, a verb that agrees in number, an object; then who has the object; then what that makes them.
 
     A story: NAME VERB OBJECT . FILLER... NAME has OBJECT . NAME is STATE . with the name and object of the first sentence and
     STATE = state(object), a fixed table. Names are singular or plural (the first half are singular), and the verb, "has" and
@@ -45,7 +45,7 @@ class Stories:
     fillers = 6
 
     def check(self):
-        """Even names, and enough of everything."""
+        """Raise unless there is an even number of names, and enough of everything else."""
         if self.names % 2 or self.names < 4 or self.objects < 2 or self.states < 2 or self.filler < 0:
             raise ValueError(
                 f"Stories needs an even number of names >= 4, objects >= 2, states >= 2 and filler >= 0; got {self.names}, "
@@ -54,12 +54,12 @@ class Stories:
 
     @property
     def vocabulary(self) -> int:
-        """Names, objects, states, verbs in two numbers, has / have, is / are, fillers, full stop."""
+        """Count names, objects, states, verbs in two numbers, has / have, is / are, fillers, full stop."""
         return self.names + self.objects + self.states + 2 * self.verbs + 4 + self.fillers + 1
 
     @property
     def context(self) -> int:
-        """Tokens read of a story; one less than its length."""
+        """Count the tokens read of a story; one less than its length."""
         return 4 + self.filler + 8 - 1
 
     def _base(self):
@@ -67,7 +67,7 @@ class Stories:
         return {name: ends[i] for i, name in enumerate(("name", "object", "state", "verb", "aux", "filler", "stop"))}
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(objects,) the state that each object brings."""
+        """Draw (objects,) the state that each object brings. Consumes `key`."""
         return jax.random.randint(key, (self.objects,), 0, self.states)
 
     def _story(self, key, frozen):
@@ -87,16 +87,16 @@ class Stories:
         return jnp.concatenate([first, fill, later]), plural, thing
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """One story."""
+        """Draw one story, every token to be predicted from those before it."""
         return next_token(self._story(key, frozen)[0])
 
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
-        """Nats: verb, object and fillers are drawn, all else follows from what was read."""
+        """Return the nats per token of verb, object and fillers, which are drawn; all else follows from what was read."""
         del frozen
         return (jnp.log(self.verbs) + jnp.log(self.objects) + self.filler * jnp.log(self.fillers)) / self.context
 
     def probes(self, key: jax.Array, frozen: jax.Array, count: int) -> dict[str, Probe]:
-        """{"grammar", "consistency", "entailment"}: each `count` fresh stories and where to look."""
+        """Draw `count` fresh stories for each of "grammar", "consistency" and "entailment", and say where to look in them."""
         story, plural, thing = jax.vmap(lambda k: self._story(k, frozen))(jax.random.split(key, count))
         base, tokens, start = self._base(), story[:, :-1], 4 + self.filler
 

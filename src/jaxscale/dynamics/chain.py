@@ -10,7 +10,7 @@ from jaxscale.theory.perceptron import unfitted_fraction
 
 
 class State(NamedTuple):
-    """What the next update needs."""
+    """What the next update needs, and the clock."""
 
     signal: jax.Array  # (), v along the teacher
     noise: jax.Array  # (), norm of v across it
@@ -50,7 +50,7 @@ class PopulationChain:
     }
 
     def check(self):
-        """Plain-number checks; see the attributes."""
+        """Raise unless chi is 0 or 1, d >= 3, points >= 2 and the temperature is positive."""
         if self.chi not in (0, 1):
             raise ValueError(f"PopulationChain.chi must be 0 or 1, where the tail inverts in closed form; got {self.chi}.")
         if self.d < 3 or not self.points >= 2 or not self.temperature > 0:
@@ -59,12 +59,12 @@ class PopulationChain:
             )
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """No frozen disorder: every point is fresh."""
+        """Draw nothing: no disorder is frozen, since every point is fresh."""
         del key
         return ()
 
     def init(self, key: jax.Array, data: tuple[()]) -> State:
-        """The first update, from v = 0: every point is wrong, so |x_1| and the rest are unconditioned."""
+        """Make the first update, from v = 0: every point is wrong, so |x_1| and the rest are unconditioned."""
         key_along, key_across = jax.random.split(key)
         along = jnp.linalg.norm(jax.random.normal(key_along, (self.chi + 1,)))
         across = jnp.linalg.norm(jax.random.normal(key_across, (self.d - 1,)))
@@ -72,7 +72,7 @@ class PopulationChain:
         return State(scale * along, scale * across, jnp.array(0.0))
 
     def step(self, key: jax.Array, state: State, data: tuple[()]) -> State:
-        """The next update."""
+        """Draw the next wrong point and make its update, and add the idle steps before it to the clock; stay if `stopped`."""
         key_tail, key_radius, key_rest = jax.random.split(key, 3)
         ratio = state.signal / state.noise
         tail = unfitted_fraction(ratio, self.chi)
@@ -90,11 +90,11 @@ class PopulationChain:
         return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, new)
 
     def stopped(self, state: State, data: tuple[()]) -> jax.Array:
-        """Fewer than one wrong point is expected among P."""
+        """Say whether fewer than one wrong point is expected among P, (), bool."""
         return unfitted_fraction(state.signal / state.noise, self.chi) * self.points < 1
 
     def observe(self, state: State, data: tuple[()]) -> dict[str, jax.Array]:
-        """The two components, their ratio, the clock and `stopped`."""
+        """Return the two components, their ratio, the clock and `stopped`."""
         return {
             "lambda": state.signal / state.noise,
             "signal": state.signal,
@@ -105,7 +105,7 @@ class PopulationChain:
 
 
 def _tail_quantile(p, chi):
-    """S with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`."""
+    """Return s with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`."""
     if chi == 0:
         return 1 / jnp.tan(jnp.pi * p)
     return (1 - 2 * p) / (2 * jnp.sqrt(p * (1 - p)))

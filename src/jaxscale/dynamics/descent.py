@@ -14,7 +14,7 @@ STATE_RATE = 1e-3
 
 
 class State(NamedTuple):
-    """What the next step needs."""
+    """The parameters, and the memory of the rule that moves them."""
 
     params: Any
     memory: Any  # the rule's own state

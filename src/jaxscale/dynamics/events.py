@@ -23,7 +23,7 @@ class Disorder(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next event needs."""
+    """The weights, what speeds up the next event, and the clocks."""
 
     v: jax.Array  # (d,), w - w0
     margins: jax.Array  # (rows,), y f of every point, kept up to date
@@ -56,7 +56,7 @@ class PerceptronEvents:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The model's, and our own."""
+        """Return {observable: (meaning, unit)} of the model and of the clocks."""
         return self.model.units | {
             "steps": ("SGD steps so far, idle ones included; a finishing time only where stopped", "steps"),
             "training_time": ("learning rate times steps", "training time t"),
@@ -65,7 +65,7 @@ class PerceptronEvents:
         }
 
     def check(self):
-        """A positive temperature and a batch between 1 and P."""
+        """Raise unless the temperature is positive and the batch a whole number between 1 and P."""
         points = round(self.model.alpha * self.model.d)
         if not self.temperature > 0:
             raise ValueError(f"PerceptronEvents.temperature must be positive; got {self.temperature}.")
@@ -75,7 +75,7 @@ class PerceptronEvents:
             raise ValueError(f"PerceptronEvents.single is the shortcut for batch=1; got batch={self.batch}.")
 
     def sample(self, key: jax.Array) -> Disorder:
-        """The perceptron's data and the table of misses."""
+        """Draw the perceptron's data, and tabulate the chance to miss all unfitted points. Consumes `key`."""
         points = self.model.sample(key)
         n = jnp.arange(points.weight.size)
         # C(P-n, B) / C(P, B) = prod_{i<n} (1 - B / (P - i)): a sum of like-signed terms, so it loses no digits
@@ -84,7 +84,7 @@ class PerceptronEvents:
         return Disorder(points, jnp.concatenate([jnp.zeros(1), jnp.cumsum(terms)]))
 
     def init(self, key: jax.Array, data: Disorder) -> State:
-        """V = 0 at time 0."""
+        """Return the start, v = 0 at time 0."""
         return State(
             self.model.init(key, data.points), jnp.zeros(data.points.weight.size), jnp.zeros(2), jnp.array(0, jnp.int32)
         )
@@ -119,11 +119,11 @@ class PerceptronEvents:
         )
 
     def stopped(self, state: State, data: Disorder) -> jax.Array:
-        """Every training point is fitted."""
+        """Say whether every training point is fitted, (), bool."""
         return ~jnp.any((state.margins < self.model.margin) & (data.points.weight > 0))
 
     def observe(self, state: State, data: Disorder) -> dict[str, jax.Array]:
-        """What the model observes, steps, time, updates and `stopped`."""
+        """Return what the model observes, steps, time, updates and `stopped`."""
         steps = jnp.sum(state.clock)
         return {
             **self.model.observe(state.v, data.points),

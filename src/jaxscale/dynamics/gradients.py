@@ -15,7 +15,7 @@ NOISE = 2**32 - 1  # a stream of the key that no batch has: its sequences count 
 
 @record
 class Plain:
-    """The gradient, clipped to a norm.
+    """Take the gradient, clipped to a norm.
 
     Attributes:
       clip: largest global norm; infinite for none.
@@ -24,18 +24,18 @@ class Plain:
     clip: float = float("inf")
 
     def check(self):
-        """A norm."""
+        """Raise if the clip is not positive."""
         if not self.clip > 0:
             raise ValueError(f"Plain.clip must be positive; got {self.clip}. Infinite clips nothing.")
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
-        """The gradient, as the parameters."""
+        """Return the gradient of `loss` at `params`, clipped, in their form. `key` goes to the loss."""
         return clipped(jax.grad(loss)(params, key), self.clip)
 
 
 @record
 class Sam:
-    """Sharpness-aware minimisation: the gradient at w + rho g / |g|, on the same batch.
+    """Take the gradient at w + rho g / |g|, on the same batch: sharpness-aware minimisation.
 
     Attributes:
       rho: radius, in parameter units. 0 is the plain gradient.
@@ -47,12 +47,12 @@ class Sam:
     rho: float = 0.05
 
     def check(self):
-        """A radius."""
+        """Raise if the radius is negative."""
         if not self.rho >= 0:
             raise ValueError(f"Sam.rho must not be negative; got {self.rho}. 0 is the plain gradient.")
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
-        """The gradient at the worst neighbour, to first order; every lane normalises its own."""
+        """Return the gradient at the worst neighbour, to first order; every lane normalises its own."""
         first = jax.grad(loss)(params, key)
         step = self.rho / jnp.maximum(optax.global_norm(first), 1e-12)
         return jax.grad(loss)(jax.tree.map(lambda w, g: w + step * g, params, first), key)
@@ -60,7 +60,7 @@ class Sam:
 
 @record
 class Noisy:
-    """The gradient with independent normal noise on every entry.
+    """Take the gradient and add independent normal noise to every entry.
 
     Attributes:
       sigma: standard deviation.
@@ -69,19 +69,19 @@ class Noisy:
     sigma: float = 0.0
 
     def check(self):
-        """A standard deviation."""
+        """Raise if the standard deviation is negative."""
         if not self.sigma >= 0:
             raise ValueError(f"Noisy.sigma must not be negative; got {self.sigma}. 0 is the plain gradient.")
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
-        """Gradient and noise; the noise does not share the loss's key."""
+        """Return the gradient plus noise; the noise does not share the loss's key."""
         grads = jax.grad(loss)(params, key)
         return optax.tree.add_scale(grads, self.sigma, optax.tree.random_like(jax.random.fold_in(key, NOISE), grads))
 
 
 @record
 class RmsNormalised:
-    """Each tensor's gradient over its root mean square, before the rule.
+    """Take the gradient and divide each tensor of it by its root mean square, before the rule.
 
     Attributes:
       epsilon: added to it.
@@ -93,17 +93,17 @@ class RmsNormalised:
     epsilon: float = 1e-8
 
     def check(self):
-        """What keeps a gradient of zero finite."""
+        """Raise if `epsilon`, which keeps a gradient of zero finite, is not positive."""
         if not self.epsilon > 0:
             raise ValueError(f"RmsNormalised.epsilon must be positive; got {self.epsilon}.")
 
     def __call__(self, loss: Loss, params: Any, key: jax.Array) -> Any:
-        """Gradients of unit root mean square."""
+        """Return the gradient with every tensor scaled to unit root mean square."""
         return jax.tree.map(lambda g: g / (jnp.sqrt(jnp.mean(g**2)) + self.epsilon), jax.grad(loss)(params, key))
 
 
 def clipped(grads: Any, norm: jax.Array | float) -> Any:
-    """Scaled down to a global norm."""
+    """Return gradients scaled down to a global norm, or as they are where theirs is smaller."""
     size = optax.global_norm(grads)
     factor = jnp.where(size > norm, norm / jnp.maximum(size, 1e-30), 1.0)
     return jax.tree.map(lambda g: factor * g, grads)

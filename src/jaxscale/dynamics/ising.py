@@ -9,7 +9,7 @@ from jaxscale.records import record, static
 
 
 class State(NamedTuple):
-    """Spins, and sums over the sweeps since the warm-up."""
+    """The spins, and sums over the sweeps since the warm-up."""
 
     spins: jax.Array  # (L, L) int8, +1 or -1
     sweeps: jax.Array  # (), int, sweeps so far
@@ -19,7 +19,8 @@ class State(NamedTuple):
 
 @record
 class Ising:
-    """L x L spins with periodic boundaries at coupling K = J / kT; one step is one sweep. K_c = ln(1 + sqrt 2) / 2, nu = 1.
+    """A lattice of L x L spins with periodic boundaries at coupling K = J / kT; one step is one sweep. K_c = ln(1 + sqrt 2) /
+    2, nu = 1.
 
     Attributes:
       size: L, even. Static.
@@ -41,23 +42,23 @@ class Ising:
     }
 
     def check(self):
-        """An even lattice, since a checkerboard has two colours."""
+        """Raise unless the lattice is even, since a checkerboard has two colours."""
         if self.size < 2 or self.size % 2:
             raise ValueError(f"Ising.size must be even and at least 2; got {self.size}.")
 
     def sample(self, key: jax.Array) -> tuple[()]:
-        """No frozen disorder."""
+        """Draw nothing: no disorder is frozen."""
         del key
         return ()
 
     def init(self, key: jax.Array, data: tuple[()]) -> State:
-        """All spins up: near the transition that relaxes faster than a random start, which must grow domains first."""
+        """Return all spins up: near the transition that relaxes faster than a random start, which must grow domains first."""
         del key, data
         zero = jnp.array(0.0)
         return State(jnp.ones((self.size, self.size), jnp.int8), jnp.array(0, jnp.int32), zero, zero)
 
     def step(self, key: jax.Array, state: State, data: tuple[()]) -> State:
-        """One sweep: all black sites given the white ones, then all white sites."""
+        """Make one sweep: draw all black sites given the white ones, then all white sites. Consumes `key`."""
         rows, columns = jnp.indices((self.size, self.size))
         colour = (rows + columns) % 2
         draws = jax.random.bits(key, (self.size, self.size), jnp.uint16)  # each site is drawn for once a sweep
@@ -69,19 +70,19 @@ class Ising:
             return jnp.where(colour == which, new, spins)
 
         spins = half(half(state.spins, 0), 1)
-        kept = state.sweeps >= self.warmup
+        counts = state.sweeps >= self.warmup
         square = jnp.mean(spins.astype(jnp.float32)) ** 2
         return State(
-            spins, state.sweeps + 1, state.square + jnp.where(kept, square, 0), state.fourth + jnp.where(kept, square**2, 0)
+            spins, state.sweeps + 1, state.square + jnp.where(counts, square, 0), state.fourth + jnp.where(counts, square**2, 0)
         )
 
     def observe(self, state: State, data: tuple[()]) -> dict[str, jax.Array]:
-        """Magnetisation now, and averages of its powers so far."""
-        kept = jnp.maximum(state.sweeps - self.warmup, 1)
+        """Return the magnetisation now, and averages of its powers so far."""
+        sweeps = jnp.maximum(state.sweeps - self.warmup, 1)
         return {
             "magnetisation": jnp.mean(state.spins.astype(jnp.float32)),
-            "square": state.square / kept,
-            "fourth": state.fourth / kept,
+            "square": state.square / sweeps,
+            "fourth": state.fourth / sweeps,
         }
 
 

@@ -11,7 +11,8 @@ from jaxscale.records import record
 
 @record
 class Newton:
-    """w <- w - s (H + ridge)^-1 grad, s = 1 / (1 + sqrt(grad^T H^-1 grad)) until the decrement is small, then 1.
+    """Descend by w <- w - s (H + ridge)^-1 grad, with s = 1 / (1 + sqrt(grad^T H^-1 grad)) until the decrement is small, then
+    1.
 
     That damping converges from anywhere for self-concordant losses. Costs a (p, p) solve per step, p parameters.
 
@@ -31,20 +32,20 @@ class Newton:
     units = {"gradient": ("norm of the loss's gradient", "loss over parameter units")}
 
     def check(self):
-        """A ridge that is not negative."""
+        """Raise if the ridge is negative."""
         if self.ridge < 0:
             raise ValueError(f"Newton.ridge must not be negative; got {self.ridge}.")
 
     def sample(self, key: jax.Array) -> Any:
-        """The model's data."""
+        """Draw the model's data. Consumes `key`."""
         return self.model.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> Any:
-        """The model's parameters."""
+        """Draw the model's parameters. Consumes `key`."""
         return self.model.init(key, data)
 
     def step(self, key: jax.Array, state: Any, data: Any) -> Any:
-        """One damped step; `key` goes to the model's loss."""
+        """Take one damped step; `key` goes to the model's loss."""
         flat, unravel = ravel_pytree(state)
 
         def loss(w):
@@ -58,7 +59,7 @@ class Newton:
         return unravel(flat - scale * way)
 
     def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
-        """What the model observes."""
+        """Return the model's observables."""
         return self.model.observe(state, data)
 
 

@@ -17,7 +17,7 @@ from jaxscale.records import record, static
 
 
 class State(NamedTuple):
-    """What the next step needs."""
+    """The target's prompt with its optimiser, and what the source taught."""
 
     prompt: jax.Array  # (l, D)
     memory: Any  # the rule's
@@ -27,7 +27,8 @@ class State(NamedTuple):
 
 @record
 class PromptTransfer:
-    """PANDA: the target's loss plus strength * similarity * KL(source's prompt || target's prompt), on the target's data.
+    """Train a prompt on the target's loss plus strength * similarity * KL(source's prompt || target's prompt), on the target's
+    data (PANDA).
 
     At the start both tasks train a prompt from the same vectors for `before` steps: the source's is the teacher, and the cosine
     of the two is the predicted transferability, cut at 0. Then the target's prompt begins, afresh or from the teacher.
@@ -56,11 +57,11 @@ class PromptTransfer:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The target's, and the similarity's."""
+        """Return {observable: (meaning, unit)} of the target and of the similarity."""
         return definitions(self.target) | {"similarity": ("cosine of the two tasks' prompts, trained from the same start", "1")}
 
     def check(self):
-        """Prompts of one length, a positive rate."""
+        """Raise unless the prompts have one length, the rate is positive and both train for a step at least."""
         if self.target.length != self.source.length:
             raise ValueError(
                 f"PromptTransfer needs prompts of one length; got target {self.target.length} and source {self.source.length}."
@@ -71,11 +72,11 @@ class PromptTransfer:
             )
 
     def sample(self, key: jax.Array) -> prompts.Data:
-        """The target's data."""
+        """Draw the target's data. Consumes `key`."""
         return self.target.sample(key)
 
     def init(self, key: jax.Array, data: prompts.Data) -> State:
-        """Both prompts trained, their cosine taken, and the target's begun."""
+        """Train both prompts from one start, take their cosine, and begin the target's prompt. Consumes `key`."""
         key_prompt, key_source, *keys = jax.random.split(key, 4)
         fresh = self.target.init(key_prompt, data)
         elsewhere = self.source.sample(key_source)._replace(trunk=data.trunk)
@@ -88,7 +89,7 @@ class PromptTransfer:
         return State(begun, self._descent(self.target).optimizer().init(begun), teacher, similarity)
 
     def step(self, key: jax.Array, state: State, data: prompts.Data) -> State:
-        """One update of the target's prompt."""
+        """Take one step on the target's prompt; `key` draws its batch."""
         seen = self.target.model.examples(data.own, key)
         teach = self.target.apply(state.teacher, data, seen.tokens)[0]
         weight = self.strength * jnp.maximum(state.similarity, 0)
@@ -102,7 +103,7 @@ class PromptTransfer:
         return state._replace(prompt=optax.apply_updates(state.prompt, updates), memory=memory)
 
     def observe(self, state: State, data: prompts.Data) -> dict[str, jax.Array]:
-        """What the target observes, and the similarity."""
+        """Return the target's observables and the similarity."""
         return self.target.observe(state.prompt, data) | {"similarity": state.similarity}
 
     def _descent(self, task):

@@ -31,7 +31,7 @@ class Rebalanced:
     after: int = static(default=100)
 
     def check(self):
-        """A positive beta; a warning past the stability limit eta beta^2 = 1."""
+        """Raise unless beta is positive and the system descends on two factors; warn past the limit eta beta^2 = 1."""
         if not self.beta > 0:
             raise ValueError(f"Rebalanced.beta must be positive; got {self.beta}.")
         if self.after < 0:
@@ -44,31 +44,31 @@ class Rebalanced:
 
     @property
     def model(self) -> Any:
-        """What is learned."""
+        """Return the model of the wrapped descent."""
         return self.system.model
 
     def sample(self, key: jax.Array) -> Any:
-        """The wrapped system's data."""
+        """Draw the wrapped system's data. Consumes `key`."""
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> State:
-        """The state just after the rebalancing. Doing it here costs no SVD in the loop."""
+        """Return the state just after the rebalancing. Doing it here costs no SVD in the loop. Consumes `key`."""
         key_init, key_step = jax.random.split(key)
         state = self.system.init(key_init, data)
         state = jax.lax.fori_loop(0, self.after, lambda t, s: self.system.step(jax.random.fold_in(key_step, t), s, data), state)
         return state._replace(params=rebalance(state.params, self.beta))
 
     def step(self, key: jax.Array, state: State, data: Any) -> State:
-        """The wrapped system's step."""
+        """Take a step of the wrapped system."""
         return self.system.step(key, state, data)
 
     def observe(self, state: State, data: Any) -> dict[str, jax.Array]:
-        """What the wrapped system observes."""
+        """Return the wrapped system's observables."""
         return self.system.observe(state, data)
 
 
 def rebalance(factors: Factors, beta: jax.Array | float) -> Factors:
-    """Factors with the same product and F^T F = beta^2 I. Needs n1 >= k."""
+    """Return factors with the same product and F^T F = beta^2 I. Needs n1 >= k."""
     a, s, b = jnp.linalg.svd(factors.left, full_matrices=False)
     return Factors(beta * (a @ b), factors.right @ (b.T * (s / beta)[None, :]) @ b)
 

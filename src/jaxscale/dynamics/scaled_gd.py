@@ -12,7 +12,7 @@ from jaxscale.records import record
 
 @record
 class ScaledGD:
-    """X <- X - eta grad(X) (X^T X + damping I)^-1; for F G^T each factor is preconditioned by the other.
+    """Descend by X <- X - eta grad(X) (X^T X + damping I)^-1; for F G^T each factor is preconditioned by the other.
 
     Attributes:
       model: `SymmetricSensing` or `AsymmetricSensing`.
@@ -28,7 +28,7 @@ class ScaledGD:
     damping: float = 1e-2
 
     def check(self):
-        """A positive rate below 1, a damping that is not negative."""
+        """Raise unless the rate is positive and the damping not negative; warn if the rate is not below 1."""
         if not self.learning_rate > 0:
             raise ValueError(f"ScaledGD.learning_rate must be positive; got {self.learning_rate}.")
         if self.damping < 0:
@@ -36,15 +36,15 @@ class ScaledGD:
         warn_unstable("ScaledGD", self.learning_rate, 1.0)
 
     def sample(self, key: jax.Array) -> Any:
-        """The model's data."""
+        """Draw the model's data. Consumes `key`."""
         return self.model.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> Any:
-        """The model's parameters; there is no memory."""
+        """Draw the model's parameters; there is no memory. Consumes `key`."""
         return self.model.init(key, data)
 
     def step(self, key: jax.Array, params: Any, data: Any) -> Any:
-        """One preconditioned step."""
+        """Take one preconditioned step; `key` goes to the model's loss."""
         grads = jax.grad(self.model.loss)(params, data, key)
         if isinstance(params, Factors):
             left = params.left - self.learning_rate * self._scale(grads.left, params.right)
@@ -57,7 +57,7 @@ class ScaledGD:
         return jax.scipy.linalg.solve(gram, grad.T, assume_a="pos").T
 
     def observe(self, params: Any, data: Any) -> dict[str, jax.Array]:
-        """What the model observes."""
+        """Return the model's observables."""
         return self.model.observe(params, data)
 
 

@@ -8,7 +8,7 @@ from jaxscale.records import record, static
 
 @record
 class Schedule:
-    """Linear warm-up, then a shape, down to `floor` of the peak at step `steps`, the first one not taken.
+    """A linear warm-up, then a shape, down to `floor` of the peak at step `steps`, the first one not taken.
 
     Attributes:
       shape: "constant", "cosine", "wsd" (constant, then linear decay over the last `cooldown` share), or "two-stage" (a drop to
@@ -29,7 +29,7 @@ class Schedule:
     cooldown: float = 0.2
 
     def check(self):
-        """A known shape, and times in order."""
+        """Raise unless the shape is known, and warm-up, cooldown and length follow one another."""
         if self.shape not in ("constant", "cosine", "wsd", "two-stage"):
             raise ValueError(f"Schedule.shape must be 'constant', 'cosine', 'wsd' or 'two-stage'; got {self.shape!r}.")
         if not self.warmup >= 0:
@@ -45,7 +45,7 @@ class Schedule:
             raise ValueError(f"Schedule needs 0 <= floor <= 1 and 0 < cooldown <= 1; got {self.floor} and {self.cooldown}.")
 
     def __call__(self, step: jax.Array) -> jax.Array:
-        """Factor of the peak at a step, ()."""
+        """Return the factor of the peak at a step, ()."""
         rise = jnp.where(self.warmup > 0, jnp.minimum((step + 1) / jnp.maximum(self.warmup, 1), 1), 1.0)
         if self.shape == "constant":
             return rise

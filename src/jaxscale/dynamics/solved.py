@@ -9,7 +9,7 @@ from jaxscale.records import record
 
 @record
 class Solved:
-    """A model at its minimum. Record at times=[0].
+    """Put a model at its minimum, where it stays. Record at times=[0].
 
     Attributes:
       model: what is learned; it must offer `solution(data)`.
@@ -18,7 +18,7 @@ class Solved:
     model: Any
 
     def check(self):
-        """A model that knows its minimiser."""
+        """Raise unless the model knows its minimiser."""
         if not hasattr(self.model, "solution"):
             raise TypeError(
                 f"Solved.model must offer solution(data); {type(self.model).__name__} does not. "
@@ -26,21 +26,21 @@ class Solved:
             )
 
     def sample(self, key: jax.Array) -> Any:
-        """The model's data."""
+        """Draw the model's data. Consumes `key`."""
         return self.model.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> Any:
-        """The minimiser; `key` goes unused."""
+        """Return the minimiser; `key` goes unused."""
         del key
         return self.model.solution(data)
 
     def step(self, key: jax.Array, state: Any, data: Any) -> Any:
-        """Nothing moves."""
+        """Return the state as it is: nothing moves."""
         del key, data
         return state
 
     def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
-        """What the model observes."""
+        """Return the model's observables at the minimum."""
         return self.model.observe(state, data)
 
 

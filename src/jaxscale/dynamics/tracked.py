@@ -18,8 +18,8 @@ class State(NamedTuple):
 
 @record
 class Tracked:
-    """The system, and beside what it observes: "distance" of the parameters from their start, "relative_distance", and, where
-    the model offers `activations(params, data)`, "moved_SITE", the root mean square change of each of these.
+    """Wrap a system and observe, beside what it observes, "distance" of the parameters from their start, "relative_distance",
+    and, where the model offers `activations(params, data)`, "moved_SITE", the root mean square change of each of these.
 
     Attributes:
       system: whose state has `params`, and whose `model` is what is tracked.
@@ -29,7 +29,7 @@ class Tracked:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The wrapped system's, and our own."""
+        """Return {observable: (meaning, unit)} of the wrapped system and of the distances."""
         ours = {
             "distance": ("Euclidean distance of the parameters from their start", "parameter units"),
             "relative_distance": ("the same over the start's norm", "1"),
@@ -37,28 +37,28 @@ class Tracked:
         return definitions(self.system) | ours
 
     def sample(self, key: jax.Array) -> Any:
-        """The wrapped system's data."""
+        """Draw the wrapped system's data. Consumes `key`."""
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> State:
-        """The wrapped system's state, and a copy of its parameters."""
+        """Return the wrapped system's state, and a copy of its parameters. Consumes `key`."""
         inner = self.system.init(key, data)
         return State(inner, inner.params)
 
     def step(self, key: jax.Array, state: State, data: Any) -> State:
-        """The wrapped system's step."""
+        """Take a step of the wrapped system; the start stays."""
         return State(self.system.step(key, state.inner, data), state.start)
 
     def observe(self, state: State, data: Any) -> dict[str, jax.Array]:
-        """What the wrapped system observes, and how far it has come."""
+        """Return what the wrapped system observes, and how far it has come."""
         params, start = state.inner.params, state.start
         distance = _norm(jax.tree.map(jnp.subtract, params, start))
-        found = {"distance": distance, "relative_distance": distance / _norm(start)}
+        observables = {"distance": distance, "relative_distance": distance / _norm(start)}
         model = self.system.model
         if hasattr(model, "activations"):
             now, then = model.activations(params, data), model.activations(start, data)
-            found |= {f"moved_{name}": jnp.sqrt(jnp.mean((now[name] - then[name]) ** 2)) for name in now}
-        return self.system.observe(state.inner, data) | found
+            observables |= {f"moved_{name}": jnp.sqrt(jnp.mean((now[name] - then[name]) ** 2)) for name in now}
+        return self.system.observe(state.inner, data) | observables
 
 
 def _norm(tree):

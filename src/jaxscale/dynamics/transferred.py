@@ -12,7 +12,7 @@ from jaxscale.records import record, static
 
 @record
 class Transferred:
-    """The system, its parameters taken from `source` after `steps` of training, but for the roles that begin afresh.
+    """Run the system from parameters that `source` has after `steps` of training, but for the roles that begin afresh.
 
     With `grow` the source may be smaller: `grow=lambda p: grown.widened(network, p, 2)[1], fresh=()` goes on as a network twice
     as wide.
@@ -39,11 +39,11 @@ class Transferred:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The system's."""
+        """Return {observable: (meaning, unit)} of the system."""
         return definitions(self.system)
 
     def check(self):
-        """A number of steps."""
+        """Raise unless `steps` is a count, `fresh` names roles, and what is kept of the source means the same here."""
         if self.steps < 0 or self.steps != int(self.steps):
             raise ValueError(
                 f"Transferred.steps must be a whole number, not negative; got {self.steps}. 0 begins from scratch."
@@ -59,11 +59,11 @@ class Transferred:
             )
 
     def sample(self, key: jax.Array) -> Any:
-        """The system's data."""
+        """Draw the system's data. Consumes `key`."""
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> Any:
-        """The system's state with the source's parameters in it; the memory of the rule is fresh."""
+        """Train the source, and return the system's state with its parameters in it; the memory of the rule is fresh."""
         own = self.system.init(key, data)
         if not self.steps:
             return own
@@ -84,11 +84,11 @@ class Transferred:
         return own._replace(params=merged)
 
     def step(self, key: jax.Array, state: Any, data: Any) -> Any:
-        """The system's step."""
+        """Take a step of the system."""
         return self.system.step(key, state, data)
 
     def observe(self, state: Any, data: Any) -> dict[str, jax.Array]:
-        """What the system observes."""
+        """Return the system's observables."""
         return self.system.observe(state, data)
 
 

@@ -39,7 +39,7 @@ class Until:
     every: int = static(default=1)
 
     def check(self):
-        """A positive stride."""
+        """Raise unless `when` is a function and the stride positive."""
         if not callable(self.when):
             raise TypeError(
                 f"Until.when must be a function (system, state, data) -> bool, e.g. below('loss', 1e-6); got {self.when!r}."
@@ -49,7 +49,7 @@ class Until:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The wrapped system's, and our own."""
+        """Return {observable: (meaning, unit)} of the wrapped system and of the stop."""
         ours = {
             "stopped": ("the stop rule has been met; False at the end means censored", "1"),
             "steps": ("steps taken before stopping", "steps"),
@@ -57,16 +57,16 @@ class Until:
         return ours | definitions(self.system) | {"stopped": ours["stopped"]}
 
     def sample(self, key: jax.Array) -> Any:
-        """The wrapped system's data."""
+        """Draw the wrapped system's data. Consumes `key`."""
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> Frozen:
-        """Not stopped, unless the rule already holds at the start."""
+        """Return the wrapped system's start, not stopped unless a rule already holds there. Consumes `key`."""
         inner = self.system.init(key, data)
         return Frozen(inner, self._over(inner, data), jnp.array(0, jnp.int32))
 
     def step(self, key: jax.Array, state: Frozen, data: Any) -> Frozen:
-        """`every` inner steps, or nothing once stopped."""
+        """Take `every` inner steps, or none once stopped."""
         if self.every == 1:
             new = self.system.step(key, state.inner, data)
         else:
@@ -81,24 +81,24 @@ class Until:
         return jnp.asarray(self.when(self.system, inner, data)) | has_stopped(self.system, inner, data)
 
     def stopped(self, state: Frozen, data: Any) -> jax.Array:
-        """Whether the run is over: by this rule or the wrapped system's own."""
+        """Say whether the run is over, by this rule or the wrapped system's own, (), bool."""
         return state.stopped
 
     def observe(self, state: Frozen, data: Any) -> dict[str, jax.Array]:
-        """What the wrapped system observes, `stopped` and `steps`."""
+        """Return what the wrapped system observes, `stopped` and `steps`."""
         return {"steps": state.steps, **self.system.observe(state.inner, data), "stopped": state.stopped}
 
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """Stop rule on an observable; made by `below` and `above`. Compares by value, so equal rules share a program."""
+    """A stop rule on an observable; made by `below` and `above`. Compares by value, so equal rules share a program."""
 
     name: str
     level: float
     sign: int
 
     def __call__(self, system: Any, state: Any, data: Any) -> jax.Array:
-        """Whether the level has been passed, (), bool. What else the system observes is not computed."""
+        """Say whether the level has been passed, (), bool. What else the system observes is not computed."""
         observables = system.observe(state, data)
         if self.name not in observables:
             raise ValueError(
@@ -108,12 +108,12 @@ class Threshold:
 
 
 def below(name: str, level: float) -> Threshold:
-    """Stop rule: the observable `name` has fallen below `level`."""
+    """Return the rule that stops a run once the observable `name` has fallen below `level`."""
     return Threshold(name, level, 1)
 
 
 def above(name: str, level: float) -> Threshold:
-    """Stop rule: the observable `name` has risen above `level`."""
+    """Return the rule that stops a run once the observable `name` has risen above `level`."""
     return Threshold(name, level, -1)
 
 

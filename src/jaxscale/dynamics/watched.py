@@ -25,9 +25,9 @@ class State(NamedTuple):
 
 @record
 class Watched:
-    """The system, and beside what it observes, of its model's loss at a fixed key: "gradient_ROLE" and "update_ROLE" (root mean
-    squares; roles are those of `models.language.roles`), "sharpness", "noise_scale", "kernel_alignment" and
-    "representation_alignment" where asked for.
+    """Wrap a system and observe, beside what it observes, the landscape of its model's loss at a fixed key: "gradient_ROLE" and
+    "update_ROLE" (root mean squares; roles are those of `models.language.tensor_roles`), "sharpness", "noise_scale",
+    "kernel_alignment" and "representation_alignment" where asked for.
 
     Attributes:
       system: whose state has `params`, and whose `model` has a loss.
@@ -53,7 +53,7 @@ class Watched:
 
     @property
     def units(self) -> dict[str, tuple[str, str]]:
-        """The wrapped system's, and our own."""
+        """Return {observable: (meaning, unit)} of the wrapped system and of the landscape."""
         ours = {
             "sharpness": ("largest eigenvalue of the Hessian in size", "loss over parameter units squared"),
             "noise_scale": ("trace of the gradient's covariance over its mean squared", "draws of the loss"),
@@ -63,7 +63,7 @@ class Watched:
         return definitions(self.system) | ours
 
     def check(self):
-        """Counts, and a model that has what they need."""
+        """Raise unless the counts are possible and the model has what they need."""
         if self.noise == 1 or self.noise < 0 or self.kernel < 0:
             raise ValueError(
                 f"Watched needs noise = 0 or at least 2 draws and kernel >= 0; got noise={self.noise}, kernel={self.kernel}."
@@ -75,11 +75,11 @@ class Watched:
                 )
 
     def sample(self, key: jax.Array) -> Any:
-        """The wrapped system's data."""
+        """Draw the wrapped system's data. Consumes `key`."""
         return self.system.sample(key)
 
     def init(self, key: jax.Array, data: Any) -> State:
-        """The wrapped system's state, a direction close to the Hessian's top one, and no update yet."""
+        """Return the wrapped system's state, a direction close to the Hessian's top one, and no update yet. Consumes `key`."""
         inner = self.system.init(key, data)
         vector: Any = ()
         if self.sharpness:
@@ -90,7 +90,7 @@ class Watched:
         return State(inner, inner.params if self.kernel or self.site else (), vector, none)
 
     def step(self, key: jax.Array, state: State, data: Any) -> State:
-        """The wrapped system's step; one product with the Hessian turns the vector towards the top one."""
+        """Take a step of the wrapped system; one product with the Hessian turns the vector towards the top one."""
         inner = self.system.step(key, state.inner, data)
         moved = by_role(jax.tree.map(jnp.subtract, inner.params, state.inner.params))
         vector = state.vector
@@ -99,25 +99,25 @@ class Watched:
         return State(inner, state.start, vector, moved)
 
     def observe(self, state: State, data: Any) -> dict[str, jax.Array]:
-        """What the wrapped system observes, and the landscape."""
+        """Return what the wrapped system observes, and the landscape."""
         params, loss = state.inner.params, self._loss(data)
-        found = {f"gradient_{name}": value for name, value in by_role(jax.grad(loss)(params)).items()}
-        found |= {f"update_{name}": value for name, value in state.updates.items()}
+        observables = {f"gradient_{name}": value for name, value in by_role(jax.grad(loss)(params)).items()}
+        observables |= {f"update_{name}": value for name, value in state.updates.items()}
         if self.sharpness:
-            found["sharpness"] = top_eigenvalue(loss, params, start=state.vector, iterations=1)[0]
+            observables["sharpness"] = top_eigenvalue(loss, params, start=state.vector, iterations=1)[0]
         if self.noise:
             keys = jax.random.split(self._key(2), self.noise)
-            found["noise_scale"] = gradient_noise_scale(
+            observables["noise_scale"] = gradient_noise_scale(
                 jax.vmap(lambda key: jax.grad(self.system.model.loss)(params, data, key))(keys)
             )
         if self.kernel:
             tokens, logits = data.test.tokens[: self.kernel], lambda p, x: self.system.model.apply(p, x)[0]
             now, then = (tangent_kernel(logits, p, tokens) for p in (params, state.start))
-            found["kernel_alignment"] = alignment(now, then)
+            observables["kernel_alignment"] = alignment(now, then)
         if self.site:
             now, then = (self._representation(p, data) for p in (params, state.start))
-            found["representation_alignment"] = alignment(now, then)
-        return self.system.observe(state.inner, data) | found
+            observables["representation_alignment"] = alignment(now, then)
+        return self.system.observe(state.inner, data) | observables
 
     def _representation(self, params, data):
         sites = self.system.model.activations(params, data)
@@ -139,7 +139,7 @@ class Watched:
 
 
 def by_role(tree: Any) -> dict[str, jax.Array]:
-    """{role: root mean square over all entries of the leaves of this role}."""
+    """Return {role: root mean square over all entries of the leaves of this role}."""
     squares: dict[str, Any] = {}
     sizes: dict[str, int] = {}
     leaves = jax.tree.leaves(roles(tree), is_leaf=lambda r: isinstance(r, Role))

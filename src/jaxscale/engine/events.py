@@ -1,41 +1,189 @@
-"""What a sweep says while it runs: events, and the listeners that make a bar, a log or a file of them.
+"""What a sweep says while it runs: one dataclass per event, and who is told.
 
-An event is a name and plain facts. Nothing inside the compiled programs calls back: events come from the host loop between
-segments. Any function of an event is a listener; hand yours to `sweep(listeners=[...])`.
+Nothing inside the compiled programs calls back: events come from the host loop between segments. Any function of an event is a
+listener; hand yours to `sweep(listeners=[...])`. Those that ship with jaxscale are in `jaxscale.engine.listeners`.
 """
 
 import contextlib
-import json
+import dataclasses
 import logging
-import os
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
+
+import numpy as np
 
 LOG = logging.getLogger("jaxscale")
-LEVELS = {
-    "segment": logging.DEBUG, "out of memory": logging.WARNING, "checkpoint failed": logging.WARNING,
-    "not a number": logging.WARNING,
-}  # fmt: skip
 
 
-class Event(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
     """Something happened.
 
-    Names: "planned" (runs, pending), "settled" (bucket, width, probe), "compiled" (bucket, seconds), "segment" (step, live,
-    finished, diverged, lane_steps, slot_steps), "piece" (bucket, runs, seconds, cells), "stored" (the
-    cells of workers' pieces, after a round of tasks), "checkpoint", "checkpoint failed",
-    "resumed", "out of memory", "not a number" (observable, runs, of: runs that have not diverged), "done".
+    Attributes:
+      name: what, in words; the same for every event of its class.
+      level: of the log entry.
     """
 
-    name: str
-    facts: dict[str, Any]
+    name: ClassVar[str] = "event"
+    level: ClassVar[int] = logging.INFO
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """{field: value}, fields that are None left out."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 Listener = Callable[[Event], None]
+Tell = Callable[[Event], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Planned(Event):
+    """A sweep begins: so many runs are asked for, so many of them are not there yet."""
+
+    name = "planned"
+    runs: int
+    pending: int
+    buckets: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settled(Event):
+    """The settings of a bucket are fixed for good."""
+
+    name = "settled"
+    bucket: str
+    seconds: float
+    width: int
+    probe: dict[str, Any]
+    lane_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compiled(Event):
+    """The programs of a bucket are compiled for blocks of `width` lanes, `blocks` of them per device."""
+
+    name = "compiled"
+    bucket: str
+    width: int
+    blocks: int
+    trace_seconds: float
+    compile_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segment(Event):
+    """A cohort has come to `step`. Slot-steps count what was paid for, lane-steps what was of use."""
+
+    name = "segment"
+    level = logging.DEBUG
+    bucket: str
+    step: int
+    last: int
+    lanes: int
+    live: int
+    finished: int
+    diverged: int
+    lane_steps: int
+    slot_steps: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PieceDone(Event):
+    """Some runs are finished and, where there is a store, stored. `cells` are columns with a row per run."""
+
+    name = "piece"
+    bucket: str
+    runs: int
+    seconds: float
+    lane_steps: int
+    slot_steps: int
+    segments: int | None = None
+    runs_computed: int | None = None
+    cells: dict[str, np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellsStored(Event):
+    """The runs that workers stored in a round of tasks, as in `PieceDone`."""
+
+    name = "stored"
+    bucket: str
+    runs: int
+    cells: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A cohort under way is saved."""
+
+    name = "checkpoint"
+    step: int
+    live: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointFailed(Event):
+    """A cohort could not be saved; the run goes on."""
+
+    name = "checkpoint failed"
+    level = logging.WARNING
+    step: int
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """A cohort goes on from where it was saved."""
+
+    name = "resumed"
+    step: int
+    live: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutOfMemory(Event):
+    """Memory ran out: a bucket has fewer blocks in flight from now on, or, when not even one fits, narrower ones."""
+
+    name = "out of memory"
+    level = logging.WARNING
+    bucket: str
+    now: int
+    blocks: int | None = None
+    width: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutOfTime(Event):
+    """The sweep's budget of seconds is spent; runs under way are saved where there is a store."""
+
+    name = "out of time"
+    level = logging.WARNING
+    bucket: str
+    step: int
+    live: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Undefined(Event):
+    """An observable is not a number in so many runs whose states are finite."""
+
+    name = "not a number"
+    level = logging.WARNING
+    observable: str
+    runs: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done(Event):
+    """The sweep is over; `runs` of it were pending when it began."""
+
+    name = "done"
+    runs: int
+    seconds: float
 
 
 class Listeners:
@@ -44,139 +192,29 @@ class Listeners:
     def __init__(self, listeners: Iterable[Listener]):
         self.listeners = [log, *listeners]
 
-    def __call__(self, event: str, /, **facts: Any) -> None:
-        """Tell everyone."""
+    def __call__(self, event: Event) -> None:
+        """Tell every listener of an event."""
         for listener in self.listeners:
-            listener(Event(event, facts))
+            listener(event)
 
     @contextlib.contextmanager
-    def also(self, bar: "Bar") -> Iterator[None]:
-        """With one more listener, closed at the end."""
-        self.listeners.append(bar)
+    def also(self, listener: Listener) -> Iterator[None]:
+        """Tell one more listener of what happens inside, and close it at the end if it can be closed."""
+        self.listeners.append(listener)
         try:
             yield
         finally:
-            self.listeners.remove(bar)
-            bar.close()
+            self.listeners.remove(listener)
+            if hasattr(listener, "close"):
+                listener.close()
 
 
 def log(event: Event) -> None:
-    """To the `jaxscale` logger: segments at DEBUG, trouble at WARNING, the rest at INFO."""
-    level = LEVELS.get(event.name, logging.INFO)
-    if LOG.isEnabledFor(level):
+    """Write an event to the `jaxscale` logger at its level."""
+    if LOG.isEnabledFor(event.level):
         facts = ", ".join(f"{name} {value}" for name, value in event.facts.items() if name != "cells")
-        LOG.log(level, "%s: %s", event.name, facts)
+        LOG.log(event.level, "%s: %s", event.name, facts)
 
 
-class JsonLines:
-    """One JSON object a line, appended: {"event", "at" (seconds since 1970), facts...}. At most one segment a second.
-
-    Args:
-      path: file; made with its folders if needed.
-    """
-
-    def __init__(self, path: str | os.PathLike):
-        self.path, self.last = Path(path), 0.0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-
-    def __call__(self, event: Event) -> None:
-        """Append a line."""
-        now = time.time()
-        if event.name == "segment" and now - self.last < 1:
-            return
-        self.last = now if event.name == "segment" else self.last
-        facts = {name: value for name, value in event.facts.items() if name != "cells"}
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"event": event.name, "at": round(now, 3), **facts}, default=str) + "\n")
-
-
-class OnCells:
-    """Hands finished runs to a function, for experiment trackers.
-
-    Args:
-      function: called with a dict of columns, one row per finished run: the coordinates, the seed, `diverged_at`, and each
-        observable at the last recorded step. It runs between segments, so keep it quick. With an executor it is called as
-        rounds of tasks end; with `reduce` never, since no runs are kept.
-    """
-
-    def __init__(self, function: Callable[[dict[str, Any]], None]):
-        self.function = function
-
-    def __call__(self, event: Event) -> None:
-        """Hand over the runs of a finished piece."""
-        if "cells" in event.facts:
-            self.function(event.facts["cells"])
-
-
-class Bar:
-    """Progress: runs done, live, finished, diverged, useful share, lane-steps/s, time left. Silent under two seconds.
-
-    Compiling sends no events, so a timer shows the bar if nothing has come by then.
-    """
-
-    def __init__(self, total: int, show: bool):
-        from tqdm.auto import tqdm
-
-        quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules  # a log file wants a line now and then
-        self.bar = tqdm(total=total, unit="run", disable=not show, delay=2, smoothing=0.1, mininterval=15 if quiet else 0.2,
-                        bar_format="{l_bar}{bar}| {n:.0f}/{total} runs [{elapsed}<{remaining}{postfix}]")  # fmt: skip
-        self.done, self.steps, self.slots, self.began = 0, 0, 0, time.perf_counter()
-        self.waiting = threading.Timer(2, self._compiling)
-        self.waiting.daemon = True
-        if show:
-            self.waiting.start()
-
-    def __call__(self, event: Event) -> None:
-        """Move on. A live lane counts for the share of its steps that are done."""
-        if event.name == "segment":
-            self.waiting.cancel()
-            self._segment(event.facts)
-        elif event.name == "piece":
-            self.done += event.facts["runs"]
-            self.steps += event.facts.get("lane_steps", 0)
-            self.slots += event.facts.get("slot_steps", 0)
-            self.bar.update(max(self.done - self.bar.n, 0))
-
-    def close(self) -> None:
-        """No more."""
-        self.waiting.cancel()
-        self.bar.close()
-
-    def _compiling(self):
-        self.bar.delay = 0  # it has been seen, so its end is to be seen too
-        self.bar.set_postfix_str("tracing and compiling")
-
-    def _segment(self, now):
-        done = self.done + now["lanes"] - now["live"] + now["live"] * now["step"] / max(now["last"], 1)
-        steps, slots = self.steps + now["lane_steps"], self.slots + now["slot_steps"]
-        rate = steps / max(time.perf_counter() - self.began, 1e-9)
-        self.bar.set_postfix_str(
-            f"live {now['live']}, finished {now['finished']}, diverged {now['diverged']}, useful {steps / max(slots, 1):.0%}, "
-            f"{rate:.3g} lane-steps/s",
-            refresh=False,
-        )
-        self.bar.update(max(done - self.bar.n, 0))
-
-
-@contextlib.contextmanager
-def said(text: str, after: float = 2.0) -> Iterator[None]:
-    """What is being done, on stderr, if it takes longer than `after` seconds."""
-    timer = threading.Timer(after, lambda: print(text, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def profiled(folder: str | os.PathLike | None) -> Iterator[None]:
-    """A trace of everything inside, written to `folder` for ui.perfetto.dev; nothing for None."""
-    if folder is None:
-        yield
-        return
-    import jax
-
-    with jax.profiler.trace(os.fspath(folder), create_perfetto_trace=True):
-        yield
+def silent(event: Event) -> None:
+    """Tell nobody."""

@@ -1,22 +1,26 @@
-"""From points and weights to a `Fit`: windows, replicas, self-tests, verdict. Tables and labelled curves meet here."""
+"""A `Fit` is made here of points and weights, whether they came from tables or from labelled curves.
+
+Windows, replicas, self-tests and the verdict meet here.
+"""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jaxscale.fitting import checks
 from jaxscale.fitting.law import Law, residuals
-from jaxscale.fitting.result import Fit, FitError, of_parameters
+from jaxscale.fitting.result import Estimate, Fit, FitError, of_parameters
 from jaxscale.fitting.solver import ITERATIONS, Solution, solve
 
 L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
-KEPT_STARTS = 6  # a resample starts from the best distinct optima of the whole data
+MAX_STARTS = 6  # a resample starts from the best distinct optima of the whole data
 
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """What is fitted, however it came.
+    """Hold what is fitted, however it came: the points of a labelled result, or the rows of a table.
 
     Attributes:
       x: (inputs, n).
@@ -50,7 +54,7 @@ class Points:
 def assemble(
     law: Law, points: Points, *, space: str, huber: float | str | None, starts: np.ndarray | None = None, progress: bool = False
 ) -> Fit:
-    """Fit windows and resamples, test the result, judge it."""
+    """Fit the windows and the resamples of some points, test the result and judge it."""
     how: dict[str, Any] = {"space": space, "huber": huber, "iterations": ITERATIONS}
     if absolute := huber == "L1":
         how |= {"huber": least_absolute(points.y, points.weight, space), "iterations": L1_ITERATIONS}
@@ -79,12 +83,12 @@ def assemble(
 
 
 def least_absolute(y: np.ndarray, weight: np.ndarray, space: str) -> float:
-    """A delta of Huber's loss so small that the sum of absolute residuals remains."""
+    """Return a delta of Huber's loss so small that the sum of absolute residuals remains."""
     return L1_DELTA * float(np.sqrt(np.median(weight)) * (1.0 if space == "log" else np.median(np.abs(y)) or 1.0))
 
 
 def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = False, **how: Any) -> np.ndarray:
-    """(resamples, params), from resampled seeds or runs, started from the optima of the whole data."""
+    """Return (resamples, params): fits of resampled seeds or runs, started from the optima of the whole data."""
     if points.replicas is not None and len(points.replicas):
         return solve(law, points.x, points.replicas, points.weight, starts=starts, progress=progress, **how).values
     if points.counts is not None and len(points.counts):
@@ -93,20 +97,20 @@ def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = 
     return np.zeros((0, len(law.params)))
 
 
-def best_optima(whole: Solution, most: int = KEPT_STARTS) -> np.ndarray:
-    """(optima, params) of the first row: the best, and others that differ from it."""
+def best_optima(whole: Solution, count: int = MAX_STARTS) -> np.ndarray:
+    """Return (optima, params) of the first row of a solution: the best, and others that differ from it; at most `count`."""
     order = np.argsort(whole.objectives[0], kind="stable")
     chosen = [whole.every[0][order[0]]]
     for i in order[1:]:
         z = whole.every[0][i]
-        if len(chosen) < most and np.all(np.isfinite(z)):
+        if len(chosen) < count and np.all(np.isfinite(z)):
             if all(np.max(np.abs(z - c) / (np.abs(c) + 1e-12)) > 0.05 for c in chosen):
                 chosen.append(z)
     return np.array(chosen)
 
 
-def _windows(scale, x, params) -> np.ndarray:
-    """(windows, n) 0/1: all points, then without the smallest scales, up to half of them; at most ten windows."""
+def _windows(scale: np.ndarray, x: np.ndarray, params: int) -> np.ndarray:
+    """Return (windows, n) 0/1: all points, then without the smallest scales, up to half of them; at most ten windows."""
     distinct = np.unique(scale)
     drops = np.unique(np.linspace(0, len(distinct) // 2, min(10, len(distinct) // 2 + 1)).astype(int))
     rows = [scale >= distinct[drop] for drop in drops]
@@ -114,8 +118,8 @@ def _windows(scale, x, params) -> np.ndarray:
     return np.array(enough or rows[:1], np.float64)
 
 
-def _estimates(law, windows, replicas, points):
-    def one(name):
+def _estimates(law: Law, windows: np.ndarray, replicas: np.ndarray, points: Points) -> dict[str, Estimate]:
+    def one(name: str) -> Callable[..., float]:
         return lambda **params: params[name]
 
     wanted = {name: one(name) for name in law.params} | law.derived
@@ -125,12 +129,12 @@ def _estimates(law, windows, replicas, points):
     }
 
 
-def _goodness(law, points, whole, scale, how):
-    made = law.at(points.x, dict(zip(law.params, whole.values[0])))
-    seen, gap = np.log(points.y) if how["space"] == "log" else points.y, residuals(how["space"], made, points.y)
+def _goodness(law: Law, points: Points, whole: Solution, scale: np.ndarray, how: dict[str, Any]) -> dict[str, float]:
+    predicted = law.at(points.x, dict(zip(law.params, whole.values[0])))
+    seen, gap = np.log(points.y) if how["space"] == "log" else points.y, residuals(how["space"], predicted, points.y)
     residual = np.sqrt(points.weight) * gap
     total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
-    found = {
+    goodness = {
         "r2": float(1 - np.sum(residual**2) / total) if np.ptp(points.y) > 0 else float("nan"),
         "rmse": float(np.sqrt(np.mean(gap**2))), "objective": float(whole.objective[0] / 2),
         "reached": float(whole.reached[0]), "quadratic": checks.quadratic_share(residual, how["huber"]),
@@ -139,14 +143,14 @@ def _goodness(law, points, whole, scale, how):
     }  # fmt: skip
     if np.any(points.error > 0):
         freedom = max(len(points.y) - len(law.params), 1)
-        found["chi2_dof"] = float(np.sum(residual**2) / freedom)
+        goodness["chi2_dof"] = float(np.sum(residual**2) / freedom)
         relative = points.error / np.abs(points.y) if how["space"] == "log" else points.error
-        found["noise"] = float(np.max(relative))
-    return found
+        goodness["noise"] = float(np.max(relative))
+    return goodness
 
 
-def _by_run(residual, scale, labels):
-    """Means over the rows of a run: its repeats share what they deviate by."""
+def _by_run(residual: np.ndarray, scale: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means of residual and scale over the rows of a run: its repeats share what they deviate by."""
     if labels is None:
         return residual, scale
     count = np.bincount(labels)

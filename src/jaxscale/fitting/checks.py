@@ -1,4 +1,4 @@
-"""Self-tests that every fit carries: starts, bounds, flat directions, residuals, hold-out; and the verdict on them."""
+"""Every fit carries self-tests: starts, bounds, flat directions, residuals, hold-out; and a verdict on them."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ WEAK_CHI2 = 25.0  # residuals five times the seed noise: the law is not the shap
 
 
 def scale_of(law: Law, points: np.ndarray) -> np.ndarray:
-    """(n,) one number for the scale of each run: the product of its inputs, each relative to its geometric mean.
+    """Return (n,) one number for the scale of each run: the product of its inputs, each relative to its geometric mean.
 
     Inputs that are not positive everywhere (shares, days) have no scale and are taken by rank. Of a loss, less is more.
     """
@@ -29,7 +29,7 @@ def scale_of(law: Law, points: np.ndarray) -> np.ndarray:
 
 
 def other_optima(solution: Solution, row: int = 0) -> int:
-    """How many starts ended within 5 % of the best objective with parameters that differ from the best by a factor of 1.5."""
+    """Count the starts that ended within 5 % of the best objective with parameters a factor of 1.5 away from the best."""
     objective, values = solution.objectives[row], solution.every[row]
     near = objective <= 1.05 * solution.objective[row] + solution.slack[row]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -38,7 +38,7 @@ def other_optima(solution: Solution, row: int = 0) -> int:
 
 
 def residual_structure(residual: np.ndarray, scale: np.ndarray) -> float:
-    """Lag-1 autocorrelation of the residuals in order of scale; about 1 / sqrt(n) by chance."""
+    """Return the lag-1 autocorrelation of the residuals in order of scale; about 1 / sqrt(n) by chance."""
     ordered = residual[np.argsort(scale, kind="stable")]
     centred = ordered - ordered.mean()
     power = np.sum(centred**2)
@@ -46,41 +46,54 @@ def residual_structure(residual: np.ndarray, scale: np.ndarray) -> float:
 
 
 def quadratic_share(residual: np.ndarray, huber: float | None) -> float:
-    """Share of points in Huber's quadratic zone; far below a half the fit is one of least absolute deviations."""
+    """Return the share of points in Huber's quadratic zone; far below a half the fit is one of least absolute deviations."""
     return 1.0 if huber is None else float(np.mean(np.abs(residual) <= huber))
 
 
 def largest_scales(scale: np.ndarray, share: float = HELD_OUT) -> np.ndarray:
-    """(n,) whether a run is among the largest scales; whole scales, at least one."""
+    """Return (n,) whether a run is among the largest scales; whole scales, at least one."""
     return scale >= min(np.quantile(scale, 1 - share), scale.max())
 
 
 def hold_out(law: Law, x: np.ndarray, y: np.ndarray, weight: np.ndarray, scale: np.ndarray, **how: Any) -> float:
-    """Root mean square residual on the largest scales, of a fit to the others; NaN where too few points would be left."""
+    """Return the root mean square residual of the largest scales under a fit to the others; NaN where too few points remain."""
     largest = largest_scales(scale)
     if len(np.unique(x[:, ~largest], axis=1).T) < len(law.params) + 1 or not largest.any():
         return float("nan")
-    found = solve(law, x, y, np.where(largest, 0.0, weight), **how)
-    made = law.at(x[:, largest], dict(zip(law.params, found.values[0])))
-    return float(np.sqrt(np.mean(residuals(how.get("space", "log"), made, y[largest]) ** 2)))
+    others = solve(law, x, y, np.where(largest, 0.0, weight), **how)
+    predicted = law.at(x[:, largest], dict(zip(law.params, others.values[0])))
+    return float(np.sqrt(np.mean(residuals(how.get("space", "log"), predicted, y[largest]) ** 2)))
 
 
 def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:
-    """Names of the parameters that sit at a bound; a floor of zero counts when it is negligible beside `size`, the data."""
-    found = []
+    """Return a line for each parameter that sits at a bound.
+
+    A floor of zero counts when it is negligible beside `size`, the typical size of the data.
+    """
+    lines = []
     for value, (name, param) in zip(values, law.params.items()):
         if param.positive:
             if name in law.linear and value < 1e-6 * size and name == law.floor:
-                found.append(f"{name} has gone to zero")
+                lines.append(f"{name} has gone to zero")
         elif any(np.isclose(value, bound) for bound in (param.lower, param.upper) if np.isfinite(bound)):
-            found.append(f"{name} sits at its bound {value:.3g}")
-    return found
+            lines.append(f"{name} sits at its bound {value:.3g}")
+    return lines
 
 
 def judge(
     law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], size: float, count: int, units: int
 ) -> tuple[str, tuple[str, ...]]:
-    """Status and reasons: never a success on a bad fit. `size` of y, `count` of points, `units` of resampled runs, if any."""
+    """Return status and reasons: never a success on a bad fit.
+
+    Args:
+      law: what was fitted.
+      whole: the fit, its first row.
+      estimates: of the parameters, with their intervals.
+      goodness: results of the other self-tests.
+      size: of y, in its units.
+      count: points.
+      units: resampled runs; 0 where seeds were resampled, or nothing.
+    """
     failed, weak = [], []
     if np.isnan(goodness["r2"]):
         failed.append("y does not vary, so there is nothing to explain")

@@ -1,7 +1,7 @@
-"""Which law? The one that predicts the largest scales from the others; information criteria come second."""
+"""Which law is it? The one that predicts the largest scales from the others; information criteria come second."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ SUPPORT = 6.0  # difference of AIC that supports a parameter (Burnham & Anderson
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One law's standing.
+    """Say how one law stands in a comparison.
 
     Attributes:
       fit: to all the data.
@@ -39,7 +39,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Laws in order, the best first; print it."""
+    """Hold laws in order, the best first; print it."""
 
     rows: tuple[Row, ...]
     refused: dict[str, str]  # laws that could not be fitted, and why
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def best(self) -> Fit:
-        """The fit of the first law."""
+        """Return the fit of the first law, which is the best one."""
         return self.rows[0].fit
 
     def __str__(self) -> str:
@@ -96,41 +96,42 @@ def compare(laws: Sequence[Any], data: Any, *, space: str | None = None, **how: 
     return Comparison(tuple(rows), refused, (*_findings(rows), f"residuals in {space} y", *notes))
 
 
-def _row(found: Fit) -> Row:
-    n, k = len(found.y), len(found.law.params) + 1  # and the variance
-    likelihood = n * np.log(np.mean(found.weight * found.residual**2) + 1e-300)
+def _row(fitted: Fit) -> Row:
+    """Return how a fitted law stands; AICc and BIC count its parameters and the variance."""
+    n, k = len(fitted.y), len(fitted.law.params) + 1  # and the variance
+    likelihood = n * np.log(np.mean(fitted.weight * fitted.residual**2) + 1e-300)
     corrected = 2 * k * n / (n - k - 1) if n > k + 1 else np.inf
-    return Row(found, found.goodness["hold_out"], _one_out(found), float(likelihood + corrected),
+    return Row(fitted, fitted.goodness["hold_out"], _one_out(fitted), float(likelihood + corrected),
                float(likelihood + k * np.log(n)))  # fmt: skip
 
 
-def _one_out(found: Fit) -> float:
-    """Each scale predicted from the others, all in one vmap; at most 24 groups of scales."""
-    law, scale = found.law, checks.scale_of(found.law, found.columns)
+def _one_out(fitted: Fit) -> float:
+    """Return the error of predicting each scale from the others, all in one vmap; at most 24 groups of scales."""
+    law, scale = fitted.law, checks.scale_of(fitted.law, fitted.columns)
     groups = np.searchsorted(np.unique(scale)[:: max(1, len(np.unique(scale)) // 24)], scale, side="right")
     out = np.array([groups == g for g in np.unique(groups)])
-    best = np.array([list(found.values.values())])
+    best = np.array([list(fitted.values.values())])
     again = solve(
-        law, found.columns, np.broadcast_to(found.y, out.shape), np.where(out, 0.0, found.weight), starts=best,
-        space=found.how["space"], huber=found.how["huber"], iterations=found.how["iterations"],
+        law, fitted.columns, np.broadcast_to(fitted.y, out.shape), np.where(out, 0.0, fitted.weight), starts=best,
+        space=fitted.how["space"], huber=fitted.how["huber"], iterations=fitted.how["iterations"],
     )  # fmt: skip
     gaps = []
     for mask, values in zip(out, again.values):
-        made = law.at(found.columns[:, mask], dict(zip(law.params, values)))
-        gaps.append(residuals(found.how["space"], made, found.y[mask]))
+        predicted = law.at(fitted.columns[:, mask], dict(zip(law.params, values)))
+        gaps.append(residuals(fitted.how["space"], predicted, fitted.y[mask]))
     return float(np.sqrt(np.mean(np.concatenate(gaps) ** 2)))
 
 
-def _findings(rows):
-    """Whether a floor or a break is supported: against the best law without one."""
+def _findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Say whether a floor or a break is supported: against the best law without one."""
     for what, has in (("a floor", lambda law: bool(law.floor)), ("a break", lambda law: law.broken)):
         with_it, without = ([row for row in rows if has(row.fit.law) is wanted] for wanted in (True, False))
         if not with_it or not without:
             continue
         gain = min(row.aic for row in without) - min(row.aic for row in with_it)
-        held = [min((row.hold_out for row in some if np.isfinite(row.hold_out)), default=np.inf) for some in (with_it, without)]
-        if gain > SUPPORT and held[0] <= TIE * held[1]:
-            yield f"{what} is supported (AICc lower by {gain:.1f}; held out {held[0]:.2g} against {held[1]:.2g})"
+        missed = [min((r.hold_out for r in some if np.isfinite(r.hold_out)), default=np.inf) for some in (with_it, without)]
+        if gain > SUPPORT and missed[0] <= TIE * missed[1]:
+            yield f"{what} is supported (AICc lower by {gain:.1f}; held out {missed[0]:.2g} against {missed[1]:.2g})"
         elif gain > SUPPORT:
             yield f"{what} fits better in sample (AICc lower by {gain:.1f}) and predicts the largest scales worse"
         else:

@@ -1,10 +1,11 @@
-"""Where two fitted laws cross, and whether they do: a ratio of differences, so its error is anything but normal."""
+"""Where two fitted laws cross, and whether they do: that is a ratio of differences, so its error is anything but normal."""
 
 import dataclasses
 
 import numpy as np
 
 from jaxscale.fitting.result import Fit
+from jaxscale.resampling import band
 
 NAME = "where two laws cross, with P(no crossing)"
 
@@ -14,12 +15,12 @@ PAIRS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Crossover:
-    """The scale at which the order of two methods changes.
+    """Say at which scale the order of two methods changes, if it does.
 
     Attributes:
       position: x of the first crossing of the best fits within the range; NaN if there is none.
-      low: 5 % quantile over resamples that cross.
-      high: 95 % quantile: the interval has 90 %.
+      low: lower end of the 95 % band over the resamples that cross.
+      high: upper end.
       none: share of the resamples without a crossing in the range.
       first_lower: share of the resamples in which the first law lies lower at the end of the range.
     """
@@ -33,7 +34,7 @@ class Crossover:
     def __str__(self) -> str:
         where = f"{self.position:.3g}" if np.isfinite(self.position) else "none"
         return (
-            f"crossing at {where} [{self.low:.3g}, {self.high:.3g}] (90 %), P(no crossing) {self.none:.2f}, "
+            f"crossing at {where} [{self.low:.3g}, {self.high:.3g}] (95 %), P(no crossing) {self.none:.2f}, "
             f"P(first lower at the end) {self.first_lower:.2f}"
         )
 
@@ -64,24 +65,26 @@ def crossover(first: Fit, second: Fit, *, to: float, start: float | None = None,
     ours, theirs = (_curves(fit, x, rows) for fit, rows in zip((first, second), drawn))
     best = _first_crossing(x, _curve(first, x) - _curve(second, x))
     gaps = [a - b for a, b in zip(ours, theirs)]
-    found = np.array([_first_crossing(x, gap) for gap in gaps])
-    known = found[np.isfinite(found)]
-    low, high = np.percentile(known, [5, 95]) if len(known) else (np.nan, np.nan)
-    return Crossover(best, float(low), float(high), float(np.mean(np.isnan(found))), float(np.mean([g[-1] < 0 for g in gaps])))
+    crossings = np.array([_first_crossing(x, gap) for gap in gaps])
+    low, high = band(crossings)
+    none, lower = np.mean(np.isnan(crossings)), np.mean([gap[-1] < 0 for gap in gaps])
+    return Crossover(best, float(low), float(high), float(none), float(lower))
 
 
-def _curve(fit, x, row=None):
+def _curve(fit: Fit, x: np.ndarray, row: np.ndarray | None = None) -> np.ndarray:
+    """Return the law of a fit at x, of its best parameters or of one row of replicas."""
     values = fit.values if row is None else dict(zip(fit.law.params, row))
     return fit.law.at(x[None], values)
 
 
-def _curves(fit, x, rows):
-    """(rows, x) the law of these replicas; each is worked out once, however often it was drawn."""
+def _curves(fit: Fit, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return (rows, x): the law of these replicas. Each is worked out once, however often it was drawn."""
     own, place = np.unique(rows, return_inverse=True)
     return np.array([_curve(fit, x, fit.replicas[row]) for row in own])[place]
 
 
-def _first_crossing(x, gap):
+def _first_crossing(x: np.ndarray, gap: np.ndarray) -> float:
+    """Return the first x where the gap changes its sign, interpolated in log x; NaN where it never does."""
     x, gap = x[gap != 0], gap[gap != 0]
     at = np.flatnonzero(gap[1:] * gap[:-1] < 0)
     if not len(at):

@@ -1,17 +1,20 @@
-"""`fit`: one law, one labelled result or one table, an exponent with its intervals."""
+"""`fit` takes one law and one labelled result, or one table, and returns an exponent with its intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale.fitting.assembly import assemble
+from jaxscale.fitting.assembly import Points, assemble
 from jaxscale.fitting.curves import curve, curve_points
 from jaxscale.fitting.law import Law
 from jaxscale.fitting.result import Estimate, Fit, FitError
 from jaxscale.fitting.runs import table_points
 from jaxscale.fitting.scrutiny import thorough as scrutinised
 from jaxscale.resampling import clusters, resample, seed_dims
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["Estimate", "Fit", "FitError", "fit", "local_slopes"]
 
@@ -72,12 +75,16 @@ def fit(
     space = space or law.space
     columns = {"y": y, "weight": weight, "cluster": cluster}
     points = _points(law, data, x, columns, {"over": over, "statistic": statistic}, space=space, resamples=resamples, root=root)
-    found = assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
-    return scrutinised(found, progress=progress) if thorough else found
+    fitted = assemble(law, points, space=space, huber=huber, starts=starts, progress=progress)
+    return scrutinised(fitted, progress=progress) if thorough else fitted
 
 
-def _points(law, data, x, columns, labelled, **how):
-    """What is fitted: of a labelled result, or of a table; options of the other kind are refused."""
+def _points(
+    law: Law, data: Any, x: Any, columns: dict[str, str | None], labelled: dict[str, Any], *, space: str, resamples: int,
+    root: int,
+) -> Points:  # fmt: skip
+    """Return what is fitted: points of a labelled result, or of a table; options of the other kind are refused."""
+    how: dict[str, Any] = {"space": space, "resamples": resamples, "root": root}
     if hasattr(data, "dims") and not hasattr(data, "columns") and not hasattr(data, "data_vars"):
         if given := [name for name, column in columns.items() if column is not None]:
             raise FitError(
@@ -88,10 +95,13 @@ def _points(law, data, x, columns, labelled, **how):
         raise FitError("a table needs y=, the column to explain.")
     if labelled != {"over": "seed", "statistic": "mean"}:
         raise FitError("statistic= and over= are for labelled results; of a table, cluster= says which rows are one run.")
-    return table_points(law, data, x=x, **columns, **how)
+    return table_points(law, data, x=x, y=columns["y"], weight=columns["weight"], cluster=columns["cluster"], **how)
 
 
-def _check_options(huber, y, weight, cluster, space, resamples, root):
+def _check_options(
+    huber: object, y: object, weight: object, cluster: object, space: object, resamples: object, root: object
+) -> None:
+    """Raise FitError where an option of `fit` is of the wrong kind."""
     if huber not in (None, "L1") and not (isinstance(huber, int | float | np.number) and huber > 0):
         raise FitError(f"huber must be a positive delta, 'L1' for absolute residuals, or None for squares; got {huber!r}.")
     for name, column in (("y", y), ("weight", weight), ("cluster", cluster)):
@@ -106,8 +116,8 @@ def _check_options(huber, y, weight, cluster, space, resamples, root):
 
 def local_slopes(
     data: Any, *, x: str, over: str | Sequence[str] = "seed", statistic: str = "mean", resamples: int = 400, root: int = 0
-) -> Any:
-    """D log y / d log x between neighbouring points: the honest picture of an exponent that is still drifting.
+) -> "xarray.Dataset":
+    """Return d log y / d log x between neighbouring points: the honest picture of an exponent that is still drifting.
 
     Args:
       data: DataArray with dims (x, over), or (x,) alone; positive.

@@ -1,4 +1,4 @@
-"""Labelled results of sweeps: a curve, or a surface, over seeds; errors from resampling the seeds."""
+"""Labelled results of sweeps become points: a curve, or a surface, over seeds; errors come from resampling the seeds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def curve_points(
     resamples: int,
     root: int,
 ) -> Points:
-    """The points of a labelled result, their seeds' statistic, its replicas and its variance as weights.
+    """Return the points of a labelled result: its seeds' statistic, the replicas of it, and weights from its variance.
 
     Raises:
       FitError: fewer usable points than parameters, a single x, or values a logarithm cannot take.
@@ -72,7 +72,7 @@ def curve_points(
 
 
 def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
-    """(inputs, points), (points, seeds) and a label from a DataArray."""
+    """Return (inputs, points), (points, seeds) and a label from a DataArray."""
     for x in axes:
         if x not in data.dims:
             raise FitError(f"x='{x}' is no dimension of the data; choose from {list(data.dims)}.")
@@ -89,7 +89,8 @@ def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarr
     return np.stack([g.ravel() for g in grid]), values.reshape(grid[0].size, -1), str(data.name or "")
 
 
-def _weights(best, error, space):
+def _weights(best: np.ndarray, error: np.ndarray, space: str) -> np.ndarray:
+    """Return (points,) one over the variance, bounded where some seeds agree by chance; ones without errors."""
     scale = error / np.abs(best) if space == "log" else error
     if not np.any(scale > 0):
         return np.ones(len(best))

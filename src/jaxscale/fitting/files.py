@@ -1,4 +1,4 @@
-"""Cells of table files, with the lines they stand on. Strict: what is not a table is refused, never repaired."""
+"""Read the cells of table files, with the lines they stand on. What is not a table is refused, never repaired."""
 
 import csv
 import io
@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 from jaxscale.fitting.result import FitError
 
-MOST_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20
 
 
 class Columns(NamedTuple):
-    """{name: cells} and the line of each row; None for columns in memory."""
+    """Hold {name: cells} of a table, and the line of each row; None for columns in memory."""
 
     cells: dict[str, list[Any]]
     rows: list[int] | None
 
 
 def read_columns(path: Path) -> Columns:
-    """All cells of a .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet file.
+    """Read all cells of a .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet file.
 
     Raises:
       FitError: no such file, too large, another kind, or malformed.
@@ -30,9 +30,9 @@ def read_columns(path: Path) -> Columns:
         size = path.stat().st_size
     except (OSError, ValueError) as error:
         raise FitError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise FitError(
-            f"'{path}' has {size / 1e9:.2g} GB; fits take tables of runs, up to {MOST_BYTES / 1e9:.2g} GB. Select rows first."
+            f"'{path}' has {size / 1e9:.2g} GB; fits take tables of runs, up to {MAX_BYTES / 1e9:.2g} GB. Select rows first."
         )
     kind = path.suffix.lower()
     if kind in (".parquet", ".pq"):
@@ -46,7 +46,7 @@ def read_columns(path: Path) -> Columns:
     return _json_lines(text, path) if kind in (".jsonl", ".ndjson", ".json") else _csv(text, path, kind)
 
 
-def _csv(text, path, kind):
+def _csv(text: str, path: Path, kind: str) -> Columns:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",", strict=True)
     rows, lines, line = [], [], 1
     try:
@@ -68,8 +68,8 @@ def _csv(text, path, kind):
     return Columns(dict(zip(header, map(list, zip(*rows[1:])))) if rows[1:] else {name: [] for name in header}, lines[1:])
 
 
-def _json_lines(text, path):
-    found: list[dict[str, Any]] = []
+def _json_lines(text: str, path: Path) -> Columns:
+    rows: list[dict[str, Any]] = []
     lines = []
     for number, line in enumerate(re.split("\r\n|\n|\r", text), 1):
         if not line.strip():
@@ -80,23 +80,24 @@ def _json_lines(text, path):
             raise FitError(f"'{path}' line {number} is not JSON ({str(error)[:200]}).") from error
         if not isinstance(row, dict):
             raise FitError(f"'{path}' line {number} must be an object of columns; got {type(row).__name__}.")
-        found.append(row)
+        rows.append(row)
         lines.append(number)
-    if not found:
+    if not rows:
         raise FitError(f"'{path}' is empty.")
-    names = dict.fromkeys(key for row in found for key in row)
-    return Columns({name: [row.get(name) for row in found] for name in names}, lines)
+    names = dict.fromkeys(key for row in rows for key in row)
+    return Columns({name: [row.get(name) for row in rows] for name in names}, lines)
 
 
-def _once(pairs):
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the dictionary of a JSON object, or raise ValueError where a name stands twice."""
+    cells = dict(pairs)
+    if len(cells) != len(pairs):
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise ValueError(f"{name[:40]!r} stands twice")
-    return made
+    return cells
 
 
-def _parquet(path):
+def _parquet(path: Path) -> Columns:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Laws that give y only through an equation: its root, with exact derivatives in the parameters."""
+"""Some laws give y only through an equation: this finds its root, with exact derivatives in the parameters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def root(equation: Callable[..., jax.Array], start: jax.Array, params: Any, steps: int = 12) -> jax.Array:
-    """Where an increasing function is zero, elementwise, by Newton's method.
+    """Return where an increasing function is zero, elementwise, by Newton's method.
 
     The last step alone carries derivatives: with the root and the slope held constant it is the implicit function theorem.
 
@@ -20,10 +20,10 @@ def root(equation: Callable[..., jax.Array], start: jax.Array, params: Any, step
     """
     frozen = jax.tree.map(jax.lax.stop_gradient, params)
 
-    def value_and_slope(v):
+    def value_and_slope(v: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.jvp(lambda u: equation(u, frozen), (v,), (jnp.ones_like(v),))
 
-    def newton(_, v):
+    def newton(_: int, v: jax.Array) -> jax.Array:
         value, slope = value_and_slope(v)
         return v - value / slope
 

@@ -1,10 +1,10 @@
-"""Compute-optimal sizes without a formula for the loss: Chinchilla's approaches 1 and 2, and how biased the second one is."""
+"""Find compute-optimal sizes without a formula for the loss: Chinchilla's approaches 1 and 2, and how biased the second is."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxscale.fitting.laws import chinchilla
 from jaxscale.fitting.result import Estimate, FitError, estimate
@@ -14,7 +14,7 @@ NAME = "compute-optimal sizes by approaches 1 (envelope) and 2 (parabolas), with
 
 @dataclasses.dataclass(frozen=True)
 class Optima:
-    """Optimal sizes at several budgets, and the power law through them.
+    """Hold optimal sizes at several budgets, and the power law through them.
 
     Attributes:
       budget: (budgets,) compute C in flops.
@@ -28,15 +28,22 @@ class Optima:
     exponent: Estimate
     coefficient: float
 
-    def at(self, compute: Any) -> np.ndarray:
-        """The optimal size at a budget."""
+    def at(self, compute: ArrayLike) -> np.ndarray:
+        """Return the optimal size at a budget of `compute` flops, by the power law."""
         return self.coefficient * np.asarray(compute, np.float64) ** self.exponent.value
 
 
 def envelope(
-    size: Any, compute: Any, loss: Any, run: Any, *, points: int = 1500, resamples: int = 400, root: int = 0
+    size: ArrayLike,
+    compute: ArrayLike,
+    loss: ArrayLike,
+    run: ArrayLike,
+    *,
+    points: int = 1500,
+    resamples: int = 400,
+    root: int = 0,
 ) -> Optima:
-    """Approach 1: at many budgets, the size of the run whose training curve is lowest there.
+    """Return optima by approach 1: at many budgets, the size of the run whose training curve is lowest there.
 
     Args:
       size: (n,) parameters of the run of each checkpoint.
@@ -67,7 +74,7 @@ def envelope(
         curves[i, inside] = np.interp(np.log(budget[inside]), np.log(compute[mine]), loss[mine])
     sizes = np.array([size[label == i][0] for i in range(len(names))])
 
-    def solved(rows):
+    def solved(rows: np.ndarray) -> tuple[float, float, np.ndarray]:
         best = sizes[rows][np.argmin(curves[rows], axis=0)]
         # where the smallest or largest run wins, the best size lies beyond what was run
         known = np.isfinite(curves[rows].min(axis=0)) & (best > sizes[rows].min()) & (best < sizes[rows].max())
@@ -76,13 +83,15 @@ def envelope(
     rng = np.random.default_rng(root)
     best = solved(np.arange(len(names)))
     again = np.array([solved(np.unique(rng.integers(0, len(names), len(names))))[0] for _ in range(resamples)])
-    found = np.where(best[2], sizes[np.argmin(curves, axis=0)], np.nan)
+    optimal = np.where(best[2], sizes[np.argmin(curves, axis=0)], np.nan)
     error = estimate(best[0], again, np.nan, "runs", size=len(names), freedom=len(names) - 2)
-    return Optima(budget, found, error, best[1])
+    return Optima(budget, optimal, error, best[1])
 
 
-def parabolas(size: Any, compute: Any, loss: Any, *, curve: str = "parabola", resamples: int = 400, root: int = 0) -> Optima:
-    """Approach 2: at each budget, the vertex of loss against log size; then a line through the vertices.
+def parabolas(
+    size: ArrayLike, compute: ArrayLike, loss: ArrayLike, *, curve: str = "parabola", resamples: int = 400, root: int = 0
+) -> Optima:
+    """Return optima by approach 2: at each budget, the vertex of loss against log size; then a line through the vertices.
 
     It is biased wherever the loss is not a parabola: unequal exponents, or sizes spread unevenly about the optimum. See `bias`.
 
@@ -111,20 +120,20 @@ def parabolas(size: Any, compute: Any, loss: Any, *, curve: str = "parabola", re
     find = _vertex if curve == "parabola" else _akima
     budget = np.array([np.exp(np.log(compute[g]).mean()) for g in groups])
 
-    def solved(chosen):
+    def solved(chosen: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[float, float]]:
         at = np.array([find(size[g], loss[g]) for g in chosen])
         known = np.isfinite(at)
         return at, (_line(budget[known], at[known]) if known.sum() > 1 else (np.nan, np.nan))
 
     rng = np.random.default_rng(root)
-    found, (exponent, coefficient) = solved(groups)
+    optimal, (exponent, coefficient) = solved(groups)
     again = [solved([rng.choice(g, len(g)) for g in groups])[1][0] for _ in range(resamples)]
     error = estimate(exponent, np.array(again), np.nan, "runs", size=len(size), freedom=len(size) - 3 * len(groups))
-    return Optima(budget, found, error, coefficient)
+    return Optima(budget, optimal, error, coefficient)
 
 
 def bias(values: Mapping[str, float], *, budgets: np.ndarray, spread: float = 4.0, points: int = 15, to: float = 1e24) -> float:
-    """Relative error of approach 2's optimal tokens at a budget, on noise-free losses of a known Chinchilla surface.
+    """Return the relative error of approach 2's optimal tokens at a budget, on noise-free losses of a known Chinchilla surface.
 
     Args:
       values: A, B, E, alpha, beta of the surface, e.g. `fit.values`.
@@ -138,11 +147,12 @@ def bias(values: Mapping[str, float], *, budgets: np.ndarray, spread: float = 4.
     for c in np.asarray(budgets, np.float64):
         tokens = chinchilla.optimal_tokens(c, **p) * np.geomspace(1 / spread, spread, points)
         columns.append(np.stack([tokens, np.full(points, c), chinchilla.shape(c / 6 / tokens, tokens, **p)]))
-    found = parabolas(*np.concatenate(columns, axis=1), resamples=0)
-    return float(found.at(to) / chinchilla.optimal_tokens(to, **p) - 1)
+    optima = parabolas(*np.concatenate(columns, axis=1), resamples=0)
+    return float(optima.at(to) / chinchilla.optimal_tokens(to, **p) - 1)
 
 
-def _vertex(size, loss):
+def _vertex(size: np.ndarray, loss: np.ndarray) -> float:
+    """Return the size at the lowest point of a parabola in log size; NaN where it has none among the sizes that were run."""
     x = np.log(size)
     centre = x.mean()
     if len(np.unique(x)) < 3:
@@ -152,7 +162,8 @@ def _vertex(size, loss):
     return np.exp(at) if x.min() < at < x.max() else np.nan
 
 
-def _akima(size, loss):
+def _akima(size: np.ndarray, loss: np.ndarray) -> float:
+    """Return the size at the lowest point of an Akima spline in log size; NaN where that is at an end."""
     from scipy.interpolate import Akima1DInterpolator
 
     x, first = np.unique(np.log(size), return_index=True)
@@ -164,17 +175,19 @@ def _akima(size, loss):
     return np.exp(fine[at]) if 0 < at < len(fine) - 1 else np.nan
 
 
-def _line(budget, size):
+def _line(budget: np.ndarray, size: np.ndarray) -> tuple[float, float]:
+    """Return exponent and coefficient of the power law of size against budget."""
     x = np.log(budget)
     slope, level = np.polyfit(x - x.mean(), np.log(size), 1)
     return slope, float(np.exp(level - slope * x.mean()))
 
 
-def _positive(**columns):
-    found = [np.asarray(values, np.float64) for values in columns.values()]
-    for name, values in zip(columns, found):
+def _positive(**columns: ArrayLike) -> list[np.ndarray]:
+    """Return the columns as floats, or raise FitError where one is not finite and positive, or of another length."""
+    arrays = [np.asarray(values, np.float64) for values in columns.values()]
+    for name, values in zip(columns, arrays):
         if not np.all(np.isfinite(values) & (values > 0)):
             raise FitError(f"{name} must be finite and positive; leave failed runs out.")
-    if len({values.shape for values in found}) != 1:
-        raise FitError(f"{list(columns)} must have the same length; got {[values.shape for values in found]}.")
-    return found
+    if len({values.shape for values in arrays}) != 1:
+        raise FitError(f"{list(columns)} must have the same length; got {[values.shape for values in arrays]}.")
+    return arrays

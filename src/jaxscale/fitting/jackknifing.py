@@ -11,7 +11,7 @@ NAME = "every run left out in turn: bias, error, influence"
 
 
 class Jackknife(NamedTuple):
-    """Of one parameter."""
+    """Say what leaving runs out does to one parameter."""
 
     bias: float
     error: float
@@ -19,7 +19,7 @@ class Jackknife(NamedTuple):
 
 
 def jackknife(fit: Fit, *, progress: bool = False) -> dict[str, Jackknife]:
-    """{parameter: bias, standard error, most influential run} of a fit to a table; runs are left out one at a time.
+    """Return {parameter: bias, standard error, most influential run} of a fit to a table; runs are left out one at a time.
 
     Leaving a run out is a vector of counts like a resample of the bootstrap, so nothing new is compiled.
 

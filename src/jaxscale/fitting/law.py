@@ -1,19 +1,23 @@
-"""What a law is: a formula, its parameters with bounds, a source. Nothing about data frames, plots or optimisers."""
+"""What a law is: a formula, its parameters with bounds, a source. It knows nothing of data frames, plots or optimisers."""
 
 import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxscale.fitting.double_precision import float64
+
+Value = float | np.ndarray | jax.Array  # of an input or a parameter of a formula: laws broadcast, and are traced
 
 
 @dataclasses.dataclass(frozen=True)
 class Param:
-    """One parameter of a law.
+    """Describe one parameter of a law: its bounds, where its search starts, and what it means.
 
     Attributes:
       lower: bound. 0 means positive: the search runs in its logarithm, and 0 itself is reached when it helps.
@@ -32,16 +36,16 @@ class Param:
 
     @property
     def positive(self) -> bool:
-        """Whether the search runs in the logarithm."""
+        """Return whether the parameter is positive, so that the search runs in its logarithm."""
         return self.lower == 0 and math.isinf(self.upper)
 
     @property
     def geometric(self) -> bool:
-        """Whether starts are spread evenly in the logarithm."""
+        """Return whether starts are spread evenly in the logarithm."""
         return self.positive and self.search is not None and self.search[0] > 0
 
     def starts(self, data: dict[str, np.ndarray]) -> tuple[float, float]:
-        """The search range in the parameter's own unit, in its logarithm where the search runs there."""
+        """Return the search range in the parameter's own unit, in its logarithm where the search runs there."""
         low, high = self.search or (0.0, 0.0)
         if self.within:
             values = data[self.within.removeprefix("1/")]
@@ -51,7 +55,7 @@ class Param:
 
 
 class Example(NamedTuple):
-    """A small experiment that determines a law: for its recovery test, its coverage table and a first look."""
+    """Hold a small experiment that determines a law: for its recovery test, its coverage table and a first look."""
 
     values: dict[str, float]
     x: tuple[np.ndarray, ...]  # one column for each input
@@ -59,24 +63,24 @@ class Example(NamedTuple):
     space: str = "log"
 
 
-def power(x: Any, exponent: Any) -> Any:
-    """x^exponent of positive x, by its logarithm: that of an input is taken once, whatever the number of lanes and steps."""
+def power(x: Value, exponent: Value) -> jax.Array:
+    """Return x^exponent of positive x, by its logarithm: an input's is taken once, whatever the number of lanes and steps."""
     return jnp.exp(exponent * jnp.log(x))
 
 
-def residuals(space: str, made: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Law less data, in the space of a fit."""
-    return np.log(np.maximum(made, 1e-300)) - np.log(y) if space == "log" else made - y
+def residuals(space: str, predicted: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the law less the data, as logarithms where a fit is in "log" space. `predicted` is the law, (n,)."""
+    return np.log(np.maximum(predicted, 1e-300)) - np.log(y) if space == "log" else predicted - y
 
 
-def columns(*axes: Any) -> tuple[np.ndarray, ...]:
-    """The grid of some axes, as flat columns."""
+def columns(*axes: ArrayLike) -> tuple[np.ndarray, ...]:
+    """Return the grid of some axes as flat columns, one for each axis."""
     return tuple(np.ravel(a) for a in np.meshgrid(*axes, indexing="ij"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """A formula and what is needed to fit it.
+    """Hold a formula and what is needed to fit it.
 
     Attributes:
       name: as in the file name.
@@ -114,22 +118,22 @@ class Law:
     falling: tuple[str, ...] = ()
     check: Callable[[np.ndarray], None] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, param in self.params.items():
             if name not in self.linear and param.search is None:
                 raise ValueError(f"Law '{self.name}': parameter '{name}' is not linear, so it needs search=(low, high).")
 
     def needs_positive(self, name: str) -> bool:
-        """Whether an input must be positive. Scales must; shares, losses, days and counters need not."""
+        """Return whether an input must be positive. Scales must; shares, losses, days and counters need not."""
         return name not in self.signed
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """Parameters that need starting values."""
+        """Return the names of the parameters that need starting values."""
         return tuple(name for name in self.params if name not in self.linear)
 
     def at(self, columns: np.ndarray, values: dict[str, float]) -> np.ndarray:
-        """The law at (inputs, n) columns, in float64: (n,)."""
+        """Return the law, (n,), at (inputs, n) columns for one set of parameters; worked out in float64."""
         with float64():
             return np.asarray(self.shape(*(jnp.asarray(c, jnp.float64) for c in columns), **values))
 

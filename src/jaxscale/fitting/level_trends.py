@@ -1,4 +1,4 @@
-"""Learning curves extrapolated while they are measured: one fit per level, and when to stop.
+"""Extrapolate learning curves while they are measured: one fit per level, and when to stop.
 
 Vilares, Darriba & Ribadas 2017, arXiv:2402.02515: the fit to the first l observations is the trend of level l; from the
 prediction level on, its asymptotes fall, and their distance to the last observed point bounds what is still to come.
@@ -16,7 +16,7 @@ NAME = "iterated extrapolation of a learning curve, with prediction level and st
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """Trends of every level of every seed.
+    """Hold the trends of every level of every seed.
 
     Attributes:
       level: (levels,) observations used.
@@ -34,7 +34,7 @@ class Levels:
 
 
 def levels(x: np.ndarray, y: np.ndarray, *, tolerance: float, ceiling: float = 100.0, smallest: int = 4) -> Levels:
-    """All levels of all seeds in one vmap.
+    """Fit the trend of every level of every seed in one vmap, and return when to stop measuring.
 
     Args:
       x: (n,) training examples, increasing and positive.
@@ -58,8 +58,8 @@ def levels(x: np.ndarray, y: np.ndarray, *, tolerance: float, ceiling: float = 1
     level = np.arange(smallest, len(x) + 1)
     used = (np.arange(len(x)) < level[:, None]).astype(np.float64)
     rows, weight = np.repeat(y, len(level), axis=0), np.tile(used, (len(y), 1))
-    found = solve(learning_curve.LAW, x, rows, weight, space="raw", iterations=40)
-    limit, drop, exponent = found.values.reshape(len(y), len(level), 3).transpose(2, 0, 1)
+    trends = solve(learning_curve.LAW, x, rows, weight, space="raw", iterations=40)
+    limit, drop, exponent = trends.values.reshape(len(y), len(level), 3).transpose(2, 0, 1)
     layer = drop * x[level - 1] ** -exponent
     prediction = np.array([_from_here(row, ceiling) for row in limit])
     stop = np.full(len(y), -1)
@@ -72,7 +72,7 @@ def levels(x: np.ndarray, y: np.ndarray, *, tolerance: float, ceiling: float = 1
     return Levels(level, limit, layer, prediction, stop)
 
 
-def _from_here(limit, ceiling):
-    """The first index with limits below the ceiling and the next one lower."""
+def _from_here(limit: np.ndarray, ceiling: float) -> int:
+    """Return the first index with limits below the ceiling and the next one lower; -1 if there is none."""
     good = (limit[:-1] < ceiling) & (np.diff(limit) <= 1e-9 * np.abs(limit[:-1]))
     return int(np.argmax(good)) if good.any() else -1

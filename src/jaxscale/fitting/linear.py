@@ -1,16 +1,17 @@
-"""Small linear algebra, unrolled: no LAPACK call, so that a vmap of thousands of systems stays one fused loop."""
+"""Small linear algebra is unrolled: no LAPACK call, so that a vmap of thousands of systems stays one fused loop."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-MOST_UNROLLED = 7
+MAX_UNROLLED = 7  # unknowns; of more, the unrolled code takes longer to compile than it saves
 
 
-def nonnegative(columns, y, weight, lower):
-    """Weighted least squares in a few columns, coefficients with lower bound 0 kept non-negative, exactly.
+def nonnegative(columns: Sequence[jax.Array], y: jax.Array, weight: jax.Array, lower: Sequence[float]) -> jax.Array:
+    """Return the weighted least-squares coefficients of a few columns, those with lower bound 0 kept non-negative, exactly.
 
     All subsets of the bounded columns are solved and the best feasible one is taken: with two or three of them that is
     cheaper than an active-set loop and has no branches.
@@ -31,10 +32,10 @@ def nonnegative(columns, y, weight, lower):
     return best / size
 
 
-def spd_solve(matrix, right):
-    """Unrolled LDL^T of a small positive definite system: no LAPACK call, so a vmap of thousands stays one fused loop."""
+def spd_solve(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    """Solve a small positive definite system by unrolled LDL^T: no LAPACK call, so a vmap of thousands stays one fused loop."""
     n = matrix.shape[0]
-    if n > MOST_UNROLLED:
+    if n > MAX_UNROLLED:
         return _eliminate(matrix, right)
     low: list[list[Any]] = [[None] * n for _ in range(n)]
     diagonal: list[Any] = []
@@ -51,10 +52,10 @@ def spd_solve(matrix, right):
     return jnp.stack(out)
 
 
-def _eliminate(matrix, right):
-    """Gauss-Jordan without pivoting, as a loop: unrolled, a dozen unknowns compile for half a minute."""
+def _eliminate(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    """Solve by Gauss-Jordan without pivoting, as a loop: unrolled, a dozen unknowns compile for half a minute."""
 
-    def clear(k, table):
+    def clear(k: int, table: jax.Array) -> jax.Array:
         row = table[k] / jnp.where(table[k, k] > 0, table[k, k], 1e-300)
         return (table - table[:, k][:, None] * row[None, :]).at[k].set(row)
 

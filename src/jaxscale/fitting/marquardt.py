@@ -1,8 +1,8 @@
-"""One fit, from one start: variable projection for the linear parameters, then Levenberg-Marquardt with robust weights."""
+"""Fit once, from one start: variable projection for the linear parameters, then Levenberg-Marquardt with robust weights."""
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,17 @@ import numpy as np
 from jaxscale.fitting.law import Law
 from jaxscale.fitting.linear import nonnegative, spd_solve
 
-LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
+MIN_DAMPING, MAX_DAMPING = 1e-14, 1e8
+
+State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]  # packed parameters, damping, objective, gradient, matrix
+Inputs = tuple[jax.Array, ...]  # one (n,) column for each input of the law
+Terms = tuple[jax.Array, jax.Array, jax.Array]  # objective, gradient, matrix
 
 
 class Search(NamedTuple):
-    """One lane's search, to be vmapped. A state is (packed parameters, damping, objective, gradient, matrix).
+    """Hold the functions of one lane's search, to be vmapped.
+
+    A state is (packed parameters, damping, objective, gradient, matrix).
 
     Attributes:
       project: (start, x, y, weight, count) -> state, of a start that gives the searched parameters only: the linear ones are
@@ -25,15 +31,15 @@ class Search(NamedTuple):
       unpack: packed parameters -> parameters.
     """
 
-    project: Callable[..., Any]
-    begin: Callable[..., Any]
-    advance: Callable[..., Any]
-    unpack: Callable[..., Any]
+    project: Callable[..., State]
+    begin: Callable[..., State]
+    advance: Callable[..., State]
+    unpack: Callable[[jax.Array], jax.Array]
 
 
 @functools.lru_cache(maxsize=128)
 def searcher(law: Law, space: str, huber: float | None) -> Search:
-    """The search of one law.
+    """Return the search of one law, as functions that are traced with the data.
 
     Args:
       law: what to fit.
@@ -42,16 +48,18 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
     """
     surface = _Surface(law, space, huber)
 
-    def state(z, x, y, weight, count):
+    def state(z: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
         return z, jnp.float64(1e-3), *surface.expand(z, x, y, weight, count)
 
-    def project(start, x, y, weight, count):
+    def project(start: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
         return state(surface.solved(start, x, y, weight * count), x, y, weight, count)
 
-    def begin(start, x, y, weight, count):
+    def begin(start: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
         return state(surface.pack(start, 1e-300), x, y, weight, count)
 
-    def advance(state, steps, x, y, weight, count, free):
+    def advance(
+        state: State, steps: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array, free: jax.Array
+    ) -> State:
         step = functools.partial(_step, surface, free, lambda z: surface.expand(z, x, y, weight, count))
         return jax.lax.fori_loop(0, steps, lambda _, carry: step(carry), state)
 
@@ -59,46 +67,49 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
 
 
 class _Surface:
-    """The objective of one law over packed parameters: logarithms of those that are positive."""
+    """Evaluate the objective of one law over packed parameters: logarithms of those that are positive."""
 
-    def __init__(self, law: Law, space: str, huber: float | None):
+    def __init__(self, law: Law, space: str, huber: float | None) -> None:
         self.law, self.space, self.huber = law, space, huber
         self.names = tuple(law.params)
         self.positive = np.array([law.params[n].positive for n in self.names])
         self.lower = np.array([law.params[n].lower for n in self.names], np.float64)
         self.upper = np.array([law.params[n].upper for n in self.names], np.float64)
 
-    def unpack(self, z):
+    def unpack(self, z: jax.Array) -> jax.Array:
         return jnp.where(self.positive, jnp.exp(jnp.where(self.positive, z, 0.0)), z)
 
-    def pack(self, raw, floor):
+    def pack(self, raw: jax.Array, floor: jax.Array | float) -> jax.Array:
         return jnp.where(self.positive, jnp.log(jnp.maximum(raw, floor)), jnp.clip(raw, self.lower, self.upper))
 
-    def residual(self, z, x, y, weight):
+    def residual(self, z: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array) -> jax.Array:
         f = self.law.shape(*x, **dict(zip(self.names, self.unpack(z))))
         gap = jnp.log(jnp.maximum(f, 1e-300)) - jnp.log(y) if self.space == "log" else f - y
         return jnp.where(weight > 0, jnp.sqrt(weight) * gap, 0.0)
 
-    def objective(self, r, count):
+    def objective(self, r: jax.Array, count: jax.Array) -> jax.Array:
         huber = self.huber
         loss = r**2 if huber is None else jnp.where(jnp.abs(r) <= huber, r**2, huber * (2 * jnp.abs(r) - huber))
         return jnp.sum(count * loss)
 
-    def solved(self, theta, x, y, weight):
-        """Linear parameters solved exactly at this start; in log space with weights 1 / y^2, the same to first order."""
+    def solved(self, theta: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array) -> jax.Array:
+        """Return packed parameters whose linear ones are solved for exactly at the searched ones, `theta`.
+
+        In log space the weights are 1 / y^2, which is the same to first order.
+        """
         law, fixed = self.law, dict(zip(self.law.searched, theta))
         zero = dict.fromkeys(law.linear, 0.0)
         columns = [law.shape(*x, **fixed, **{**zero, name: 1.0}) * jnp.ones_like(y) for name in law.linear]
         w = weight / y**2 if self.space == "log" else weight
-        found = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
-        full = fixed | dict(zip(law.linear, found))
+        amplitudes = nonnegative(columns, y, w, [law.params[name].lower for name in law.linear]) if law.linear else ()
+        full = fixed | dict(zip(law.linear, amplitudes))
         tiny = 1e-4 * jnp.min(jnp.where(weight > 0, jnp.abs(y), jnp.inf))
         return self.pack(jnp.array([full[name] for name in self.names]), jnp.where(jnp.isfinite(tiny), tiny, 1e-12))
 
-    def expand(self, z, x, y, weight, count):
-        """Objective, gradient and Gauss-Newton matrix at z, from one pass: tangents share the primal's exponentials."""
+    def expand(self, z: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> Terms:
+        """Return objective, gradient and Gauss-Newton matrix at z, from one pass: tangents share the primal's exponentials."""
 
-        def along(tangent):
+        def along(tangent: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.jvp(lambda z: self.residual(z, x, y, weight), (z,), (tangent,))
 
         r, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.eye(len(self.names)))
@@ -107,20 +118,20 @@ class _Surface:
         return self.objective(r, count), weighted @ r, weighted @ slopes.T
 
 
-def _step(surface, free, expand, carry):
-    """One trial, kept if it is better; the damping follows."""
-    z, damping, value, gradient, matrix = carry
+def _step(surface: _Surface, free: jax.Array, expand: Callable[[jax.Array], Terms], state: State) -> State:
+    """Try one step and return the better of the two states; the damping follows."""
+    z, damping, value, gradient, matrix = state
     positive, lower, upper = surface.positive, surface.lower, surface.upper
     # a parameter at its bound that the step would push outwards stays out of the step
-    held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
-    held = (held & ~positive) | (free == 0)
-    moving = jnp.where(held, 0.0, 1.0)
+    fixed = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
+    fixed = (fixed & ~positive) | (free == 0)
+    moving = jnp.where(fixed, 0.0, 1.0)
     hessian = matrix * moving[:, None] * moving[None, :]
     scale = jnp.diag(hessian) + 1e-12 * (1 + jnp.max(jnp.diag(hessian)))
-    move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(held, 1.0, 0.0) + 1e-300), -gradient * moving)
+    move = spd_solve(hessian + jnp.diag(damping * scale + jnp.where(fixed, 1.0, 0.0) + 1e-300), -gradient * moving)
     trial = jnp.where(positive, jnp.clip(z + jnp.clip(move, -5, 5), -700, 700), jnp.clip(z + move, lower, upper))
     new = expand(trial)
     better = new[0] < value
     z, value, gradient, matrix = (jnp.where(better, a, b) for a, b in zip((trial, *new), (z, value, gradient, matrix)))
-    damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), LEAST_DAMPING, MOST_DAMPING)
+    damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), MIN_DAMPING, MAX_DAMPING)
     return z, damping, value, gradient, matrix

@@ -1,4 +1,4 @@
-"""Profile likelihood: how well the law still fits when one parameter is held, and the interval that says."""
+"""Profile likelihood: how well the law still fits when one parameter is fixed, and the interval that says."""
 
 import dataclasses
 
@@ -15,11 +15,11 @@ WIDENINGS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """The lowest objective at each held value of a parameter.
+    """Hold the lowest objective at each fixed value of a parameter, and the interval that follows.
 
     Attributes:
       name: of the parameter.
-      value: (points,) held values, increasing.
+      value: (points,) fixed values, increasing.
       depth: (points,) twice the fall of log likelihood from the best fit; 0 at the best.
       low: lower end of the 95 % interval; the parameter's bound or the searched range's end when `open_low`.
       high: upper end.
@@ -43,7 +43,7 @@ class Profile:
 
 
 def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) -> Profile:
-    """The profile of one parameter of a fit, all held values in one vmap.
+    """Profile one parameter of a fit: fix it at many values, fit the others, all in one vmap, and return where the fit worsens.
 
     The likelihood's scale is that of the residuals: for squares the usual one, for Huber losses mean(psi^2) / mean(psi')
     (Huber 1981, section 6), with n / (n - p) for the parameters spent.
@@ -54,7 +54,7 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
     Args:
       fit: the fit; not one with cluster=, whose rows are not independent.
       name: of a parameter of its law.
-      points: held values.
+      points: how many fixed values.
       progress: show a bar on anything over two seconds.
 
     Raises:
@@ -82,12 +82,12 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
         value = best[at] * np.exp(offset) if logged else np.clip(best[at] + offset, param.lower, param.upper)
         starts = _starts(fit, at, value)
         y = np.broadcast_to(fit.y, (len(value), len(fit.y)))
-        found = solve(
-            law, fit.columns, y, fit.weight, starts=starts, held=[name], space=space, huber=huber, progress=progress,
+        solution = solve(
+            law, fit.columns, y, fit.weight, starts=starts, fixed=[name], space=space, huber=huber, progress=progress,
             iterations=fit.how.get("iterations", ITERATIONS),
         )  # fmt: skip
-        depth = (found.objective - 2 * fit.goodness["objective"]) / scale
-        depth -= min(depth.min(), 0.0)  # a held value may lead to a better optimum than the fit's
+        depth = (solution.objective - 2 * fit.goodness["objective"]) / scale
+        depth -= min(depth.min(), 0.0)  # a fixed value may lead to a better optimum than the fit's
         low_open, high_open = depth[0] < DEPTH, depth[-1] < DEPTH
         if not (low_open and not np.isclose(value[0], param.lower) or high_open and not np.isclose(value[-1], param.upper)):
             break
@@ -98,8 +98,8 @@ def profile(fit: Fit, name: str, *, points: int = 41, progress: bool = False) ->
     return Profile(name, value, depth, low, high, bool(low_open), bool(high_open), max(minima, 1))
 
 
-def _starts(fit, at, value):
-    """(values, starts, params): the best fit and a few replicas, with the held parameter moved."""
+def _starts(fit: Fit, at: int, value: np.ndarray) -> np.ndarray:
+    """Return (values, starts, params): the best fit and a few replicas, with the fixed parameter moved."""
     rows = [np.array(list(fit.values.values()))]
     if len(fit.replicas):
         order = np.argsort(fit.replicas[:, at])
@@ -109,7 +109,8 @@ def _starts(fit, at, value):
     return starts
 
 
-def _dispersion(fit, huber):
+def _dispersion(fit: Fit, huber: float | None) -> float:
+    """Return the scale of the residuals that turns an objective into twice a log likelihood."""
     residual, freedom = np.sqrt(fit.weight) * fit.residual, max(len(fit.y) - len(fit.law.params), 1)
     psi = residual if huber is None else np.clip(residual, -huber, huber)
     inside = 1.0 if huber is None else max(np.mean(np.abs(residual) <= huber), 1 / len(residual))
@@ -121,10 +122,11 @@ def _dispersion(fit, huber):
     return scale * float(special.stdtrit(freedom, 0.975) ** 2) / DEPTH + 1e-300
 
 
-def _crossings(value, depth):
+def _crossings(value: np.ndarray, depth: np.ndarray) -> tuple[float, float]:
+    """Return where the profile passes the depth of a 95 % interval, below and above its lowest point."""
     best = int(np.argmin(depth))
 
-    def cross(indices):
+    def cross(indices: range) -> float:
         for inner, outer in zip(indices[:-1], indices[1:]):
             if depth[outer] >= DEPTH:
                 part = (DEPTH - depth[inner]) / (depth[outer] - depth[inner])

@@ -1,12 +1,13 @@
-"""The estimators M2 and M4 as their paper fits them: a local descent of log-excess residuals from just below the data.
+"""The estimators M2 and M4 are made as their paper makes them: a local descent of log-excess residuals from below the data.
 
 The objective has a spurious minimum at a limit of zero, and the local optimum near the smallest y is what the published
 numbers are. For a fit without these properties use `laws.power_floor` and `laws.m4` with residuals in log y.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxscale.fitting.laws import m4
 
@@ -17,8 +18,8 @@ GRID = 4000
 STEP = 0.02  # of the descent, in the logarithm of these distances
 
 
-def m2(x: Any, y: Any) -> dict[str, float]:
-    """The parameters of y - limit = amplitude x^-exponent at the lowest valley of the squared residuals in log(y - limit).
+def m2(x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    """Return the parameters of y - limit = amplitude x^-exponent where the squared residuals in log(y - limit) are lowest.
 
     A valley lies strictly between a limit of zero, which is a spurious optimum, and the smallest y, where the objective has a
     pole. Without one the limit is zero.
@@ -44,8 +45,8 @@ def m2(x: Any, y: Any) -> dict[str, float]:
     }
 
 
-def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]:
-    """The parameters of M4, as in `laws.m4`, by local descent of its log residuals.
+def m4_local(x: ArrayLike, y: ArrayLike, *, chance: float | None = None) -> dict[str, float]:
+    """Return the parameters of M4, as in `laws.m4`, by local descent of its log residuals.
 
     Args:
       x: (n,) positive.
@@ -58,7 +59,7 @@ def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]
     x, y = _checked(x, y)
     from scipy.optimize import nnls
 
-    def solved(z):
+    def solved(z: tuple[float, float]) -> tuple[np.ndarray, float]:
         # log(y - limit) = log beta + alpha log(plateau - y) - c log x with all three coefficients >= 0, as in their code
         design = np.stack([np.ones(len(x)), np.log(np.maximum(z[1] - y, 1e-300)), -np.log(x)], axis=1)
         coefficients, norm = nnls(design, np.log(np.maximum(y - z[0], 1e-300)))
@@ -66,7 +67,7 @@ def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]
 
     room = np.log(1e3 * y.max()) if chance is None else np.log(max(chance - y.max(), START))
 
-    def ends(z):
+    def ends(z: np.ndarray) -> tuple[float, float]:
         return max(y.min() - np.exp(z[0]), 0.0), y.max() + np.exp(min(z[1], room))
 
     below = np.log(max(y.min() - m2(x, y)["limit"], START))
@@ -76,25 +77,26 @@ def m4_local(x: Any, y: Any, *, chance: float | None = None) -> dict[str, float]
             "exponent": float(exponent), "bend": float(bend)}  # fmt: skip
 
 
-def predict(values: dict[str, float], x: Any) -> np.ndarray:
-    """The law of `m2` or `m4_local` at x."""
+def predict(values: dict[str, float], x: ArrayLike) -> np.ndarray:
+    """Return the law of `m2` or `m4_local` at x, (n,), for the parameters that they gave."""
     x = np.asarray(x, np.float64)
     if "bend" in values:
         return m4.LAW.at(x[None], values)
     return values["limit"] + values["amplitude"] * x ** -values["exponent"]
 
 
-def _descend(objective, start, most):
-    """Downhill in the logarithms of the distances to the data, in steps small enough to find the next valley."""
+def _descend(objective: Callable[[np.ndarray], float], start: Sequence[float], most: float) -> np.ndarray:
+    """Go downhill in the logarithms of the distances to the data, in steps small enough to find the next valley."""
     from scipy.optimize import minimize
 
-    start = np.asarray(start)
-    options = {"initial_simplex": np.vstack([start, start + STEP * np.eye(2)]), "maxiter": 2000, "xatol": 1e-8, "fatol": 1e-14}
-    z = minimize(lambda z: objective(np.minimum(z, [most, np.inf])), start, method="Nelder-Mead", options=options).x
+    first = np.asarray(start)
+    options = {"initial_simplex": np.vstack([first, first + STEP * np.eye(2)]), "maxiter": 2000, "xatol": 1e-8, "fatol": 1e-14}
+    z = minimize(lambda z: objective(np.minimum(z, [most, np.inf])), first, method="Nelder-Mead", options=options).x
     return np.minimum(z, [most, np.inf])
 
 
-def _checked(x, y):
+def _checked(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y as floats, or raise ValueError where they are too few or not positive."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 4 or np.any(x <= 0) or np.any(y <= 1e-3):
         raise ValueError("x and y must be at least 4 positive numbers each (y above .001).")

@@ -1,4 +1,4 @@
-"""A fit as files: a machine-readable JSON and the checklist as text."""
+"""Write a fit as files: a machine-readable JSON and the checklist as text."""
 
 import json
 import math
@@ -12,7 +12,7 @@ FORMAT = 1
 
 
 def as_json(fit: Fit) -> dict[str, Any]:
-    """Everything of a fit but its bootstrap, as plain JSON in full precision; numbers that are not finite become null."""
+    """Return everything of a fit but its bootstrap, as plain JSON in full precision; numbers that are not finite are null."""
     intervals = {
         name: {"low": p.low, "high": p.high, "open_low": p.open_low, "open_high": p.open_high, "minima": p.minima}
         for name, p in fit.profiles.items()
@@ -30,15 +30,16 @@ def as_json(fit: Fit) -> dict[str, Any]:
 
 
 def write(fit: Fit, folder: Path) -> list[Path]:
-    """fit.json and checklist.txt, each whole or not at all; returns their paths."""
+    """Write fit.json and checklist.txt to a folder, each whole or not at all; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"fit.json": json.dumps(as_json(fit), indent=1), "checklist.txt": f"{fit}\n\n{fit.checklist()}\n"}
-    for name, text in made.items():
+    texts = {"fit.json": json.dumps(as_json(fit), indent=1), "checklist.txt": f"{fit}\n\n{fit.checklist()}\n"}
+    for name, text in texts.items():
         write_atomic(folder / name, text.encode())
-    return [folder / name for name in made]
+    return [folder / name for name in texts]
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
+    """Return a value as plain JSON: names as text, arrays of numbers as lists, what is not finite as None."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -5,17 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from jaxscale.fitting.checklists import checklist
 from jaxscale.fitting.law import Law, residuals
+from jaxscale.resampling import band
 
 
 class FitError(ValueError):
-    """There is no usable answer; the message says why."""
+    """Say that there is no usable answer; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number that does not travel without its errors."""
+    """Hold a number that does not travel without its errors."""
 
     value: float
     seeds: float  # standard error from resampling `over`; NaN where nothing could be resampled
@@ -43,7 +46,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A fitted law. Frozen; print it.
+    """Hold a fitted law with its errors, self-tests and verdict. Frozen; print it.
 
     Attributes:
       law: what was fitted.
@@ -88,29 +91,29 @@ class Fit:
 
     @property
     def values(self) -> dict[str, float]:
-        """The fitted parameters as plain numbers."""
+        """Return the fitted parameters as plain numbers."""
         return {name: self.estimates[name].value for name in self.law.params}
 
     @property
     def columns(self) -> np.ndarray:
-        """(inputs, n), also for one input."""
+        """Return x as (inputs, n), also for one input."""
         return np.atleast_2d(self.x)
 
     @property
     def covariance(self) -> np.ndarray:
-        """(params, params), from the bootstrap; NaN where there is one seed only."""
+        """Return (params, params), from the bootstrap; NaN where there is one seed only."""
         count = len(self.law.params)
         return np.cov(self.replicas, rowvar=False) if len(self.replicas) > 1 else np.full((count, count), np.nan)
 
     def derive(self, function: Callable[..., Any]) -> Estimate:
-        """Any quantity of the parameters, function(**params) -> number, with the errors of the resamples and of the windows."""
+        """Return any quantity of the parameters, function(**params) -> number, with the errors of resamples and windows."""
         return of_parameters(
             function, self.law, self.windows, self.replicas, units=self.how.get("units", len(self.y)),
             over=self.how.get("over", "runs"),
         )  # fmt: skip
 
     def optimum(self, compute: float) -> dict[str, Estimate]:
-        """What is best at a budget, each with its errors: of `chinchilla` N_opt, D_opt and tokens_per_parameter.
+        """Return what is best at a budget, each with its errors: of `chinchilla` N_opt, D_opt and tokens_per_parameter.
 
         Args:
           compute: budget C in flops, with C = 6 N D.
@@ -128,8 +131,8 @@ class Fit:
             for name, function in self.law.at_budget.items()
         }
 
-    def predict(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap, NaN without: three (n,) arrays."""
+    def predict(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the law at `x`, (n,) or (inputs, n), and its 95 % band over the bootstrap, NaN without: three (n,) arrays."""
         at = np.asarray(x, np.float64)
         columns = np.atleast_2d(at) if len(self.law.inputs) == 1 else at
         if len(columns) != len(self.law.inputs):
@@ -140,19 +143,19 @@ class Fit:
             return middle, np.full_like(middle, np.nan), np.full_like(middle, np.nan)
         units = self.how.get("units", len(self.y))
         freedom = units - (len(self.law.params) if self.how.get("over", "runs") == "runs" else 1)
-        low, high = np.percentile(np.array(curves), expanded(units, freedom), axis=0)
-        return middle, low, high
+        return middle, *band(np.array(curves), seeds=units, freedom=freedom)
 
     @property
     def residual(self) -> np.ndarray:
-        """(n,) data less law, in the space of the fit."""
+        """Return (n,) data less law, in the space of the fit."""
         return -residuals(self.how.get("space", "log"), self.law.at(self.columns, self.values), self.y)
 
     def checklist(self) -> str:
-        """Everything a reader needs to repeat the fit (Li, Kudugunta & Zettlemoyer 2025), as text."""
-        from jaxscale.fitting.checklists import checklist
-
-        return checklist(self)
+        """Return everything a reader needs to repeat the fit (Li, Kudugunta & Zettlemoyer 2025), as text."""
+        return checklist(
+            self.law, self.columns, self.y, label=self.label, goodness=self.goodness, status=self.status, reasons=self.reasons,
+            how=self.how,
+        )  # fmt: skip
 
     def __str__(self) -> str:
         lines = [f"{self.label or 'y'} = {self.law.formula}   [{self.status}]"]
@@ -164,41 +167,30 @@ class Fit:
 
 
 def estimate(value: float, replicas: np.ndarray, window: float, over: str, *, size: int, freedom: int) -> Estimate:
-    """A value with the errors of its replicas.
-
-    Percentiles of a bootstrap are too narrow by sqrt((n - p) / n) and know nothing of Student's t; they are taken further out
-    by as much (Hesterberg 2015, "expanded percentiles").
+    """Return a value with the errors of its replicas: their standard deviation, and the expanded percentiles of `band`.
 
     Args:
       value: of the whole data.
       replicas: (resamples,), possibly none; those that are not finite are left out.
-      window: half the range over windows.
-      over: what was resampled.
-      size: how many units were resampled.
-      freedom: of them less parameters.
+      window: half the range over windows that drop the smallest scales; NaN where there is one window.
+      over: what was resampled, "seeds" or "runs".
+      size: how many of them.
+      freedom: how many of them, less the parameters that they determine.
     """
     replicas = replicas[np.isfinite(replicas)]
     if len(replicas) < 2:
         return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
-    low, high = np.percentile(replicas, expanded(size, freedom))
+    low, high = band(replicas, seeds=size, freedom=freedom)
     return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
 
 
 def of_parameters(
     function: Callable[..., Any], law: Law, windows: np.ndarray, replicas: np.ndarray, *, units: int, over: str
 ) -> Estimate:
-    """A function of a law's parameters, from every window and every resample."""
+    """Return the estimate of a function of a law's parameters, from every window and every resample."""
     with np.errstate(all="ignore"):  # a resample may lie where the quantity does not exist
         main, *rest = (float(function(**dict(zip(law.params, row)))) for row in windows)
         again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
     freedom = units - (len(law.params) if over == "runs" else 1)
     window = float(np.ptp([main, *rest]) / 2) if rest else float("nan")
     return estimate(main, again, window, over, size=units, freedom=freedom)
-
-
-def expanded(size: int, freedom: int) -> tuple[float, float]:
-    """Percentiles of a bootstrap of `size` units that bound 95 %, for `freedom` degrees of freedom."""
-    from scipy import special
-
-    reach = special.stdtrit(max(freedom, 1), 0.975) * np.sqrt(size / max(freedom, 1))
-    return float(100 * special.ndtr(-reach)), float(100 * special.ndtr(reach))

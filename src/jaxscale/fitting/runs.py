@@ -1,4 +1,4 @@
-"""Tables: one row a run, errors from resampling runs."""
+"""A table has one row a run; errors come from resampling the runs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def table_points(
     law: Law, source: Any, *, x: Mapping[str, str] | Sequence[str] | str, y: str, weight: str | None, cluster: str | None,
     space: str, resamples: int, root: int,
 ) -> Points:  # fmt: skip
-    """The rows of a table that can be fitted, and resamples of its runs.
+    """Return the rows of a table that can be fitted, and resamples of its runs.
 
     Raises:
       FitError: bad tables, fewer points than parameters, one scale only, values a logarithm cannot take.
@@ -48,13 +48,14 @@ def table_points(
 
 
 def resampled_runs(labels: np.ndarray, count: int, root: int) -> np.ndarray:
-    """(count, n) how often each row stands in each resample; rows of one run stand together."""
+    """Return (count, n): how often each row stands in each resample; rows of one run stand together."""
     runs = int(labels.max()) + 1
     drawn = np.random.default_rng(root).multinomial(runs, np.full(runs, 1 / runs), size=count)
     return drawn[:, labels].astype(np.float64)
 
 
 def _columns(law: Law, x: Mapping[str, str] | Sequence[str] | str) -> list[str]:
+    """Return the names of the columns of a law's inputs, in its order."""
     if isinstance(x, Mapping):
         if set(x) != set(law.inputs):
             raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x for {sorted(x)}.")
@@ -66,7 +67,7 @@ def _columns(law: Law, x: Mapping[str, str] | Sequence[str] | str) -> list[str]:
 
 
 def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | None, space: str) -> Table:
-    """Rows a logarithm can take: others are left out if they are failed runs of zero loss, and refused otherwise."""
+    """Return the rows a logarithm can take: others are left out if they are failed runs of zero loss, and refused otherwise."""
     if weight:
         w = table.columns[weight]
         if np.any(w < 0) or not np.any(w > 0):
@@ -85,14 +86,15 @@ def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | 
     return dataclasses.replace(table, notes=(*table.notes, *note))
 
 
-def _positive(table, name, fix):
+def _positive(table: Table, name: str, fix: str) -> None:
+    """Raise FitError where a column is not positive, with the rows and what to do about them."""
     bad = table.columns[name] <= 0
     if bad.any():
         raise FitError(f"'{name}' must be positive for a logarithm; {shown(table.rows[bad])} are not. {fix}")
 
 
 def check_points(law: Law, points: np.ndarray, names: Sequence[str]) -> None:
-    """Enough distinct points for the law's parameters, along every input.
+    """Raise FitError unless there are enough distinct points for the law's parameters, along every input.
 
     Raises:
       FitError: there are not.

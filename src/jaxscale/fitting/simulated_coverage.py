@@ -18,7 +18,7 @@ ITERATIONS = 25  # from the truth, or from the optimum of the set
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How often 95 % intervals held the truth.
+    """Say how often 95 % intervals contained the truth.
 
     Attributes:
       covered: {parameter: share of the sets}.
@@ -35,7 +35,9 @@ def coverage(
     law: Law, values: Mapping[str, float], x: Any, *, noise: float, space: str = "log", huber: float | None = None,
     sets: int = 400, resamples: int = 200, root: int = 0, progress: bool = False,
 ) -> Coverage:  # fmt: skip
-    """Coverage of the run bootstrap's intervals under normal residuals. Fits start from the truth: starts are tested elsewhere.
+    """Simulate how often the run bootstrap's intervals cover under normal residuals.
+
+    Fits start from the truth: starts are tested elsewhere.
 
     Args:
       law: what is simulated and fitted.
@@ -61,14 +63,14 @@ def coverage(
     again = again.reshape(sets, resamples, -1)
     covered, width = {}, {}
     for i, name in enumerate(law.params):
-        made = [estimate(m[i], r[:, i], np.nan, "runs", size=n, freedom=n - len(truth)) for m, r in zip(main, again)]
-        covered[name] = float(np.mean([e.low <= truth[i] <= e.high for e in made]))
-        width[name] = float(np.median([e.high - e.low for e in made]) / abs(truth[i]))
+        intervals = [estimate(m[i], r[:, i], np.nan, "runs", size=n, freedom=n - len(truth)) for m, r in zip(main, again)]
+        covered[name] = float(np.mean([e.low <= truth[i] <= e.high for e in intervals]))
+        width[name] = float(np.median([e.high - e.low for e in intervals]) / abs(truth[i]))
     return Coverage(covered, width, sets)
 
 
 def simulated(fit: Fit, **how: Any) -> Coverage:
-    """Coverage simulated from a fitted law: what its intervals are worth at this design and this noise.
+    """Simulate coverage from a fitted law: what its intervals are worth at this design and this noise.
 
     Raises:
       ValueError: the fit has clusters, weights or seeds: runs are simulated one by one, with equal noise; or it is of absolute

@@ -1,4 +1,4 @@
-"""The solver: every start and every resample a lane of one program, float64 on the host's cores whatever the global flag.
+"""The solver makes every start and every resample a lane of one program, in float64 on the host's cores.
 
 Float32 fits fail, and float64 on a TPU is impractical. Lanes go through in small blocks that stay in a core's cache, sharded
 over the cores, in chunks of bounded memory: thousands of starts times thousands of resamples never exhaust it.
@@ -6,8 +6,8 @@ over the cores, in chunks of bounded memory: thousands of starts times thousands
 
 import functools
 import itertools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxscale.fitting.double_precision import float64
 from jaxscale.fitting.law import Law
-from jaxscale.fitting.marquardt import MOST_DAMPING, searcher
+from jaxscale.fitting.marquardt import MAX_DAMPING, State, searcher
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 ITERATIONS = 60
 STARTS = {1: 24, 2: 16}  # per searched parameter; with more of them, `SPREAD` points spread evenly over the box
@@ -29,7 +32,7 @@ SHRINK = 0.75  # lanes close ranks when this share of them is left: moving them 
 
 
 class Solution(NamedTuple):
-    """Fits of many data sets that share their x."""
+    """Hold the fits of many data sets that share their x."""
 
     values: np.ndarray  # (resamples, params), the best start's
     objective: np.ndarray  # (resamples,), weighted sum of losses; a square counts whole, not half
@@ -49,7 +52,7 @@ def solve(
     space: str = "log",
     huber: float | None = None,
     starts: np.ndarray | None = None,
-    held: Sequence[str] = (),
+    fixed: Sequence[str] = (),
     spread: int | None = None,
     iterations: int = ITERATIONS,
     progress: bool = False,
@@ -67,7 +70,7 @@ def solve(
       huber: delta of the Huber loss on the weighted residual, summed and not averaged; None for squares.
       starts: (starts, params) whole parameter vectors, or (resamples, starts, params), each row's own; None for the law's
         own, with linear parameters solved for.
-      held: names of parameters that stay where they start.
+      fixed: names of parameters that stay where they start.
       spread: how many of the law's own starts, evenly spread; by default as many as their number of dimensions needs.
       iterations: of Levenberg-Marquardt, at most; a lane that gains nothing in ten of them has arrived, or is stuck.
       progress: show a bar on anything over two seconds.
@@ -83,7 +86,7 @@ def solve(
     y = np.where(weight > 0, y, 1.0)  # what is left out must not make NaN
     given = own_starts(law, columns, y[0], spread) if starts is None else np.asarray(starts, np.float64)
     given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
-    free = np.array([name not in held for name in law.params], np.float64)
+    free = np.array([name not in fixed for name in law.params], np.float64)
     with float64():
         programs = _programs(law, space, huber, starts is None, len(columns), y.shape[1])
         values, objective = _run(programs, columns, y, weight, count, free, given, iterations, progress)
@@ -98,7 +101,7 @@ def solve(
 
 
 def own_starts(law: Law, columns: np.ndarray, y: np.ndarray, spread: int | None = None) -> np.ndarray:
-    """(starts, searched): over the search ranges, a grid of one or two parameters, evenly spread points of more."""
+    """Return (starts, searched): over the search ranges, a grid of one or two parameters, evenly spread points of more."""
     data = dict(zip(law.inputs, columns)) | {"y": y}
     ranges = np.array([law.params[name].starts(data) for name in law.searched]).reshape(-1, 2)
     if not len(ranges) or (len(ranges) in STARTS and spread is None):
@@ -113,7 +116,7 @@ def own_starts(law: Law, columns: np.ndarray, y: np.ndarray, spread: int | None 
 
 
 def _plastic(d: int) -> float:
-    """The root of x^(d+1) = x + 1, whose inverse powers spread points evenly (Roberts 2018, R-sequences)."""
+    """Return the root of x^(d+1) = x + 1, whose inverse powers spread points evenly (Roberts 2018, R-sequences)."""
     x = 2.0
     for _ in range(64):
         x = (1 + x) ** (1 / (d + 1))
@@ -121,11 +124,11 @@ def _plastic(d: int) -> float:
 
 
 class _Programs(NamedTuple):
-    """Compiled for blocks of lanes; how many of them are in use is traced, so one compilation serves every number of lanes."""
+    """Hold what is compiled for blocks of lanes. How many are in use is traced: one compilation serves any number of lanes."""
 
-    begin: Any
-    advance: Any
-    unpack: Any
+    begin: Callable[..., Any]
+    advance: Callable[..., Any]
+    unpack: Callable[[jax.Array], jax.Array]
     block: int
     sharding: NamedSharding
 
@@ -138,16 +141,21 @@ def _programs(law: Law, space: str, huber: float | None, projected: bool, inputs
     mesh = Mesh(np.array(devices), ("lanes",))
     lanes, whole = PartitionSpec("lanes"), PartitionSpec()
 
-    def sharded(function, *specs):
+    def sharded(function: Callable[..., State], *specs: PartitionSpec) -> Callable[..., State]:
         return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=lanes, check_vma=False))
 
-    def begin(used, x, y, weight, count, start):
+    def begin(
+        used: jax.Array, x: jax.Array, y: jax.Array, weight: jax.Array, count: jax.Array, start: jax.Array
+    ) -> State:  # fmt: skip
         first = jax.vmap(search.project if projected else search.begin, in_axes=(0, None, 0, 0, 0))
         n, p = len(y), len(law.params)
         empty = (jnp.zeros((n, p)), jnp.zeros(n), jnp.zeros(n), jnp.zeros((n, p)), jnp.zeros((n, p, p)))
         return _over_blocks(lambda s, a, w, c: first(s, tuple(x), a, w, c), used, block, (start, y, weight, count), empty)
 
-    def advance(used, steps, x, free, y, weight, count, state):
+    def advance(
+        used: jax.Array, steps: jax.Array, x: jax.Array, free: jax.Array, y: jax.Array, weight: jax.Array, count: jax.Array,
+        state: State,
+    ) -> State:  # fmt: skip
         move = jax.vmap(search.advance, in_axes=(0, None, None, 0, 0, 0, None))
         return _over_blocks(
             lambda s, a, w, c: move(s, steps, tuple(x), a, w, c, free), used, block, (state, y, weight, count), state
@@ -160,21 +168,24 @@ def _programs(law: Law, space: str, huber: float | None, projected: bool, inputs
     )  # fmt: skip
 
 
-def _over_blocks(function, used, block, inputs, out):
-    """`function` on the first `used` blocks of lanes, one after the other so that a block stays in a core's cache."""
+def _over_blocks(function: Callable[..., State], used: jax.Array, block: int, inputs: Any, out: State) -> State:
+    """Apply `function` to the first `used` blocks of lanes, one after the other so that a block stays in a core's cache."""
 
-    def cut(a, i):
+    def cut(a: jax.Array, i: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(a, i * block, block)
 
-    def one(i, out):
-        made = function(*jax.tree.map(lambda a: cut(a, i), inputs))
-        return jax.tree.map(lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, i * block, 0), out, made)
+    def one(i: jax.Array, out: State) -> State:
+        part = function(*jax.tree.map(lambda a: cut(a, i), inputs))
+        return jax.tree.map(lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, i * block, 0), out, part)
 
     return jax.lax.fori_loop(0, used, one, out)
 
 
-def _run(programs, x, y, weight, count, free, starts, iterations, progress):
-    """(resamples, starts, params) and (resamples, starts), chunk by chunk."""
+def _run(
+    programs: _Programs, x: np.ndarray, y: np.ndarray, weight: np.ndarray, count: np.ndarray, free: np.ndarray,
+    starts: np.ndarray, iterations: int, progress: bool,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return (resamples, starts, params) and their objectives, (resamples, starts), worked out chunk by chunk."""
     rows, which = (a.reshape(-1) for a in np.meshgrid(np.arange(len(y)), np.arange(starts.shape[1]), indexing="ij"))
     size = programs.block * programs.sharding.mesh.size * CHUNK_BLOCKS
     values, objectives = [], []
@@ -188,46 +199,52 @@ def _run(programs, x, y, weight, count, free, starts, iterations, progress):
     return np.concatenate(values).reshape(*starts.shape[:2], -1), np.concatenate(objectives).reshape(starts.shape[:2])
 
 
-def _chunk(programs, x, y, weight, count, free, rows, start, iterations, bar):
-    """Lanes that no longer get better leave; the others close ranks. Each lane's answer is its own all the same."""
+def _chunk(
+    programs: _Programs, x: np.ndarray, y: np.ndarray, weight: np.ndarray, count: np.ndarray, free: np.ndarray,
+    rows: np.ndarray, start: np.ndarray, iterations: int, bar: "tqdm",
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return (lanes, params) and (lanes,) objectives of the lanes that fit rows `rows` of the data from `start`.
+
+    Lanes that no longer get better leave, and the others close ranks. Each lane's answer is its own all the same.
+    """
     devices, block = programs.sharding.mesh.size, programs.block
     room = devices * CHUNK_BLOCKS * block
 
-    def seats(lanes):
-        """(used blocks a device, seat of each lane): the same number of blocks on each device."""
+    def seats(lanes: int) -> tuple[int, np.ndarray]:
+        """Return how many blocks a device uses, the same on each, and the place of each lane in them."""
         used = -(-lanes // (block * devices))
-        free = np.arange(room).reshape(devices, -1)[:, : used * block].reshape(-1)
-        return used, free[:lanes]
+        places = np.arange(room).reshape(devices, -1)[:, : used * block].reshape(-1)
+        return used, places[:lanes]
 
-    def put(values, seat):
+    def put(values: np.ndarray, seat: np.ndarray) -> jax.Array:
         full = np.zeros((room, *values.shape[1:]))
         full[seat] = values
         return jax.device_put(full, programs.sharding)
 
-    def data(live, seat):
+    def data(live: np.ndarray, seat: np.ndarray) -> list[jax.Array]:
         return [put(a[rows[live]], seat) for a in (y, weight, count)]
 
     live = np.arange(len(rows))
     used, seat = seats(len(live))
-    held = data(live, seat)
-    found = programs.begin(used, x, *held, put(start, seat))
-    state = tuple(np.array(np.asarray(a)[seat]) for a in found)
+    loaded = data(live, seat)
+    on_device = programs.begin(used, x, *loaded, put(start, seat))
+    state = tuple(np.array(np.asarray(a)[seat]) for a in on_device)
     moving = np.ones(len(live), bool)
     while iterations > 0 and len(live):
         steps = min(iterations, SEGMENT)
         iterations -= steps
         old_used, (used, seat) = used, seats(len(live))
         if used != old_used:
-            held = data(live, seat)
-            found = tuple(put(a[live], seat) for a in state)
-        found = programs.advance(used, steps, x, free, *held, found)
-        new = tuple(np.asarray(a)[seat] for a in found)
+            loaded = data(live, seat)
+            on_device = tuple(put(a[live], seat) for a in state)
+        on_device = programs.advance(used, steps, x, free, *loaded, on_device)
+        new = tuple(np.asarray(a)[seat] for a in on_device)
         gain = state[2][live] - new[2]
         for whole, part in zip(state, new):
             whole[live[moving]] = part[moving]
         # who has arrived stays as it was then, also while it rides along: its answer must not depend on the company
         # a lane whose every step was refused is still raising its damping, until that is at its limit
-        better = moving & ((gain > STALLED * np.abs(new[2])) | ((gain == 0) & (new[1] < MOST_DAMPING)))
+        better = moving & ((gain > STALLED * np.abs(new[2])) | ((gain == 0) & (new[1] < MAX_DAMPING)))
         bar.update(int(moving.sum() - better.sum()))
         moving = better
         if better.sum() <= SHRINK * len(live):
@@ -237,8 +254,8 @@ def _chunk(programs, x, y, weight, count, free, rows, start, iterations, bar):
     return np.asarray(programs.unpack(jnp.asarray(state[0]))), state[2]
 
 
-def _bar(lanes, progress):
-    """Lanes that have arrived; shown on anything over two seconds."""
+def _bar(lanes: int, progress: bool) -> "tqdm":
+    """Return a bar of the lanes that have arrived; it is shown on anything over two seconds."""
     from tqdm.auto import tqdm
 
     return tqdm(total=lanes, desc="fitting", unit="lane", delay=2, disable=not progress)

@@ -1,4 +1,4 @@
-"""Tables of runs from anywhere: CSV, TSV, JSON lines, parquet, or columns in memory. Nothing is dropped without being said."""
+"""Read tables of runs from anywhere: CSV, TSV, JSON lines, parquet, or columns in memory. Nothing is dropped silently."""
 
 import dataclasses
 import difflib
@@ -20,7 +20,7 @@ NAME = 40  # characters of a name
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Numeric columns of equal length, and what was left out on the way.
+    """Hold numeric columns of equal length, and what was left out on the way.
 
     Attributes:
       columns: {name: (n,) floats}.
@@ -38,7 +38,7 @@ class Table:
         return len(self.rows)
 
     def keep(self, use: np.ndarray, why: str) -> "Table":
-        """The rows in use; if that is not all of them, with a note: how many were left out, why, and which."""
+        """Return the rows in use; if that is not all of them, with a note: how many were left out, why, and which."""
         if use.all():
             return self
         columns, labels = ({k: v[use] for k, v in group.items()} for group in (self.columns, self.labels))
@@ -47,13 +47,13 @@ class Table:
 
 
 def shown(rows: np.ndarray) -> str:
-    """Row numbers for a message."""
+    """Return row numbers as words for a message, the first few of them."""
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(str(int(r)) for r in rows[:SHOWN])}{more}"
 
 
 def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ()) -> Table:
-    """The named columns of a table, as floats.
+    """Read the named columns of a table, as floats.
 
     Args:
       source: path of a .csv, .tsv, .jsonl, .ndjson or .parquet file, or a mapping of columns (a DataFrame is one).
@@ -64,18 +64,18 @@ def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ())
       FitError: no such file, a malformed file, a missing column (with the nearest name), text where a number must be (with
         the rows), columns of different lengths.
     """
-    found = _of_memory(source) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_path(source)
+    table = _of_memory(source) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_path(source)
     where = _name(source)
     for name in (*names, *labels):
-        if name not in found.cells:
-            known = sorted(_short(other) for other in list(found.cells)[:20])
-            near = difflib.get_close_matches(name, [n for n in found.cells if len(n) < 200], n=1, cutoff=0.4)
+        if name not in table.cells:
+            known = sorted(_short(other) for other in list(table.cells)[:20])
+            near = difflib.get_close_matches(name, [n for n in table.cells if len(n) < 200], n=1, cutoff=0.4)
             hint = f" Did you mean '{_short(near[0])}'?" if near else ""
             raise FitError(f"{where} has no column '{_short(name)}'; it has {known}.{hint}")
-    wanted = {name: found.cells[name] for name in (*names, *labels)}
+    wanted = {name: table.cells[name] for name in (*names, *labels)}
     if len(lengths := {len(cells) for cells in wanted.values()}) != 1:
         raise FitError(f"the columns of {where} have different lengths: {sorted(lengths)}.")
-    rows = np.asarray(found.rows if found.rows is not None else np.arange(lengths.pop()))
+    rows = np.asarray(table.rows if table.rows is not None else np.arange(lengths.pop()))
     columns = {name: _numbers(wanted[name], name, where, rows) for name in names}
     texts = {name: [_text(cell) for cell in wanted[name]] for name in labels}
     numbered = {name: np.unique(cells, return_inverse=True)[1].astype(float) for name, cells in texts.items()}
@@ -88,7 +88,7 @@ def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ())
     return Table(columns, numbered, rows).keep(use, f"have an empty or infinite cell in {lacking}")
 
 
-def _of_path(source):
+def _of_path(source: object) -> Columns:
     if not isinstance(source, str | os.PathLike):
         raise FitError(
             f"a table must be the path of a file or a mapping of columns; got {type(source).__name__}. "
@@ -97,8 +97,8 @@ def _of_path(source):
     return read_columns(Path(source))
 
 
-def _of_memory(source):
-    cells: dict[str, list] = {}
+def _of_memory(source: Any) -> Columns:
+    cells: dict[str, list[Any]] = {}
     if hasattr(source, "data_vars"):
         raise FitError("got a Dataset; take one of its observables: runs['loss'].")
     for name in source if isinstance(source, Mapping) else source.columns:
@@ -110,7 +110,7 @@ def _of_memory(source):
     return Columns(cells, None)
 
 
-def _column(values, name):
+def _column(values: Any, name: str) -> list[Any]:
     if isinstance(values, np.ma.MaskedArray):
         values = [None if hidden else value for value, hidden in zip(values.data.tolist(), np.ma.getmaskarray(values).tolist())]
     try:
@@ -124,7 +124,8 @@ def _column(values, name):
     return list(values) if array.dtype.kind in "SU" or isinstance(values, list | tuple) else array.tolist()
 
 
-def _numbers(cells, name, where, rows):
+def _numbers(cells: Sequence[Any], name: str, where: str, rows: np.ndarray) -> np.ndarray:
+    """Return cells as floats, NaN where they are empty, or raise FitError that names the rows that hold something else."""
     out, wrong = np.full(len(cells), np.nan), []
     for i, cell in enumerate(cells):
         if cell is None or (isinstance(cell, str) and cell.strip().lower() in EMPTY):
@@ -141,19 +142,19 @@ def _numbers(cells, name, where, rows):
     return np.where(np.abs(out) < math.sqrt(np.finfo(float).max), out, np.inf)
 
 
-def _text(cell):
+def _text(cell: Any) -> str:
     return "" if cell is None or (isinstance(cell, float) and math.isnan(cell)) else str(cell)
 
 
-def _cell(cell):
+def _cell(cell: Any) -> str:
     return repr(cell[:30]) if isinstance(cell, str | bytes) else f"a {type(cell).__name__}"
 
 
-def _short(name):
-    """A name for a message: on one line, without control characters, not longer than a line."""
+def _short(name: str) -> str:
+    """Return a name for a message: on one line, without control characters, not longer than a line."""
     plain = repr(str(name))[1:-1]
     return plain if len(plain) <= NAME else plain[:NAME] + "..."
 
 
-def _name(source):
+def _name(source: object) -> str:
     return f"'{source}'" if isinstance(source, str | os.PathLike) else "the table"

@@ -26,7 +26,7 @@ class Params(NamedTuple):
 
 @record
 class HashEncoder:
-    """d - width - width - classes, ReLU, cross-entropy on a mixture of normal distributions.
+    """A network d - width - width - classes with ReLU, under cross-entropy on a mixture of normal distributions.
 
     Attributes:
       d: input dimension. Static.
@@ -57,14 +57,14 @@ class HashEncoder:
     }
 
     def check(self):
-        """Sizes in use within those drawn."""
+        """Raise unless the sizes in use are within those drawn."""
         for name in ("samples", "width"):
             value, most = getattr(self, name), getattr(self, f"{name}_max")
             if not 1 <= value <= most:
                 raise ValueError(f"HashEncoder.{name} must lie in 1..{name}_max={most}; got {value}. Raise {name}_max.")
 
     def sample(self, key: jax.Array) -> Data:
-        """Centres, points, labels."""
+        """Draw the class centres, the points around them, and their labels. Consumes `key`."""
         key_centres, key_labels, key_points = jax.random.split(key, 3)
         centres = jax.random.normal(key_centres, (self.classes, self.d))
         centres = self.spread * centres / jnp.linalg.norm(centres, axis=1, keepdims=True)
@@ -73,7 +73,7 @@ class HashEncoder:
         return Data(inputs, labels, jnp.arange(self.samples_max) < self.samples)
 
     def init(self, key: jax.Array, data: Data) -> Params:
-        """He-normal in the units in use, zero elsewhere; zero biases."""
+        """Draw He-normal weights in the units in use, zero elsewhere; biases are zero. Consumes `key`."""
         sides = (self.d, self.width_max, self.width_max, self.classes)
         fan_in = (self.d, self.width, self.width)
         on = jnp.arange(self.width_max) < self.width
@@ -85,7 +85,7 @@ class HashEncoder:
         return Params(tuple(kernels), tuple(jnp.zeros(side) for side in sides[1:]))
 
     def layers(self, params: Params, inputs: jax.Array) -> tuple[list[jax.Array], jax.Array]:
-        """Pre-activations of both hidden layers, (n, width_max) each and zero where not in use, and logits (n, classes)."""
+        """Return pre-activations of both hidden layers, (n, width_max) each, zero where not in use, and logits (n, classes)."""
         on, x, seen = jnp.arange(self.width_max) < self.width, inputs, []
         for kernel, bias in zip(params.kernels[:-1], params.biases[:-1]):
             seen.append(jnp.where(on[None, :], x @ kernel + bias[None, :], 0))
@@ -93,7 +93,7 @@ class HashEncoder:
         return seen, x @ params.kernels[-1] + params.biases[-1][None, :]
 
     def loss(self, params: Params, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean cross-entropy over the rows in use."""
+        """Return the mean cross-entropy over the rows in use, nats."""
         del key  # full batch
         return self._loss(self.layers(params, data.inputs)[1], data)
 
@@ -102,7 +102,7 @@ class HashEncoder:
         return -jnp.sum(jnp.where(data.used, picked, 0)) / jnp.sum(data.used)
 
     def observe(self, params: Params, data: Data) -> dict[str, Any]:
-        """Loss, error, redundancy."""
+        """Return loss, error, and the redundancy of the activation codes."""
         seen, logits = self.layers(params, data.inputs)
         wrong = (jnp.argmax(logits, axis=1) != data.labels) & data.used
         return {

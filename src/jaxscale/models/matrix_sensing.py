@@ -19,7 +19,7 @@ class Data(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """Parameters of the asymmetric model."""
+    """The two factors, which are the parameters of the asymmetric model."""
 
     left: jax.Array  # (n1, k)
     right: jax.Array  # (n2, k)
@@ -68,31 +68,31 @@ class SymmetricSensing:
     }
 
     def check(self):
-        """Plain-number checks; see the attributes."""
+        """Raise unless rank, columns, condition and scales are possible, and the target can be seen by the operator."""
         _check(self, sides=(self.n,))
 
     def stability_limit(self) -> float:
-        """Largest learning rate of plain descent, 1 / sigma_1, in the population limit."""
+        """Return the largest learning rate of plain descent, 1 / sigma_1, in the population limit."""
         return 1.0
 
     def sample(self, key: jax.Array) -> Data:
-        """Operator, target factors and measurements."""
+        """Draw the operator, the target's factors and the measurements. Consumes `key`."""
         key_operator, key_target, key_noise = jax.random.split(key, 3)
         scale = jnp.sqrt(_singular_values(self))
         left = _basis(key_target, self.n, self.rank, self.random_basis) * scale[None, :]
         return _measured(self, key_operator, key_noise, left, left)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """X, (n, k)."""
+        """Draw X, (n, k), with entries of standard deviation alpha. Consumes `key`."""
         return _in_use(self, self.alpha * jax.random.normal(key, (self.n, self.k)))
 
     def loss(self, x: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """A quarter of the energy of the residual."""
+        """Return a quarter of the energy of the measured residual."""
         del key  # full batch
         return self.operator.energy(self.operator.measure(data.operator, x, x) - data.seen) / 4
 
     def observe(self, x: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """Loss, recovery error, and the spectrum when asked for."""
+        """Return loss, recovery error, and the spectrum when asked for."""
         values = jnp.linalg.eigvalsh(x.T @ x)[::-1] if self.spectrum else None
         return {**_recovery(self, x, x, data), **_spectrum(self, values)}
 
@@ -140,7 +140,7 @@ class AsymmetricSensing:
     }
 
     def check(self):
-        """Plain-number checks, and the refusal of symmetric operators."""
+        """Raise if the operator is symmetric or the sizes are not possible, as for `SymmetricSensing`."""
         if getattr(self.operator, "symmetric", False):
             raise ValueError(
                 f"AsymmetricSensing.operator must not be symmetric; got {type(self.operator).__name__}. Symmetric A_i cannot "
@@ -149,11 +149,11 @@ class AsymmetricSensing:
         _check(self, sides=(self.n1, self.n2))
 
     def stability_limit(self) -> float:
-        """Largest learning rate of plain descent, 1 / sigma_1, in the population limit."""
+        """Return the largest learning rate of plain descent, 1 / sigma_1, in the population limit."""
         return 1.0
 
     def sample(self, key: jax.Array) -> Data:
-        """Operator, target factors and measurements."""
+        """Draw the operator, the target's factors and the measurements. Consumes `key`."""
         key_operator, key_target, key_noise = jax.random.split(key, 3)
         key_left, key_right = jax.random.split(key_target)
         scale = jnp.sqrt(_singular_values(self))
@@ -162,28 +162,28 @@ class AsymmetricSensing:
         return _measured(self, key_operator, key_noise, left, right)
 
     def init(self, key: jax.Array, data: Data) -> Factors:
-        """F, (n1, k), and G, (n2, k)."""
+        """Draw F, (n1, k), and G, (n2, k), the latter `ratio` times as large. Consumes `key`."""
         key_left, key_right = jax.random.split(key)
         left = self.alpha * jax.random.normal(key_left, (self.n1, self.k))
         right = self.ratio * self.alpha * jax.random.normal(key_right, (self.n2, self.k))
         return Factors(_in_use(self, left), _in_use(self, right))
 
     def loss(self, params: Factors, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Half the energy of the residual."""
+        """Return half the energy of the measured residual."""
         del key  # full batch
         return self.operator.energy(self.operator.measure(data.operator, *params) - data.seen) / 2
 
     def observe(self, params: Factors, data: Data) -> dict[str, jax.Array]:
-        """Loss, recovery error, imbalance, and the spectrum when asked for."""
+        """Return loss, recovery error, imbalance, and the spectrum when asked for."""
         left, right = params
-        found = _recovery(self, left, right, data)
-        found["imbalance"] = jnp.linalg.norm(left.T @ left - right.T @ right)
+        observables = _recovery(self, left, right, data)
+        observables["imbalance"] = jnp.linalg.norm(left.T @ left - right.T @ right)
         if not self.spectrum:
-            return found
+            return observables
         # F G^T and the (k, k) product of the triangular factors have the same singular values
         small = jnp.linalg.qr(left, mode="r") @ jnp.linalg.qr(right, mode="r").T
-        found["factor_min"] = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(left.T @ left)[0], 0))
-        return {**found, **_spectrum(self, jnp.linalg.svd(small, compute_uv=False))}
+        observables["factor_min"] = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(left.T @ left)[0], 0))
+        return {**observables, **_spectrum(self, jnp.linalg.svd(small, compute_uv=False))}
 
 
 def _check(model, sides):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxscale.data import digits
-from jaxscale.models.networks import network
+from jaxscale.models.networks import Apply, Init, network
 from jaxscale.records import record, static
 
 
@@ -25,12 +25,12 @@ class Data(NamedTuple):
 
     @property
     def size(self) -> jax.Array:
-        """P, the number of rows in use; they come first."""
+        """Return P, the number of rows in use; they come first."""
         return jnp.sum(self.weight > 0)
 
 
 class Layers(nn.Module):
-    """Fully connected ReLU network with every weight N(0, 1) and the width scaling outside the weights.
+    """A fully connected ReLU network with every weight N(0, 1) and the width scaling outside the weights.
 
     Hidden activations have unit second moment. The output is divided by sqrt(width) (NTK) or by width (mean field).
     """
@@ -42,7 +42,7 @@ class Layers(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """(n, d) -> (n,)."""
+        """Return the outputs, (n,), of (n, d) inputs."""
         used = self.width if self.used is None else self.used
         normal = nn.initializers.normal(1.0)
         fan_in = x.shape[-1]
@@ -97,7 +97,9 @@ class Mlp:
     }
 
     def check(self):
-        """Plain-number checks; also loads the data, so that a missing package is known before anything compiles."""
+        """Raise unless the sizes fit and alpha is positive. Loads the data, so a missing package is known before anything
+        compiles.
+        """
         images, _ = digits.load(self.source)
         if self.p < 1 or self.p + self.test > len(images):
             raise ValueError(
@@ -110,21 +112,22 @@ class Mlp:
         if not self.alpha > 0:
             raise ValueError(f"Mlp.alpha must be positive; got {self.alpha}.")
 
-    def _network(self):
+    def init_and_apply(self) -> tuple[Init, Apply]:
+        """Return `init(key, inputs)` and `apply(weights, inputs)` of the network, whose output is f_w."""
         return network(Layers(self.width, self.depth, self.mean_field, self.hidden))
 
     def predict(self, displacement: Any, data: Data, inputs: jax.Array, offset: jax.Array) -> jax.Array:
-        """F = f_w - f_w0, (n,)."""
+        """Return F = f_w - f_w0, (n,), where `offset` is f_w0 on the inputs."""
         weights = jax.tree.map(jnp.add, data.origin, displacement)
-        return self._network()[1](weights, inputs) - offset
+        return self.init_and_apply()[1](weights, inputs) - offset
 
     def sample(self, key: jax.Array) -> Data:
-        """Training and test rows without replacement, and the initial weights."""
+        """Draw training and test rows without replacement, and the initial weights. Consumes `key`."""
         key_rows, key_weights = jax.random.split(key)
         images, labels = digits.load(self.source)
         rows = jax.random.permutation(key_rows, len(images))[: self.p + self.test]
         inputs, targets = jnp.asarray(images)[rows], jnp.asarray(digits.parity(labels))[rows]
-        init, apply = self._network()
+        init, apply = self.init_and_apply()
         origin = self._masked(init(key_weights, inputs[:1]))
         offset = apply(origin, inputs)
         used = jnp.arange(self.p) < (self.p if self.points is None else self.points)
@@ -146,29 +149,29 @@ class Mlp:
         return {name: {"kernel": kernel} for name, kernel in zip(layers, kernels)}
 
     def init(self, key: jax.Array, data: Data) -> Any:
-        """No displacement yet."""
+        """Return the displacement at the start, which is zero; `key` goes unused."""
         del key
         return jax.tree.map(jnp.zeros_like, data.origin)
 
     def batch(self, data: Data, index: jax.Array) -> Data:
-        """The rows `index`, each with weight 1/B."""
+        """Return the rows `index` of the data, each with weight 1/B."""
         return data._replace(
             inputs=data.inputs[index], labels=data.labels[index], offset=data.offset[index],
             weight=jnp.full(index.shape, 1 / index.size),
         )  # fmt: skip
 
     def batch_limit(self) -> int:
-        """P, the largest batch without replacement."""
+        """Return P, the largest batch without replacement."""
         return self.p if self.points is None else int(self.points)
 
     def loss(self, displacement: Any, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean hinge loss."""
+        """Return the mean hinge loss over the rows in use."""
         del key  # full batch; `sgd` hands over a minibatch as `data`
         output = self.predict(displacement, data, data.inputs, data.offset)
         return data.weight @ jax.nn.relu(1 / self.alpha - data.labels * output)
 
     def observe(self, displacement: Any, data: Data) -> dict[str, jax.Array]:
-        """Loss, test error, unfitted points and how far the weights moved."""
+        """Return loss, test error, unfitted points and how far the weights moved."""
         gap = 1 / self.alpha - data.labels * self.predict(displacement, data, data.inputs, data.offset)
         test = self.predict(displacement, data, data.test_inputs, data.test_offset)
         norm, start = _norm(displacement), _norm(data.origin)

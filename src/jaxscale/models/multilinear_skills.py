@@ -49,7 +49,7 @@ class MultilinearSkills:
     }
 
     def check(self):
-        """Skills that can be learned."""
+        """Raise unless there are skills, and they start below a target that they can reach."""
         if self.skills < 1 or self.batch < 0 or not self.alpha > -1 or not 0 < self.start < self.target:
             raise ValueError(
                 f"MultilinearSkills needs skills >= 1, batch >= 0, alpha > -1 and 0 < start < target; got {self.skills}, "
@@ -57,18 +57,18 @@ class MultilinearSkills:
             )
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """(T,) frequencies; nothing is random."""
+        """Return (T,) frequencies of the skills; nothing is random."""
         del key
         return zipf(self.skills, 1 + self.alpha)
 
     def init(self, key: jax.Array, data: jax.Array) -> Params:
-        """All strengths R_0."""
+        """Return factors that give every skill the strength R_0; `key` goes unused."""
         del key
         root = jnp.full(self.skills, jnp.sqrt(self.start))
         return Params(root, root)
 
     def loss(self, params: Params, data: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Of a batch, or of all examples; g_k(x) = +-1 falls out of the square."""
+        """Return half the mean squared error of a batch, or of all examples; g_k(x) = +-1 falls out of the square."""
         share = data
         if self.batch:
             asked = jax.random.categorical(fresh(self, key), jnp.log(data), shape=(self.batch,))
@@ -76,7 +76,7 @@ class MultilinearSkills:
         return jnp.sum(share * (self.target - params.a * params.b) ** 2) / 2
 
     def observe(self, params: Params, data: jax.Array) -> dict[str, jax.Array]:
-        """Loss over all examples, and how many skills are learned."""
+        """Return the loss over all examples, and how many skills are learned."""
         strength = params.a * params.b
         loss = jnp.sum(data * (self.target - strength) ** 2) / 2
         return {"loss": loss, "learned": jnp.sum(strength >= self.learned * self.target).astype(jnp.float32)}

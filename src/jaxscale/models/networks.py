@@ -83,7 +83,7 @@ def _builder(module):
 
 
 def arguments(module: Any) -> tuple[str, ...]:
-    """Names of what a module's call takes, as `network` takes modules."""
+    """Return the names of what a module's call takes; `module` is one that `network` takes."""
     import flax.linen as nn
     from flax import nnx
 

@@ -16,30 +16,30 @@ from jaxscale.records import record, static
 
 @record
 class Population:
-    """A*A = Id: the limit of infinitely many measurements, plain matrix factorisation."""
+    """The limit of infinitely many measurements, A*A = Id: plain matrix factorisation."""
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> Any:
-        """Nothing to draw."""
+        """Draw nothing: every entry is seen."""
         del key, shape, symmetric
         return ()
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
-        """Every entry of left @ right.T, (n1, n2)."""
+        """Return every entry of left @ right.T, (n1, n2)."""
         return left @ right.T
 
     def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
-        """Unit noise on every entry, (n1, n2)."""
+        """Draw unit noise on every entry, (n1, n2)."""
         del drawn
         return jax.random.normal(key, seen.shape)
 
     def energy(self, residual: jax.Array) -> jax.Array:
-        """Squared Frobenius norm, ()."""
+        """Return the squared Frobenius norm, ()."""
         return jnp.sum(residual**2)
 
 
 @record
 class Gaussian:
-    """y_i = <A_i, M> with i.i.d. N(0, 1) entries.
+    """Measurements y_i = <A_i, M> with i.i.d. N(0, 1) entries.
 
     Attributes:
       m: number of measurements. Static.
@@ -50,13 +50,13 @@ class Gaussian:
     used: float | None = None
 
     def check(self):
-        """At least one measurement."""
+        """Raise unless there is a measurement, and those in use are among the m."""
         _positive(self)
         if self.used is not None and not 1 <= self.used <= self.m:
             raise ValueError(f"Gaussian.used must lie in 1..m={self.m}; got {self.used}. Raise m to go further.")
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> jax.Array:
-        """(m, n1 * n2), flat, so that a measurement is one matrix-vector product; (m, n (n + 1) / 2) when symmetric."""
+        """Draw (m, n1 * n2), flat, so that a measurement is one matrix-vector product; (m, n (n + 1) / 2) when symmetric."""
         a = jax.random.normal(key, (self.m, *shape))
         a = a if self.used is None else jnp.where(self._on()[:, None, None], a, 0)
         return _triangle(a) if symmetric else a.reshape(self.m, -1)
@@ -65,25 +65,25 @@ class Gaussian:
         return jnp.arange(self.m) < jnp.asarray(self.used)
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
-        """(m,)."""
+        """Return (m,) measurements of left @ right.T."""
         product = left @ right.T
         if drawn.shape[1] == product.size:
             return drawn @ product.reshape(-1)
         return drawn @ product[jnp.triu_indices(len(product))]
 
     def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
-        """Unit noise on every measurement in use, (m,)."""
+        """Draw unit noise on every measurement in use, (m,)."""
         noise = Population().noise(key, drawn, seen)
         return noise if self.used is None else jnp.where(self._on(), noise, 0)
 
     def energy(self, residual: jax.Array) -> jax.Array:
-        """Mean square, ()."""
+        """Return the mean square over the measurements in use, ()."""
         return _mean_square(residual) if self.used is None else jnp.sum(residual**2) / self.used
 
 
 @record
 class SymmetricGaussian:
-    """y_i = <(A_i + A_i^T) / 2, M>. Blind to the antisymmetric part of M, so fit for symmetric matrices only.
+    """Measurements y_i = <(A_i + A_i^T) / 2, M>. Blind to the antisymmetric part of M, so fit for symmetric matrices only.
 
     Attributes:
       m: number of measurements. Static.
@@ -93,11 +93,11 @@ class SymmetricGaussian:
     symmetric = True
 
     def check(self):
-        """At least one measurement."""
+        """Raise unless there is a measurement."""
         _positive(self)
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> jax.Array:
-        """(m, n * n), or (m, n (n + 1) / 2) when symmetric."""
+        """Draw (m, n * n), or (m, n (n + 1) / 2) when symmetric."""
         a = jax.random.normal(key, (self.m, *shape))
         a = (a + jnp.swapaxes(a, 1, 2)) / 2
         return _triangle(a) if symmetric else a.reshape(self.m, -1)
@@ -106,13 +106,13 @@ class SymmetricGaussian:
     noise = Population.noise
 
     def energy(self, residual: jax.Array) -> jax.Array:
-        """Mean square, ()."""
+        """Return the mean square over the measurements, ()."""
         return _mean_square(residual)
 
 
 @record
 class RankOne:
-    """y_i = a_i^T M b_i with independent standard normal a_i, b_i: m (n1 + n2) numbers instead of m n1 n2.
+    """Measurements y_i = a_i^T M b_i with independent standard normal a_i, b_i: m (n1 + n2) numbers instead of m n1 n2.
 
     Attributes:
       m: number of measurements. Static.
@@ -121,16 +121,16 @@ class RankOne:
     m: int = static()
 
     def check(self):
-        """At least one measurement."""
+        """Raise unless there is a measurement."""
         _positive(self)
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> tuple[jax.Array, jax.Array]:
-        """(m, n1) and (m, n2)."""
+        """Draw the vectors a, (m, n1), and b, (m, n2)."""
         key_a, key_b = jax.random.split(key)
         return jax.random.normal(key_a, (self.m, shape[0])), jax.random.normal(key_b, (self.m, shape[1]))
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
-        """(m,), in m n k operations."""
+        """Return (m,) measurements of left @ right.T, in m n k operations."""
         a, b = drawn
         return jnp.sum((a @ left) * (b @ right), axis=1)
 
@@ -150,11 +150,11 @@ class Entries:
     m: int = static()
 
     def check(self):
-        """At least one entry."""
+        """Raise unless an entry is seen."""
         _positive(self)
 
     def sample(self, key: jax.Array, shape: tuple[int, int], symmetric: bool = False) -> jax.Array:
-        """(n1, n2), sqrt(n1 n2 / m) on the entries seen and 0 elsewhere."""
+        """Draw which entries are seen: (n1, n2), sqrt(n1 n2 / m) on those and 0 elsewhere."""
         n = shape[0] * shape[1]
         if self.m > n:
             raise ValueError(f"Entries.m must not exceed the {n} entries of a {shape} matrix; got {self.m}.")
@@ -162,11 +162,11 @@ class Entries:
         return jnp.sqrt(n / self.m) * seen.reshape(shape)
 
     def measure(self, drawn: Any, left: jax.Array, right: jax.Array) -> jax.Array:
-        """(n1, n2), scaled entries, 0 where nothing is seen."""
+        """Return (n1, n2) scaled entries of left @ right.T, 0 where nothing is seen."""
         return drawn * (left @ right.T)
 
     def noise(self, key: jax.Array, drawn: Any, seen: jax.Array) -> jax.Array:
-        """Unit noise on each entry seen, scaled like the entry; nothing on the others."""
+        """Draw unit noise on each entry seen, scaled like the entry; the others get none."""
         return drawn * jax.random.normal(key, seen.shape)
 
     energy = Population.energy

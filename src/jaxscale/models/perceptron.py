@@ -19,7 +19,7 @@ class Data(NamedTuple):
 
     @property
     def size(self) -> jax.Array:
-        """P, the number of rows in use; they come first."""
+        """Return P, the number of rows in use; they come first."""
         return jnp.sum(self.weight > 0)
 
 
@@ -59,7 +59,7 @@ class Perceptron:
     }
 
     def check(self):
-        """Plain-number checks; see the attributes."""
+        """Raise unless the load fits the rows drawn, d >= 2, the margin is positive and chi above -1."""
         _check_load(self)
         if self.d < 2:
             raise ValueError(f"Perceptron.d must be at least 2; got {self.d}.")
@@ -69,35 +69,35 @@ class Perceptron:
             raise ValueError(f"Perceptron.chi must exceed -1 for the density to be normalisable; got {self.chi}.")
 
     def sample(self, key: jax.Array) -> Data:
-        """Points and teacher."""
+        """Draw points times labels; the teacher is the first axis. Consumes `key`."""
         rows = round(self.alpha_max * self.d)
         inputs = margin_density(key, rows, self.d, self.chi) / jnp.sqrt(self.d)
         return Data(inputs, _weight(self, rows), jnp.eye(self.d)[0])
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """V = 0, (d,)."""
+        """Return v = 0, (d,); `key` goes unused."""
         del key
         return jnp.zeros(self.d)
 
     def batch(self, data: Data, index: jax.Array) -> Data:
-        """The rows `index`, each with weight 1/B."""
+        """Return the rows `index` of the data, each with weight 1/B."""
         return data._replace(inputs=data.inputs[index], weight=jnp.full(index.shape, 1 / index.size))
 
     def batch_limit(self) -> int:
-        """P, the largest batch without replacement."""
+        """Return P, the largest batch without replacement."""
         return round(self.alpha * self.d)
 
     def loss(self, v: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean hinge loss."""
+        """Return the mean hinge loss over the rows in use."""
         del key  # full batch
         return data.weight @ jax.nn.relu(self.margin - data.inputs @ v)
 
     def unfitted(self, v: jax.Array, data: Data) -> jax.Array:
-        """Which rows in use are short of the margin, (n,) bool."""
+        """Say which rows in use are short of the margin, (n,) bool."""
         return (data.inputs @ v < self.margin) & (data.weight > 0)
 
     def observe(self, v: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """Loss, exact generalisation error, unfitted points and the two components of v."""
+        """Return loss, exact generalisation error, unfitted points and the two components of v."""
         signal, noise = v[0], jnp.linalg.norm(v[1:])
         return {
             "loss": self.loss(v, data),
@@ -110,7 +110,7 @@ class Perceptron:
         }
 
     def error(self, signal: jax.Array, noise: jax.Array) -> jax.Array:
-        """Probability that v and the teacher disagree on a fresh point.
+        """Return the probability that v and the teacher disagree on a fresh point.
 
         z / |x_1| follows Student's t with chi + 1 degrees of freedom, up to scale, for z standard normal; the error is
         its tail beyond lambda = signal / noise. The start, v = 0, guesses.
@@ -150,11 +150,11 @@ class TeacherStudent:
     }
 
     def check(self):
-        """Plain-number checks; see the attributes."""
+        """Raise unless the load fits the rows drawn."""
         _check_load(self)
 
     def sample(self, key: jax.Array) -> Data:
-        """Points, already multiplied by their labels, and the teacher."""
+        """Draw points, already multiplied by their labels, and the teacher. Consumes `key`."""
         key_inputs, key_teacher = jax.random.split(key)
         rows = round(self.alpha_max * self.d)
         inputs = jax.random.normal(key_inputs, (rows, self.d)) / jnp.sqrt(self.d)
@@ -164,19 +164,19 @@ class TeacherStudent:
         return Data(labels[:, None] * inputs, _weight(self, rows), teacher)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """Small random student, (d,)."""
+        """Draw a small random student, (d,). Consumes `key`."""
         return 1e-3 * jax.random.normal(key, (self.d,))
 
     batch = Perceptron.batch
     batch_limit = Perceptron.batch_limit
 
     def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean logistic loss."""
+        """Return the mean logistic loss over the rows in use, nats."""
         del key  # full batch
         return data.weight @ jax.nn.softplus(-(data.inputs @ w))
 
     def observe(self, w: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """Loss, overlap, exact error and training mistakes."""
+        """Return loss, overlap, exact error and training mistakes."""
         overlap = w @ data.teacher / jnp.linalg.norm(w)
         return {
             "loss": self.loss(w, data),

@@ -19,7 +19,7 @@ class Data(NamedTuple):
 
 @record
 class RandomFeatures:
-    """y = sum_i v_i x_i + noise, x standard normal, learned from k features z = sum_i sqrt(lambda_i) x_i W_i.
+    """Ridge regression of y = sum_i v_i x_i + noise, x standard normal, on k features z = sum_i sqrt(lambda_i) x_i W_i.
 
     lambda_i = (i + onset)^-b, v_i^2 = (i + onset)^-a; W is normal with variance 1/k. Without
     `features`, every mode is a feature of its own: kernel regression.
@@ -58,7 +58,7 @@ class RandomFeatures:
     }
 
     def check(self):
-        """Sizes that fit, decaying spectra, a positive ridge."""
+        """Raise unless sizes fit, spectra decay, the ridge is positive and the noise not negative."""
         for name in ("samples", "features"):
             value, most = getattr(self, name), getattr(self, f"{name}_max")
             if most and not 1 <= value <= most:
@@ -78,7 +78,7 @@ class RandomFeatures:
         return jnp.sqrt(eigenvalues), jnp.sqrt(squares)
 
     def sample(self, key: jax.Array) -> Data:
-        """Modes of every sample, the random features, the labels."""
+        """Draw every sample's modes, the random features and the labels' noise. Consumes `key`."""
         key_inputs, key_maps, key_noise = jax.random.split(key, 3)
         x = jax.random.normal(key_inputs, (self.samples_max, self.modes))
         scale, target = self._spectrum()
@@ -94,22 +94,22 @@ class RandomFeatures:
         return Data(jnp.where(rows[:, None], design, 0), jnp.where(rows, labels, 0), maps)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """Zero weights, (k_max,) or (modes,)."""
+        """Return zero weights, (k_max,) or (modes,)."""
         del key
         return jnp.zeros(data.design.shape[1])
 
     def solution(self, data: Data) -> jax.Array:
-        """The minimiser, (k_max,), by the (n, n) system: w = Z^T (Z Z^T + ridge)^-1 y. Rows not in use stay out."""
+        """Return the minimiser, (k_max,), by the (n, n) system: w = Z^T (Z Z^T + ridge)^-1 y. Rows not in use stay out."""
         gram = data.design @ data.design.T + self.ridge * jnp.eye(self.samples_max)
         return data.design.T @ jax.scipy.linalg.solve(gram, data.labels, assume_a="pos")
 
     def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """(|Z w - y|^2 + ridge |w|^2) / (2 n)."""
+        """Return (|Z w - y|^2 + ridge |w|^2) / (2 n)."""
         del key  # full batch
         return (jnp.sum((data.design @ w - data.labels) ** 2) + self.ridge * jnp.sum(w**2)) / (2 * self.samples)
 
     def observe(self, w: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """Exact test error, training error, norm."""
+        """Return the exact test error, the training error, and the norm of the weights."""
         learned = data.maps @ w if self.features_max else data.maps * w
         return {
             "error": jnp.sum((learned - self._spectrum()[1]) ** 2) + self.noise**2,

@@ -17,7 +17,7 @@ class Data(NamedTuple):
 
 @record
 class RandomLabels:
-    """P = alpha d Gaussian points with fair-coin labels, and the logistic loss of a perceptron without threshold.
+    """Gaussian points, P = alpha d, with fair-coin labels, and the logistic loss of a perceptron without threshold.
 
     Two certificates decide: a w with every margin positive separates the labels; a point where the gradient vanishes is a
     positive combination of the labelled points that is zero, so nothing separates them (Gordan's theorem).
@@ -43,7 +43,7 @@ class RandomLabels:
     }
 
     def check(self):
-        """A load within the rows drawn."""
+        """Raise unless the load is positive, within the rows drawn, and worth one point."""
         if not 0 < self.alpha <= self.alpha_max:
             raise ValueError(
                 f"RandomLabels.alpha must lie in (0, alpha_max={self.alpha_max}]; got {self.alpha}. Raise alpha_max."
@@ -52,24 +52,24 @@ class RandomLabels:
             raise ValueError(f"RandomLabels.alpha * d must round to at least one point; got {self.alpha} * {self.d}.")
 
     def sample(self, key: jax.Array) -> Data:
-        """Points times labels: as random as the points."""
+        """Draw points times labels, which are as random as the points. Consumes `key`."""
         rows = round(self.alpha_max * self.d)
         used = jnp.arange(rows) < jnp.round(self.alpha * self.d)
         points = jax.random.normal(key, (rows, self.d)) / jnp.sqrt(self.d)
         return Data(jnp.where(used[:, None], points, 0), used)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """Zero, (d,)."""
+        """Return zero weights, (d,)."""
         del key
         return jnp.zeros(self.d)
 
     def loss(self, w: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Sum of log(1 + exp(-margin)) over the points in use."""
+        """Return the sum of log(1 + exp(-margin)) over the points in use."""
         del key  # full batch
         return jnp.sum(jnp.where(data.used, jax.nn.softplus(-(data.points @ w)), 0))
 
     def observe(self, w: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """Loss and the two certificates."""
+        """Return the loss and the two certificates."""
         margin = data.points @ w
         share = jnp.where(data.used, jax.nn.sigmoid(-margin), 0)
         pull = jnp.linalg.norm(share @ data.points)

@@ -13,7 +13,7 @@ def refine(
     log: tuple[str, ...] = (), cells: int = 16, runs: int = 8, budget: int = 4000, band: float = 0.0, root: int = 0,
     store: Any = None, tell: Callable[[Refinement], None] = lambda state: None, **how: Any,
 ) -> Refinement:  # fmt: skip
-    """Run until the boundary's widest band is `band` of its axis, or the budget is spent.
+    """Run until the boundary's widest band is `band` of its axis, or the budget is spent; return the state.
 
     Every round is a sweep of the same shape: one compilation serves them all. With a store, a refinement that was stopped
     takes up its finished rounds and goes on; they are asked for in the same order.
@@ -42,7 +42,7 @@ def refine(
     state, rounds = Refinement(axes, level, log, root=root), _rounds(cells, runs, budget)
     names, values = list(axes), [np.asarray(v) for v in axes.values()]
 
-    def at(slot, turn):
+    def at(slot: Any, turn: Any) -> Any:
         del turn  # part of every run's key: a cell that is asked again draws anew
         cell = slot // cells
         return experiment(**{n: _pick(v, cell, k, state.shape) for k, (n, v) in enumerate(zip(names, values))})
@@ -50,11 +50,11 @@ def refine(
     for turn in range(rounds):
         asked = np.sort(state.ask(cells, runs))
         again = np.arange(cells) - np.searchsorted(asked, asked)  # 0, 1, ... within equal cells: each slot draws its own runs
-        found = sweep(
+        round_runs = sweep(
             at, grid={"slot": (asked * cells + again).astype(np.int32), "turn": [turn]}, seeds=runs, times=times, root=root,
             store=None if store is None else f"{store}/round-{turn:04d}", progress=False, **how,
         )  # fmt: skip
-        last = found.isel(time=-1, turn=0).transpose("slot", "seed")
+        last = round_runs.isel(time=-1, turn=0).transpose("slot", "seed")
         everything = {str(name): values.values.ravel() for name, values in last.items() if values.ndim == 2}
         _check_there(observable, everything)
         state.tell(np.repeat(last["slot"].values // cells, runs), everything[observable], everything)
@@ -64,7 +64,8 @@ def refine(
     return state
 
 
-def _rounds(cells, runs, budget):
+def _rounds(cells: int, runs: int, budget: int) -> int:
+    """Return how many rounds the budget pays for, or raise ValueError where it pays for none."""
     if cells < 1 or runs < 1 or budget < cells * runs:
         raise ValueError(
             f"refine needs cells >= 1, runs >= 1 and a budget of at least cells x runs; got cells={cells}, runs={runs}, "
@@ -73,13 +74,14 @@ def _rounds(cells, runs, budget):
     return budget // (cells * runs)
 
 
-def _check_there(observable, everything):
+def _check_there(observable: str, everything: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless the runs have the observable."""
     if observable not in everything:
         raise ValueError(f"no observable '{observable}' in the runs; choose from {sorted(everything)}.")
 
 
-def _pick(values, cell, axis, shape):
-    """One coordinate of a cell, whether its index is a number or traced."""
+def _pick(values: np.ndarray, cell: Any, axis: int, shape: tuple[int, ...]) -> Any:
+    """Return one coordinate of a cell, whether its index is a number or traced."""
     import jax
     import jax.numpy as jnp
 

@@ -1,15 +1,20 @@
-"""Where an observable passes a level, with a band from resampling the seeds."""
+"""Find where an observable passes a level, with a band from resampling the seeds."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxscale.resampling import clusters, resample, seed_dims
+from jaxscale.resampling import band, clusters, resample, seed_dims
+
+if TYPE_CHECKING:
+    import xarray
+
+ESTABLISHED = 0.9  # share of the resamples that must pass the level before a boundary has a band
 
 
-def crossing(curve: Any, *, along: str, level: float, scale: str = "linear") -> Any:
-    """Where `curve` first passes `level` along one axis.
+def crossing(curve: "xarray.DataArray", *, along: str, level: float, scale: str = "linear") -> "xarray.DataArray":
+    """Return where `curve` first passes `level` along one axis.
 
     Interpolation between the two grid points around the passage; seeds are not averaged here, average first.
 
@@ -37,7 +42,7 @@ def crossing(curve: Any, *, along: str, level: float, scale: str = "linear") -> 
 
 
 def boundary(
-    data: Any,
+    data: "xarray.DataArray",
     *,
     along: str,
     level: float,
@@ -46,8 +51,8 @@ def boundary(
     scale: str = "linear",
     resamples: int = 400,
     root: int = 0,
-) -> Any:
-    """A phase boundary with its band: where the statistic over seeds passes `level` along one control parameter.
+) -> "xarray.Dataset":
+    """Return a phase boundary with its band: where the statistic over seeds passes `level` along one control parameter.
 
     Args:
       data: DataArray with dims `along`, `over` and any others. Set censored first-passage times to infinity and use
@@ -80,23 +85,24 @@ def boundary(
     values = array.reshape(cells.shape[1], -1)
     best, replicas = resample(values, resamples, statistic=statistic, root=root, **together)
     position = _first_passage(x, best.reshape(*shape, len(x)), level, scale)
-    found = _first_passage(x, replicas.reshape(resamples, *shape, len(x)), level, scale)
-    crossed = np.mean(np.isfinite(found), axis=0)
-    settled = crossed >= 0.9
-    found = np.where(settled, found, 0.0)  # NaN replicas are left out below; a column of nothing else would only warn
-    low, high = np.where(settled, np.nanpercentile(found, [2.5, 97.5], axis=0), np.nan)
+    passages = _first_passage(x, replicas.reshape(resamples, *shape, len(x)), level, scale)
+    crossed = np.mean(np.isfinite(passages), axis=0)
+    settled = crossed >= ESTABLISHED
+    low, high = band(np.where(settled, passages, np.nan))
+    spread = np.nanstd(np.where(settled, passages, 0.0), axis=0, ddof=1)  # 0: a column of nothing but NaN would warn
     variables = {
         "position": position,
         "low": low,
         "high": high,
-        "error": np.where(settled, np.nanstd(found, axis=0, ddof=1), np.nan),
+        "error": np.where(settled, spread, np.nan),
         "crossed": crossed,
     }
     attrs = {"along": along, "level": level, "observable": str(data.name or "")}
     return xarray.Dataset({k: (rest, v) for k, v in variables.items()}, {d: data[d] for d in rest}, attrs)
 
 
-def _increasing(data, along, scale, level):
+def _increasing(data: "xarray.DataArray", along: str, scale: str, level: float) -> np.ndarray:
+    """Return the coordinate to cross, or raise ValueError where it does not increase or a logarithm does not exist."""
     if along not in data.dims:
         raise ValueError(f"along='{along}' is no axis of the data; choose from {list(data.dims)}.")
     if scale not in ("linear", "log"):
@@ -111,8 +117,8 @@ def _increasing(data, along, scale, level):
     return x
 
 
-def _first_passage(x, values, level, scale):
-    """First x where `values` (..., len(x)) pass `level`, NaN if never; infinities count as beyond any level."""
+def _first_passage(x: np.ndarray, values: np.ndarray, level: float, scale: str) -> np.ndarray:
+    """Return the first x where `values` (..., len(x)) pass `level`, NaN if never; infinities count as beyond any level."""
     above = values >= level
     passed = (above[..., 1:] != above[..., :-1]) & ~np.isnan(values[..., 1:]) & ~np.isnan(values[..., :-1])
     if scale == "log":

@@ -6,14 +6,16 @@ import numpy as np
 
 
 class Quality(NamedTuple):
-    """S, and the share of the points it could judge."""
+    """Hold S, and the share of the points it could judge."""
 
     value: float
     covered: float
 
 
-def rescaled(size, x, y, dy, *, threshold, nu, exponent):
-    """(n,) L^(1/nu) (x - x_c), y L^-exponent, dy L^-exponent."""
+def rescaled(
+    size: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, threshold: float, nu: float, exponent: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (n,) L^(1/nu) (x - x_c), y L^-exponent and dy L^-exponent: curves of all sizes on one."""
     down = size**-exponent
     return size ** (1 / nu) * (x - threshold), y * down, dy * down
 
@@ -21,7 +23,9 @@ def rescaled(size, x, y, dy, *, threshold, nu, exponent):
 def quality(
     size: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, threshold: float, nu: float, exponent: float = 0.0
 ) -> Quality:
-    """Mean squared distance of each point to the straight line through its neighbours of other sizes, in units of errors.
+    """Return the mean squared distance of each point to the straight line through its neighbours of other sizes.
+
+    Distances are in units of errors.
 
     About 1 for a good collapse with honest errors. On coarse grids straight lines are too stiff and S is larger.
 
@@ -62,7 +66,7 @@ def quality(
 def gaussian_process(
     size: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, start: dict[str, float], fixed: bool = False
 ) -> dict[str, float]:
-    """Threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process.
+    """Return threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process.
 
     Args:
       size: (n,) L.
@@ -78,7 +82,7 @@ def gaussian_process(
     from scipy.linalg import cho_factor, cho_solve
     from scipy.optimize import minimize
 
-    def unpack(p):
+    def unpack(p: np.ndarray) -> dict[str, float]:
         return {
             "threshold": p[0] * wide + start["threshold"],
             "nu": np.exp(p[1]),
@@ -87,7 +91,7 @@ def gaussian_process(
 
     wide = np.ptp(x)
 
-    def cost(p):
+    def cost(p: np.ndarray) -> float:
         u, v, dv = rescaled(size, x, y, dy, **unpack(p))
         u = u / np.max(np.abs(u))
         v, dv = (v - v.mean()) / v.std(), dv / v.std()
@@ -104,5 +108,5 @@ def gaussian_process(
     first = np.array([0.0, np.log(start["nu"]), 0.5, -1.0, -5.0] + ([] if fixed else [0.0]))
     simplex = np.vstack([first, first + np.diag([0.02, 0.1, 0.5, 0.3, 0.5] + ([] if fixed else [0.05]))])
     options = {"initial_simplex": simplex, "maxiter": 3000, "xatol": 1e-6, "fatol": 1e-8}
-    found = minimize(cost, first, method="Nelder-Mead", options=options)
-    return {name: float(value) for name, value in unpack(found.x).items()}
+    optimum = minimize(cost, first, method="Nelder-Mead", options=options)
+    return {name: float(value) for name, value in unpack(optimum.x).items()}

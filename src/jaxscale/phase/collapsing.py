@@ -1,4 +1,4 @@
-"""Finite-size scaling: one smooth master curve for all sizes, its threshold and exponents with errors.
+"""Finite-size scaling puts all sizes on one smooth master curve, and gives its threshold and exponents with errors.
 
 y(L, x) = L^(zeta/nu) f(L^(1/nu) (x - x_c)), f unknown. f is a polynomial whose coefficients are solved for exactly at every
 start; all starts, windows and bootstrap resamples are lanes of one program.
@@ -7,28 +7,33 @@ start; all starts, windows and bootstrap resamples are lanes of one program.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Law, Param
+from jaxscale.fitting.law import Law, Param, Value
 from jaxscale.fitting.result import Estimate, FitError, estimate
-from jaxscale.fitting.solver import solve
-from jaxscale.phase.collapse_quality import gaussian_process, quality
+from jaxscale.fitting.solver import Solution, solve
+from jaxscale.phase.collapse_quality import gaussian_process, quality, rescaled
 from jaxscale.resampling import resample
+
+if TYPE_CHECKING:
+    import xarray
+
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # (n,) L, x, y, dy; (resamples, n) of y
 
 WORST = 5.0  # quality above which a collapse has failed
 AGREE = 0.05  # share of the starts that must end at the best objective
 SPREAD = 1.0  # of the polynomial's argument, X / sqrt(X^2 + SPREAD mean X^2)
 DISAGREE = 5.0  # errors between the two methods from which on they contradict each other
-MOST_SECOND = 500  # points of the Gaussian process, whose matrices are dense
+MAX_SECOND = 500  # points of the Gaussian process, whose matrices are dense
 COVERED = 0.7  # share of the points that other sizes must bracket
 
 
 @dataclasses.dataclass(frozen=True)
 class Collapse:
-    """A data collapse.
+    """Hold a data collapse: threshold and exponents with errors, how well the sizes agree, and the points.
 
     Attributes:
       estimates: {"threshold", "nu", "exponent" (zeta / nu), with corrections "omega"}: value, bootstrap error, window.
@@ -60,14 +65,13 @@ class Collapse:
         return self.estimates[name]
 
     def scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(n,) L^(1/nu) (x - x_c), y L^(-zeta/nu) and its error: what lies on one curve."""
+        """Return (n,) L^(1/nu) (x - x_c), y L^(-zeta/nu) and its error: what lies on one curve."""
         threshold, nu, exponent = (self.estimates[name].value for name in ("threshold", "nu", "exponent"))
-        down = self.size**-exponent
-        return self.size ** (1 / nu) * (self.control - threshold), self.value * down, self.error * down
+        return rescaled(self.size, self.control, self.value, self.error, threshold=threshold, nu=nu, exponent=exponent)
 
     def __str__(self) -> str:
         lines = [f"data collapse of {len(self.value)} points, {len(np.unique(self.size))} sizes   [{self.status}]"]
-        lines += [f"  {name} {found}" for name, found in self.estimates.items()]
+        lines += [f"  {name} {estimate}" for name, estimate in self.estimates.items()]
         lines.append(
             f"  quality S {self.quality:.3g}, chi2 {self.chi2:.3g}, covered {self.covered:.0%}, reached {self.reached:.2g}"
         )
@@ -78,7 +82,7 @@ class Collapse:
 
 @functools.cache
 def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
-    """Finite-size scaling as a law of (L, x), linear in the coefficients of its master curve.
+    """Return finite-size scaling as a law of (L, x), linear in the coefficients of its master curve.
 
     Args:
       degree: of the polynomial f.
@@ -86,7 +90,10 @@ def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
       fixed: the y-exponent is zero: ratios and probabilities.
     """
 
-    def shape(size, x, *, threshold, inverse_nu, exponent=0.0, b=0.0, omega=1.0, **f):
+    def shape(
+        size: Value, x: Value, *, threshold: Value, inverse_nu: Value, exponent: Value = 0.0, b: Value = 0.0,
+        omega: Value = 1.0, **f: Value,
+    ) -> Value:  # fmt: skip
         scaled = jnp.exp(inverse_nu * jnp.log(size)) * (x - threshold)
         u = scaled / jnp.sqrt(scaled**2 + SPREAD * jnp.mean(scaled**2))  # most of the resolution where most points are
         terms = [jnp.ones_like(u), u]
@@ -113,12 +120,12 @@ def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
 
 
 def collapse(
-    data: Any, *, size: str = "L", control: str = "x", error: Any = None, over: str = "seed", statistic: str = "mean",
-    exponent: float | None = None, corrections: bool = False, degree: int = 8,
+    data: "xarray.DataArray", *, size: str = "L", control: str = "x", error: "xarray.DataArray | None" = None,
+    over: str = "seed", statistic: str = "mean", exponent: float | None = None, corrections: bool = False, degree: int = 8,
     starts: int | Mapping[str, Sequence[float]] = 64, resamples: int = 200, second: bool = True, root: int = 0,
     progress: bool = True,
 ) -> Collapse:  # fmt: skip
-    """Collapse an observable of several sizes onto one curve.
+    """Collapse an observable of several sizes onto one curve; return its threshold and exponents with errors.
 
     Args:
       data: DataArray with dims (size, control) and, for errors, `over`; cells may be NaN.
@@ -157,11 +164,13 @@ def collapse(
     again = solve(
         law, (sizes, x), replicas, weight, space="raw", starts=whole.values[:1], iterations=30, progress=progress
     ).values
-    return _report(law, points, whole, again, len(windows), second and len(y) <= MOST_SECOND)
+    return _report(law, points, whole, again, len(windows), second and len(y) <= MAX_SECOND)
 
 
-def _listed(law, starts, sizes, x, y, dy):
-    """(starts, params): the listed ones, each with the master curve that fits it best."""
+def _listed(
+    law: Law, starts: Mapping[str, Sequence[float]], sizes: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray
+) -> np.ndarray:
+    """Return (starts, params): the listed starts, each with the master curve that fits it best."""
     asked = {name: np.atleast_1d(np.asarray(values, float)) for name, values in starts.items()}
     wanted = {"nu" if name == "inverse_nu" else name for name in law.searched}
     alike = set(asked) == wanted and len({len(v) for v in asked.values()}) == 1
@@ -180,8 +189,11 @@ def _listed(law, starts, sizes, x, y, dy):
     return np.array(rows)
 
 
-def _points(data, size, control, error, over, statistic, resamples, root):
-    """(n,) L, x, y, dy and (resamples, n) replicas of y."""
+def _points(
+    data: "xarray.DataArray", size: str, control: str, error: "xarray.DataArray | None", over: str, statistic: str,
+    resamples: int, root: int,
+) -> Columns:  # fmt: skip
+    """Return (n,) L, x, y and dy of the cells that have a value, and (resamples, n) replicas of y."""
     for name in (size, control):
         if name not in data.dims:
             raise FitError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
@@ -208,8 +220,8 @@ def _points(data, size, control, error, over, statistic, resamples, root):
     return sizes[use], x[use], y[use], np.maximum(dy[use], floor), replicas[:, use]
 
 
-def _windows(sizes, x, params):
-    """(windows, n) 0/1: everything; without the smallest size; the inner half of x; both."""
+def _windows(sizes: np.ndarray, x: np.ndarray, params: int) -> np.ndarray:
+    """Return (windows, n) 0/1: everything; without the smallest size; the inner half of x; both."""
     middle = np.median(x)
     inner = np.abs(x - middle) <= 0.6 * np.max(np.abs(x - middle))
     rows = [np.ones(len(x), bool), sizes > sizes.min(), inner, inner & (sizes > sizes.min())]
@@ -217,7 +229,10 @@ def _windows(sizes, x, params):
     return np.array(enough, float)
 
 
-def _report(law, points, whole, again, windows, second) -> Collapse:
+def _report(
+    law: Law, points: Columns, whole: Solution, again: np.ndarray, windows: int, second: bool
+) -> Collapse:  # fmt: skip
+    """Return the collapse: estimates from windows and resamples, its quality, and a verdict with reasons."""
     sizes, x, y, dy, _ = points
     main = dict(zip(law.params, whole.values[0]))
     rows = [dict(zip(law.params, row)) for row in (*whole.values[:windows], *again)]
@@ -233,16 +248,16 @@ def _report(law, points, whole, again, windows, second) -> Collapse:
         column = np.array([of(p) for p in rows])
         spread = np.ptp(column[:windows]) / 2 if windows > 1 else np.nan
         estimates[name] = estimate(column[0], column[windows:], spread, "seeds", size=len(y), freedom=len(y) - len(main))
-    found = quality(sizes, x, y, dy, threshold=main["threshold"], nu=1 / main["inverse_nu"], exponent=main.get("exponent", 0.0))
+    score = quality(sizes, x, y, dy, threshold=main["threshold"], nu=1 / main["inverse_nu"], exponent=main.get("exponent", 0.0))
     chi2 = float(whole.objective[0] / max(len(y) - len(main), 1))
     failed, weak = [], []
-    if not found.value <= WORST:
-        failed.append(f"quality S = {found.value:.3g} is above {WORST:g}: the sizes do not share a curve within their errors")
+    if not score.value <= WORST:
+        failed.append(f"quality S = {score.value:.3g} is above {WORST:g}: the sizes do not share a curve within their errors")
     if whole.reached[0] < AGREE:
         failed.append(f"only {whole.reached[0]:.1%} of the starts agree: there may be a better collapse")
-    if found.covered < COVERED:
+    if score.covered < COVERED:
         failed.append(
-            f"only {found.covered:.0%} of the points are bracketed by other sizes: curves that do not overlap always collapse"
+            f"only {score.covered:.0%} of the points are bracketed by other sizes: curves that do not overlap always collapse"
         )
     if estimates["nu"].seeds > 0.25 * estimates["nu"].value:
         weak.append(f"nu is not determined: {estimates['nu']}")
@@ -255,11 +270,14 @@ def _report(law, points, whole, again, windows, second) -> Collapse:
         weak.append("the threshold lies outside of the control parameter's range")
     status = "failed" if failed else "weak" if weak else "ok"
     return Collapse(
-        estimates, found.value, chi2, found.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy,
+        estimates, score.value, chi2, score.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy,
         other,
     )  # fmt: skip
 
 
-def _second(estimates, sizes, x, y, dy, fixed) -> dict[str, float]:
+def _second(
+    estimates: dict[str, Estimate], sizes: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, fixed: bool
+) -> dict[str, float]:
+    """Return the Gaussian process's answer, started from the polynomial's."""
     start = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
     return gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)

@@ -1,12 +1,15 @@
-"""Times to a threshold from recorded curves, censored where it is never reached."""
+"""Find times to a threshold in recorded curves; they are censored where it is never reached."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import xarray
 
-def time_to(data: Any, threshold: float, *, above: bool = True, lasting: bool = False) -> Any:
-    """The first recorded step at which a curve has passed a threshold.
+
+def time_to(data: "xarray.DataArray", threshold: float, *, above: bool = True, lasting: bool = False) -> "xarray.DataArray":
+    """Return the first recorded step at which a curve has passed a threshold.
 
     Args:
       data: DataArray with the dimension "time".

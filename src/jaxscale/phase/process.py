@@ -1,4 +1,4 @@
-"""A Gaussian process over the cells of a diagram, told of noisy values or of 0/1 outcomes.
+"""A Gaussian process over the cells of a diagram takes in noisy values or 0/1 outcomes.
 
 The latent function is smooth along the first axis and a slope, with departures, along the second: what a transition looks like
 in log odds, however sharp. Outcomes that are all 0 or 1 are binomial counts, taken in by expectation propagation
@@ -21,7 +21,7 @@ NODES = np.linspace(-1, 1, 65)  # of the tilted moments, before they are spread
 
 
 class Shape(NamedTuple):
-    """Indices into ALONG, ACROSS, DEPARTURE, AMPLITUDE."""
+    """Choose the covariance: indices into ALONG, ACROSS, DEPARTURE and AMPLITUDE."""
 
     along: int = 2
     across: int = 2
@@ -29,22 +29,22 @@ class Shape(NamedTuple):
     amplitude: int = 3
 
     def kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """(len a, len b) covariances of places in the unit square."""
+        """Return (len a, len b) covariances of places in the unit square."""
         x = _matern(np.abs(a[:, None, 0] - b[None, :, 0]) / ALONG[self.along])
         y = _matern(np.abs(a[:, None, 1] - b[None, :, 1]) / ACROSS[self.across])
         slope = 1 + 12 * np.outer(a[:, 1] - 0.5, b[:, 1] - 0.5)
         return AMPLITUDE[self.amplitude] * x * (slope + DEPARTURE[self.departure] * y)
 
     def neighbours(self) -> list["Shape"]:
-        """One step of one index."""
+        """Return the shapes that differ by one step of one index."""
         lengths = (len(ALONG), len(ACROSS), len(DEPARTURE), len(AMPLITUDE))
         steps = [(i, self[i] + d) for i in range(4) for d in (-1, 1)]
         return [self._replace(**{self._fields[i]: k}) for i, k in steps if 0 <= k < lengths[i]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """What cells gave.
+class Observations:
+    """Hold what the runs of some cells gave.
 
     Attributes:
       place: (n, 2) in the unit square.
@@ -60,15 +60,17 @@ class Told:
     outcomes: bool
     noise: float = 0.0
 
-    def some(self) -> "Told":
-        """At most CHOSEN_ON of the cells."""
+    def some(self) -> "Observations":
+        """Return at most CHOSEN_ON of the cells, drawn at random: enough to compare shapes on."""
         if len(self.count) <= CHOSEN_ON:
             return self
         pick = np.sort(np.random.default_rng(0).permutation(len(self.count))[:CHOSEN_ON])
         return dataclasses.replace(self, place=self.place[pick], count=self.count[pick], total=self.total[pick])
 
     def worth(self, mean: np.ndarray, variance: np.ndarray, runs: int) -> np.ndarray:
-        """(m,) noise of a Gaussian observation that tells as much as `runs` runs of a cell of this latent mean and variance.
+        """Return (m,) noise of a Gaussian observation that tells as much as `runs` runs of a cell.
+
+        The cells have these latent means and variances, (m,) each.
 
         For outcomes, expected over them: however sure an outcome is, it halves an interval and does not measure a distance.
         """
@@ -83,31 +85,31 @@ class Told:
 
 
 class Posterior:
-    """The process after cells were told; latent units."""
+    """Hold the process conditioned on observations; its means and variances are in latent units."""
 
-    def __init__(self, told: Told, shape: Shape):
-        self.told, self.shape = told, shape
-        self._kernel = shape.kernel(told.place, told.place)
-        self._kernel[np.diag_indices(len(told.place))] *= 1 + 1e-7
-        self.evidence = self._propagate() if told.outcomes else self._exact()
+    def __init__(self, observed: Observations, shape: Shape) -> None:
+        self.observed, self.shape = observed, shape
+        self._kernel = shape.kernel(observed.place, observed.place)
+        self._kernel[np.diag_indices(len(observed.place))] *= 1 + 1e-7
+        self.evidence = self._propagate() if observed.outcomes else self._exact()
 
-    def _exact(self):
-        """Values with Gaussian noise; returns the log evidence."""
-        y, precision = self.told.total / self.told.count, self.told.count / self.told.noise
+    def _exact(self) -> float:
+        """Take in values with Gaussian noise, and return the log evidence."""
+        y, precision = self.observed.total / self.observed.count, self.observed.count / self.observed.noise
         self._given(precision, precision * y)
         return self._normal(precision, precision * y)
 
     @property
     def misfit(self) -> float:
-        """Root mean square of values less what the others say of them, in the predicted errors; 1 at least, and of outcomes."""
-        if self.told.outcomes:
+        """Return the root mean square, in predicted errors, of values less what the others predict; 1 at least."""
+        if self.observed.outcomes:
             return 1.0
-        y, half = self.told.total / self.told.count, self._whiten(np.eye(len(self.told.count)))
+        y, half = self.observed.total / self.observed.count, self._whiten(np.eye(len(self.observed.count)))
         inverse = half.T @ half  # of kernel and noise together
         return max(float(np.sqrt(np.mean((inverse @ y) ** 2 / np.diag(inverse)))), 1.0)
 
-    def _given(self, precision, shift):
-        """(n,) mean and variance at the told cells under Gaussian sites; keeps what predictions need."""
+    def _given(self, precision: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (n,) mean and variance at the observed cells under Gaussian sites, and store what predictions need."""
         from scipy.linalg import cholesky
 
         root = np.sqrt(precision)
@@ -117,15 +119,15 @@ class Posterior:
         self._weight = self._whiten(self._kernel @ shift)
         return self._kernel @ shift - part.T @ self._weight, np.diag(self._kernel) - np.sum(part**2, axis=0)
 
-    def _whiten(self, kernel):
-        """Covariance (n, ...) of the told cells with anything, so that its squares sum to what is known of it."""
+    def _whiten(self, kernel: np.ndarray) -> np.ndarray:
+        """Return a covariance (n, ...) of the observed cells, so scaled that its squares sum to what is known."""
         from scipy.linalg import solve_triangular
 
         return solve_triangular(self._factor, (self._root * kernel.T).T, lower=True)
 
-    def _propagate(self):
-        """Sites of binomial counts, all updated at a time; returns the log evidence."""
-        ones, zeros = self.told.total, self.told.count - self.told.total
+    def _propagate(self) -> float:
+        """Take in binomial counts by sites that are all updated at a time, and return the log evidence."""
+        ones, zeros = self.observed.total, self.observed.count - self.observed.total
         precision, shift = np.full(len(ones), 1e-4), np.zeros(len(ones))
         evidence = -np.inf
         for _ in range(PASSES):
@@ -141,32 +143,34 @@ class Posterior:
             precision = precision + DAMPING * (wanted - precision)
         return evidence
 
-    def _evidence(self, precision, shift, centre, spread, log_mass):
-        """Rasmussen & Williams, eq. 3.65."""
+    def _evidence(
+        self, precision: np.ndarray, shift: np.ndarray, centre: np.ndarray, spread: np.ndarray, log_mass: np.ndarray
+    ) -> float:
+        """Return the log evidence of the sites and their cavities: Rasmussen & Williams, eq. 3.65."""
         place, total = shift / precision, spread + 1 / precision
         return self._normal(precision, shift) + np.sum(log_mass + 0.5 * np.log(total) + (centre - place) ** 2 / (2 * total))
 
-    def _normal(self, precision, shift):
-        """Log density, up to a constant, of Gaussian sites as observations."""
+    def _normal(self, precision: np.ndarray, shift: np.ndarray) -> float:
+        """Return the log density, up to a constant, of Gaussian sites as observations."""
         fit = shift @ (shift / precision - self._kernel @ shift) + self._weight @ self._weight
         return 0.5 * np.log(precision).sum() - np.log(np.diag(self._factor)).sum() - 0.5 * fit
 
     def alone(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(m,) mean and variance at places (m, 2)."""
-        cross = self.shape.kernel(self.told.place, place)
+        """Return (m,) mean and variance at places (m, 2), each by itself."""
+        cross = self.shape.kernel(self.observed.place, place)
         part = self._whiten(cross)
         own = AMPLITUDE[self.shape.amplitude] * (1 + 12 * (place[:, 1] - 0.5) ** 2 + DEPARTURE[self.shape.departure])
         return cross.T @ self._shift - part.T @ self._weight, np.maximum(own - np.sum(part**2, axis=0), 1e-9 * own)
 
     def joint(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(m,) mean and (m, m) covariance at places (m, 2)."""
-        part = self._whiten(self.shape.kernel(self.told.place, place))
+        """Return (m,) mean and (m, m) covariance at places (m, 2)."""
+        part = self._whiten(self.shape.kernel(self.observed.place, place))
         return self.alone(place)[0], self.shape.kernel(place, place) - part.T @ part
 
 
-def learn(told: Told, start: Shape) -> Posterior:
-    """The posterior under the best shape found by climbing from `start`, one index at a time, on some of the cells."""
-    some = told.some()
+def learn(observed: Observations, start: Shape) -> Posterior:
+    """Return the posterior under the best shape found by climbing from `start`, one index at a time, on some of the cells."""
+    some = observed.some()
     tried = {start: Posterior(some, start).evidence}
     best = start
     while True:
@@ -175,12 +179,14 @@ def learn(told: Told, start: Shape) -> Posterior:
                 tried[shape] = Posterior(some, shape).evidence
         ahead = max(best.neighbours(), key=tried.__getitem__)
         if tried[ahead] <= tried[best] + 1e-3:
-            return Posterior(told, best)
+            return Posterior(observed, best)
         best = ahead
 
 
-def _tilted(centre, spread, ones, zeros):
-    """(n,) log mass, mean and variance of N(centre, spread) times sigmoid^ones (1 - sigmoid)^zeros."""
+def _tilted(
+    centre: np.ndarray, spread: np.ndarray, ones: np.ndarray, zeros: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (n,) log mass, mean and variance of N(centre, spread) times sigmoid^ones (1 - sigmoid)^zeros."""
     runs = ones + zeros
     low, high = centre - zeros * spread, centre + ones * spread  # the mode solves (f - centre) / spread = ones - runs sigmoid
     for _ in range(30):
@@ -202,11 +208,11 @@ def _tilted(centre, spread, ones, zeros):
     return top[:, 0] + np.log(whole), mean, np.sum(mass * (f - mean[:, None]) ** 2, axis=1) / whole
 
 
-def _sigmoid(f):
+def _sigmoid(f: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * f))
 
 
-def _matern(r):
-    """Matern 5/2: smooth, and not smoother than boundaries are."""
+def _matern(r: np.ndarray) -> np.ndarray:
+    """Return the covariance at distance r by Matern 5/2: smooth, and not smoother than boundaries are."""
     r = np.sqrt(5) * r
     return (1 + r + r**2 / 3) * np.exp(-r)

@@ -1,4 +1,4 @@
-"""What is known of a boundary while it is refined: tell what cells gave, ask which to run next.
+"""What is known of a boundary while it is refined: ask which cells to run next, tell what they gave.
 
 A Gaussian process over a fixed lattice of candidate cells says where the observable may pass the level. A batch takes, one
 after the other, the cells that would shrink the boundary's uncertainty most; a cell that has runs may be asked again, which is
@@ -7,24 +7,28 @@ how more seeds at old cells compete with new ones (Bryan et al. 2005; Picheny et
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale.phase.process import Posterior, Shape, Told, learn
+from jaxscale.phase.process import Observations, Posterior, Shape, learn
+from jaxscale.resampling import band
+
+if TYPE_CHECKING:
+    import xarray
 
 SAMPLES = 200  # of the process, for the band
 PLACES = 1000  # where the boundary may be, looked at together
 FINE = 48  # places of a row between which the band is interpolated
 COARSE = 8  # cells along each axis that are candidates wherever the boundary is
 NEIGHBOURS = 0.06  # share of an axis within which cells diverge alike
-LEAST_NOISE = 1e-5  # over the variance of the values: no process is smooth to more digits
+MIN_NOISE = 1e-5  # over the variance of the values: no process is smooth to more digits
 TINY = 1e-12
 
 
 @dataclasses.dataclass
 class Refinement:
-    """The state of a refinement over two control parameters. Ask, run, tell, repeat; or let `refine` do it.
+    """Hold the state of a refinement over two control parameters. Ask, run, tell, repeat; or let `refine` do it.
 
     Attributes:
       axes: {name: (n,) increasing values}; the boundary is sought along the second one.
@@ -40,7 +44,7 @@ class Refinement:
     noise: float = 0.25
     root: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.axes) != 2:
             raise ValueError(f"a refinement takes two control parameters; got {list(self.axes)}.")
         for name, values in self.axes.items():
@@ -60,20 +64,21 @@ class Refinement:
         self._learned: tuple[int, Posterior] | None = None
         self.count, self.tried = np.zeros((2, len(self._place)), int)
         self.total, self.square = np.zeros(len(self._place)), np.zeros(len(self._place))
-        self._told: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
+        self._reports: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
 
-    def _even(self, name):
+    def _even(self, name: str) -> np.ndarray:
+        """Return the places of an axis as a share of it, even in its logarithm where `log` names it."""
         v = np.asarray(self.axes[name], float)
         v = np.log(v) if name in self.log else v
         return (v - v[0]) / (v[-1] - v[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Cells along each axis."""
+        """Return how many cells there are along each axis."""
         return tuple(len(v) for v in self.axes.values())
 
     def tell(self, cells: np.ndarray, values: np.ndarray, everything: Mapping[str, np.ndarray] | None = None) -> None:
-        """Results of runs.
+        """Take in the results of runs.
 
         Args:
           cells: (m,) flat indices of the lattice.
@@ -92,7 +97,7 @@ class Refinement:
         for name, column in (everything or {}).items():
             if np.shape(column) != cells.shape:
                 raise ValueError(f"everything['{name}'] must have the cells' shape {cells.shape}; got {np.shape(column)}.")
-        self._told.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
+        self._reports.append((cells, {name: np.asarray(v) for name, v in (everything or {}).items()}))
         known = np.isfinite(values)
         np.add.at(self.tried, cells, 1)
         np.add.at(self.count, cells[known], 1)
@@ -100,22 +105,22 @@ class Refinement:
         np.add.at(self.square, cells[known], values[known] ** 2)
 
     def ask(self, cells: int, runs: int) -> np.ndarray:
-        """The (cells,) most useful cells if each is given `runs` runs; a space-filling set while nothing is known."""
+        """Return the (cells,) most useful cells if each is given `runs` runs; a space-filling set while nothing is known."""
         if not self.count.any():
             return self._spread(cells, self.tried == 0)
-        found, level = self._posterior()
-        window = self._window(found, level)
+        process, level = self._posterior()
+        window = self._window(process, level)
         coarse = [np.unique(np.linspace(0, n - 1, COARSE).round().astype(int)) for n in self.shape]
         candidates = np.unique(np.concatenate([window.ravel(), np.ravel_multi_index(np.ix_(*coarse), self.shape).ravel()]))
-        mean, covariance = found.joint(self._place[candidates])
-        spacing, slope = self._around(window, found, level)
+        mean, covariance = process.joint(self._place[candidates])
+        spacing, slope = self._around(window, process, level)
         alive = self._alive(candidates)
-        rng, chosen = np.random.default_rng([self.root, len(self._told)]), []
+        rng, chosen = np.random.default_rng([self.root, len(self._reports)]), []
         for _ in range(cells):
             variance = np.maximum(np.diag(covariance), TINY)
             near = spacing[candidates] / slope[candidates]  # the boundary moves by a change over the slope
             near = near * np.exp(-0.5 * (mean - level) ** 2 / variance) / np.sqrt(variance)
-            spread = variance + found.told.worth(mean, variance, runs)
+            spread = variance + process.observed.worth(mean, variance, runs)
             chosen.append(int(np.argmax(alive * ((covariance**2).T @ near) / spread)))
             column, scale = covariance[:, chosen[-1]], np.sqrt(spread[chosen[-1]])
             # the next choice is made as if this one had come out one way or the other
@@ -123,8 +128,13 @@ class Refinement:
             covariance = covariance - np.outer(column, column) / scale**2
         return candidates[np.array(chosen)]
 
-    def boundary(self) -> Any:
-        """Dataset over the first axis: position, low, high (95 %) and error of the level along the second, and crossed."""
+    def boundary(self) -> "xarray.Dataset":
+        """Return where the level is passed along the second axis, over the first one.
+
+        Returns:
+          Dataset of `position`, its 95 % band `low` and `high`, `width` of the band as a share of the axis, and `crossed`, the
+          share of the samples that pass the level; where that is 0.9 or less there is no band.
+        """
         import xarray
 
         (x, _), (y, levels) = self.axes.items()
@@ -135,22 +145,21 @@ class Refinement:
         size, turn = np.linalg.eigh(covariance)  # no Cholesky: between close places it is singular but for rounding
         factor = process.misfit * turn * np.sqrt(np.maximum(size, 0))
         draws = mean + np.random.default_rng(self.root).normal(size=(SAMPLES, len(mean))) @ factor.T
-        found = np.array([_passage(even, draw.reshape(even.shape), level) for draw in draws])
+        passages = np.array([_passage(even, draw.reshape(even.shape), level) for draw in draws])
         best = _passage(even, mean.reshape(even.shape), level)
-        crossed = np.isfinite(found).mean(axis=0)
-        settled = crossed > 0.9
-        low, high = np.nanpercentile(np.where(settled, found, 0.0), [2.5, 97.5], axis=0)
-        variables = {"position": best, "low": np.where(settled, low, np.nan), "high": np.where(settled, high, np.nan)}
+        crossed = np.isfinite(passages).mean(axis=0)
+        low, high = band(np.where(crossed > 0.9, passages, np.nan))
+        variables = {"position": best, "low": low, "high": high}
         raw = np.log(levels) if y in self.log else np.asarray(levels, float)
         variables = {name: raw[0] + v * (raw[-1] - raw[0]) for name, v in variables.items()}
         variables = {name: np.exp(v) if y in self.log else v for name, v in variables.items()}
-        variables["width"] = np.where(settled, high - low, np.nan)
+        variables["width"] = high - low
         variables["crossed"] = crossed
         attrs = {"along": y, "level": self.level, "width": "of the band, as a share of the axis"}
         return xarray.Dataset({k: (x, v) for k, v in variables.items()}, {x: np.asarray(self.axes[x])}, attrs)
 
-    def dataset(self) -> Any:
-        """Every run that was told of with everything, as a sweep labels them.
+    def dataset(self) -> "xarray.Dataset":
+        """Return every run that came with all of its observables, as a sweep labels them.
 
         Returns:
           Dataset over the two axes and "seed", as long as the most visited cell has runs, NaN beyond a cell's own: each
@@ -162,8 +171,8 @@ class Refinement:
         variables |= {name: ([*self.axes, "seed"], table.reshape(*self.shape, -1)) for name, table in self._runs().items()}
         return xarray.Dataset(variables, dict(self.axes))
 
-    def summary(self) -> Any:
-        """Dataset over the two axes: mean and standard error of the observable, and count of its runs; NaN where none are."""
+    def summary(self) -> "xarray.Dataset":
+        """Return mean and standard error of the observable and count of the runs, over both axes; NaN without runs."""
         import xarray
 
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -172,30 +181,31 @@ class Refinement:
         columns = {"mean": mean, "error": np.where(self.count > 0, error, np.nan), "count": self.count}
         return xarray.Dataset({k: (list(self.axes), v.reshape(self.shape)) for k, v in columns.items()}, dict(self.axes))
 
-    def _runs(self):
-        """{observable: (cells, most runs of a cell)}, in the order of being told."""
-        told = [(cells, columns) for cells, columns in self._told if columns]
-        if not told:
+    def _runs(self) -> dict[str, np.ndarray]:
+        """Return {observable: (cells, most runs of a cell)}, in the order in which the runs came."""
+        reports = [(cells, columns) for cells, columns in self._reports if columns]
+        if not reports:
             return {}
-        cells = np.concatenate([cells for cells, _ in told])
+        cells = np.concatenate([cells for cells, _ in reports])
         order = np.argsort(cells, kind="stable")
         count = np.bincount(cells, minlength=len(self.count))
         place = np.arange(len(cells)) - np.repeat(np.cumsum(count) - count, count)
         tables = {}
-        for name in told[0][1]:
+        for name in reports[0][1]:
             tables[name] = np.full((len(count), count.max()), np.nan)
-            tables[name][cells[order], place] = np.concatenate([columns[name] for _, columns in told])[order]
+            tables[name][cells[order], place] = np.concatenate([columns[name] for _, columns in reports])[order]
         return tables
 
-    def _noise(self):
+    def _noise(self) -> float:
+        """Return the variance of one run: from repeats, once there are enough of them."""
         repeats = self.count > 1
         if (self.count[repeats] - 1).sum() < 10:
             return self.noise
         spread = self.square[repeats] - self.total[repeats] ** 2 / self.count[repeats]
         return max(float(spread.sum() / (self.count[repeats] - 1).sum()), TINY)
 
-    def _alive(self, candidates):
-        """(m,) chance that a run there does not diverge, by the runs of the cell and of its neighbours; 1 where all lived."""
+    def _alive(self, candidates: np.ndarray) -> np.ndarray:
+        """Return (m,) chance that a run there does not diverge, by the runs of the cell and its neighbours; 1 if all lived."""
         seen = np.flatnonzero(self.tried)
         if np.all(self.count[seen] == self.tried[seen]):
             return np.ones(len(candidates))
@@ -203,8 +213,8 @@ class Refinement:
         near = np.exp(-0.5 * apart / NEIGHBOURS**2)
         return (near @ self.count[seen] + 0.1) / (near @ self.tried[seen] + 0.1)
 
-    def _spread(self, cells, free):
-        """Cells on a lattice as square as can be, those that are `free` first; again from the first if there are too few."""
+    def _spread(self, cells: int, free: np.ndarray) -> np.ndarray:
+        """Return cells on a lattice as square as can be, those that are `free` first; from the first again if they run out."""
         side = max(int(np.sqrt(cells)), 2)
         rows = [np.unique(np.linspace(0, n - 1, side).round().astype(int)) for n in self.shape]
         flat = np.ravel_multi_index([g.ravel() for g in np.meshgrid(*rows, indexing="ij")], self.shape)
@@ -212,28 +222,29 @@ class Refinement:
         order = np.concatenate([flat, rest])
         return np.resize(order[np.argsort(~free[order], kind="stable")], cells)
 
-    def _posterior(self):
-        """The process after what was told, and the level in its units; learned once for what was told."""
+    def _posterior(self) -> tuple[Posterior, float]:
+        """Return the process conditioned on all runs, and the level in its units; learned once for what has come."""
         seen = np.flatnonzero(self.count)
         if not len(seen):
             raise ValueError("nothing is known of the boundary yet: tell of at least one run that has not diverged.")
         count, total, place = self.count[seen], self.total[seen], self._place[seen]
         outcomes = bool(np.all(self.square[seen] == total) and np.all((total >= 0) & (total <= count)) and 0 < self.level < 1)
         if outcomes:
-            told, level = Told(place, count, total, True), np.log(self.level / (1 - self.level))
+            observed, level = Observations(place, count, total, True), float(np.log(self.level / (1 - self.level)))
         else:
             centre, scale = np.mean(total / count), max(float(np.std(total / count)), TINY**0.5)
-            told = Told(place, count, (total - count * centre) / scale, False, max(self._noise() / scale**2, LEAST_NOISE))
+            noise = max(self._noise() / scale**2, MIN_NOISE)
+            observed = Observations(place, count, (total - count * centre) / scale, False, noise)
             level = (self.level - centre) / scale
-        if self._learned is None or self._learned[0] != len(self._told):
+        if self._learned is None or self._learned[0] != len(self._reports):
             start = self._learned[1].shape if self._learned else Shape()
-            self._learned = (len(self._told), learn(told, start))
+            self._learned = (len(self._reports), learn(observed, start))
         return self._learned[1], level
 
-    def _reach(self, found, level):
-        """(rows,) first and last column between which each row may pass the level."""
+    def _reach(self, process: Posterior, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return (rows,) first and last column between which each row may pass the level."""
         rows, columns = self.shape
-        mean, variance = found.alone(self._place)
+        mean, variance = process.alone(self._place)
         far = (np.abs(mean - level) / np.sqrt(variance)).reshape(self.shape)
         above = (mean >= level).reshape(self.shape)
         near = far < 3
@@ -241,19 +252,19 @@ class Refinement:
         near[np.arange(rows), far.argmin(axis=1)] = True
         return np.maximum(near.argmax(axis=1) - 1, 0), np.minimum(columns - near[:, ::-1].argmax(axis=1), columns - 1)
 
-    def _window(self, found, level):
-        """(rows, places) flat indices, increasing along a row, of where each row may pass the level."""
+    def _window(self, process: Posterior, level: float) -> np.ndarray:
+        """Return (rows, places) flat indices, increasing along a row, of where each row may pass the level."""
         rows, columns = self.shape
-        first, last = self._reach(found, level)
+        first, last = self._reach(process, level)
         places = min(max(PLACES // rows, 4), columns)
         share = np.linspace(0, 1, places)
         index = (first[:, None] + share * np.maximum(last - first, places - 1)[:, None]).round().astype(int)
         index -= np.maximum(index[:, -1] - (columns - 1), 0)[:, None]
         return np.arange(rows)[:, None] * columns + index
 
-    def _around(self, window, found, level):
-        """(cells,) share of the second axis a cell of the window stands for, and the latent slope of its row there."""
-        mean, variance = (v.reshape(window.shape) for v in found.alone(self._place[window.ravel()]))
+    def _around(self, window: np.ndarray, process: Posterior, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return (cells,) share of the second axis a cell of the window stands for, and the latent slope of its row there."""
+        mean, variance = (v.reshape(window.shape) for v in process.alone(self._place[window.ravel()]))
         y = self._even(list(self.axes)[1])[window % self.shape[1]]
         near = np.exp(-0.5 * (mean - level) ** 2 / variance) / np.sqrt(variance) + TINY
         rise = np.abs(np.gradient(mean, axis=1) / np.gradient(y, axis=1))
@@ -263,8 +274,8 @@ class Refinement:
         return spacing, slope
 
 
-def _passage(y, table, level):
-    """(rows,) first passage of `level` along y (rows, places); NaN without."""
+def _passage(y: np.ndarray, table: np.ndarray, level: float) -> np.ndarray:
+    """Return (rows,) first passage of `level` along y (rows, places); NaN without."""
     above = table >= level
     passed = above[:, 1:] != above[:, :-1]
     i, rows = np.argmax(passed, axis=1), np.arange(len(table))

@@ -1,20 +1,23 @@
-"""Lines of steepest change, where no level is natural; and which region a cell belongs to, if the seeds can tell."""
+"""Find the lines of steepest change, where no level is natural; and say which region a cell is in, if its seeds can tell."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxscale.resampling import resample
+from jaxscale.resampling import band, resample
+
+if TYPE_CHECKING:
+    import xarray
 
 UNDECIDED = -1
 
 
 def steepest(
-    data: Any, *, along: str, over: str = "seed", statistic: str = "mean", scale: str = "linear", resamples: int = 400,
-    root: int = 0,
-) -> Any:  # fmt: skip
-    """Where the statistic over seeds changes fastest along one control parameter, with its band.
+    data: "xarray.DataArray", *, along: str, over: str = "seed", statistic: str = "mean", scale: str = "linear",
+    resamples: int = 400, root: int = 0,
+) -> "xarray.Dataset":  # fmt: skip
+    """Return where the statistic over seeds changes fastest along one control parameter, with its band.
 
     Slopes between neighbouring grid points; the largest in size, refined by the parabola through it and its two neighbours.
 
@@ -46,18 +49,18 @@ def steepest(
     best, replicas = resample(array.reshape(-1, array.shape[-1]), resamples, statistic=statistic, root=root)
     u, shape = np.log(x) if scale == "log" else x, array.shape[:-2]
     position, slope = _steepest(u, best.reshape(*shape, len(x)))
-    found = _steepest(u, replicas.reshape(resamples, *shape, len(x)))[0]
+    places = _steepest(u, replicas.reshape(resamples, *shape, len(x)))[0]
     back = np.exp if scale == "log" else np.asarray
-    known = np.isfinite(found).mean(axis=0) >= 0.9
-    low, high = np.where(known, np.nanpercentile(np.where(known, found, 0.0), [2.5, 97.5], axis=0), np.nan)
-    spread = np.where(known, np.nanstd(back(np.where(known, found, 0.0)), axis=0), np.nan)
+    known = np.isfinite(places).mean(axis=0) >= 0.9
+    low, high = band(np.where(known, places, np.nan))
+    spread = np.where(known, np.nanstd(back(np.where(known, places, 0.0)), axis=0), np.nan)
     columns = {"position": back(position), "low": back(low), "high": back(high), "error": spread, "slope": slope}
     attrs = {"along": along, "observable": str(data.name or "")}
     return xarray.Dataset({k: (rest, v) for k, v in columns.items()}, {d: data[d] for d in rest}, attrs)
 
 
-def _steepest(u, y):
-    """Position and value of the slope of largest size along the last axis; NaN where a curve has a hole."""
+def _steepest(u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return position and value of the slope of largest size along the last axis; NaN where a curve has a hole."""
     slope, middle = np.diff(y, axis=-1) / np.diff(u), (u[1:] + u[:-1]) / 2
     size = np.where(np.isfinite(slope), np.abs(slope), -1.0)
     at = np.argmax(size, axis=-1)
@@ -75,10 +78,10 @@ def _steepest(u, y):
 
 
 def regions(
-    data: Any, *, levels: Sequence[float], names: Sequence[str] = (), over: str = "seed", statistic: str = "mean",
-    resamples: int = 400, root: int = 0,
-) -> Any:  # fmt: skip
-    """Which region each cell is in, by the levels that its statistic lies between; undecided where the seeds cannot tell.
+    data: "xarray.DataArray", *, levels: Sequence[float], names: Sequence[str] = (), over: str = "seed",
+    statistic: str = "mean", resamples: int = 400, root: int = 0,
+) -> "xarray.DataArray":  # fmt: skip
+    """Return which region each cell is in, by the levels its statistic lies between; undecided where the seeds cannot tell.
 
     Args:
       data: DataArray with the dimension `over`.
@@ -107,7 +110,7 @@ def regions(
     array = np.asarray(data.transpose(*rest, over).values, float)
     best, replicas = resample(array.reshape(-1, array.shape[-1]), resamples, statistic=statistic, root=root)
     known = np.isfinite(best) & np.isfinite(replicas).all(axis=0)
-    low, high = np.percentile(np.where(known, replicas, 0.0), [2.5, 97.5], axis=0)
+    low, high = band(np.where(known, replicas, np.nan))
     first, last = np.searchsorted(bars, low, side="right"), np.searchsorted(bars, high, side="right")
     label = np.where(known & (first == last), first, UNDECIDED).reshape(array.shape[:-1])
     named = {"names": list(names) or [str(i) for i in range(len(bars) + 1)], "undecided": UNDECIDED}

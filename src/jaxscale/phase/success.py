@@ -1,6 +1,7 @@
-"""Boundaries of success probabilities from counts: a logistic curve along the control parameter of every column."""
+"""Boundaries of success probabilities come from counts: a logistic curve along the control parameter of every column."""
 
-from typing import Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +9,20 @@ import numpy as np
 
 from jaxscale.fitting.double_precision import float64
 from jaxscale.fitting.linear import spd_solve
+from jaxscale.resampling import band
+
+if TYPE_CHECKING:
+    import xarray
 
 ITERATIONS = 40
 RIDGE = 1e-3  # of the logistic slope: a column where every run below fails and every run above succeeds has no finite one
 
 
 def success_boundary(
-    successes: Any, trials: Any, *, along: str, level: float = 0.5, resamples: int = 400, root: int = 0
-) -> Any:
-    """Where the probability of success passes `level`, with a band from resampling the counts.
+    successes: "xarray.DataArray", trials: "xarray.DataArray", *, along: str, level: float = 0.5, resamples: int = 400,
+    root: int = 0,
+) -> "xarray.Dataset":  # fmt: skip
+    """Return where the probability of success passes `level`, with a band from resampling the counts.
 
     All columns and all resamples are fitted in one vmap by Newton's method.
 
@@ -51,18 +57,19 @@ def success_boundary(
         position = (logit - both[..., 0]) / both[..., 1]
     position = np.where((np.abs(position) <= 0.5 + 1e-9) & (n.sum(1) > 0), position, np.nan) * wide + middle
     known = np.isfinite(position[1:]).mean(axis=0) > 0.9
-    low, high = np.nanpercentile(np.where(known, position[1:], 0.0), [2.5, 97.5], axis=0)
-    found = {"position": position[0], "low": np.where(known, low, np.nan), "high": np.where(known, high, np.nan),
-             "slope": both[0, :, 1] / wide}  # fmt: skip
+    low, high = band(np.where(known, position[1:], np.nan))
+    variables = {"position": position[0], "low": low, "high": high, "slope": both[0, :, 1] / wide}
     shape = [] if not rest else rest
     coords = {d: successes[d] for d in rest if d in successes.coords}
     return xarray.Dataset(
-        {name: (shape, v if rest else v[0]) for name, v in found.items()}, coords, {"along": along, "level": level}
+        {name: (shape, v if rest else v[0]) for name, v in variables.items()}, coords, {"along": along, "level": level}
     )
 
 
-def _columns(successes, trials, along, level):
-    """The other dimension, (columns, n) successes and trials, (n,) control parameter."""
+def _columns(
+    successes: "xarray.DataArray", trials: "xarray.DataArray", along: str, level: float
+) -> tuple[list[Hashable], np.ndarray, np.ndarray, np.ndarray]:
+    """Return the other dimension, (columns, n) successes and trials, and the (n,) control parameter."""
     if along not in successes.dims or len(successes.dims) > 2:
         raise ValueError(f"successes must have '{along}' and at most one other dimension; got {list(successes.dims)}.")
     rest = [d for d in successes.dims if d != along]
@@ -76,12 +83,12 @@ def _columns(successes, trials, along, level):
     return rest, k, n, x
 
 
-def _logistic(k, n, u):
-    """(2,) offset and slope of the logit of k successes in n trials, by Newton's method."""
+def _logistic(k: jax.Array, n: jax.Array, u: jax.Array) -> jax.Array:
+    """Return (2,) offset and slope of the logit of k successes in n trials, by Newton's method."""
     design = jnp.stack([jnp.ones_like(u), u], axis=1)
     ridge = RIDGE * jnp.array([1e-6, 1.0])
 
-    def step(_, b):
+    def step(_: int, b: jax.Array) -> jax.Array:
         p = jax.nn.sigmoid(jnp.clip(design @ b, -30, 30))
         weight = n * p * (1 - p) + 1e-12
         hessian = (design.T * weight[None, :]) @ design + jnp.diag(ridge)

@@ -1,9 +1,14 @@
-"""What kind of transition? Susceptibility, Binder cumulant with its crossings, bimodality over seeds, and a verdict."""
+"""What kind of transition is it? Susceptibility, Binder cumulant, bimodality over seeds, and a verdict."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import xarray
 
 FEW_SEEDS = 30
 SIGMAS = 3.0
@@ -12,7 +17,7 @@ COEXIST = 0.5  # gain in BIC per seed of two phases over one
 
 @dataclasses.dataclass(frozen=True)
 class Transition:
-    """A verdict and what it rests on.
+    """Hold a verdict on a transition, and what it rests on.
 
     Attributes:
       table: Dataset over (size, control): mean, susceptibility, binder, each with its jackknife error, and bimodality.
@@ -23,8 +28,8 @@ class Transition:
       reason: in words.
     """
 
-    table: Any
-    crossings: Any
+    table: "xarray.Dataset"
+    crossings: "xarray.Dataset"
     drift: tuple[float, float]
     growth: tuple[float, float]
     kind: str
@@ -32,15 +37,17 @@ class Transition:
 
     def __str__(self) -> str:
         pairs = zip(self.crossings["position"].values, self.crossings["error"].values)
-        found = ", ".join(f"{p:.4g} ± {e:.2g}" for p, e in pairs if np.isfinite(p)) or "none"
+        crossings = ", ".join(f"{p:.4g} ± {e:.2g}" for p, e in pairs if np.isfinite(p)) or "none"
         exponent, error = self.growth
         limit = f", towards {self.drift[0]:.4g} ± {self.drift[1]:.2g}" if np.isfinite(self.drift[0]) else ""
         growth = f"susceptibility grows as L^{exponent:.2f} ± {error:.2f}"
-        return f"{self.kind}: {self.reason}\n  Binder crossings {found}{limit}; {growth}"
+        return f"{self.kind}: {self.reason}\n  Binder crossings {crossings}{limit}; {growth}"
 
 
-def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "seed", volume: Any = None) -> Transition:
-    """Seed statistics of an order parameter over sizes and a control parameter, and what they say of the transition.
+def transition(
+    data: "xarray.DataArray", *, size: str = "L", control: str = "x", over: str = "seed", volume: ArrayLike | None = None
+) -> Transition:
+    """Judge a transition by the seed statistics of an order parameter over sizes and a control parameter.
 
     Args:
       data: DataArray with dims (size, control, over); NaN seeds are left out.
@@ -82,11 +89,13 @@ def transition(data: Any, *, size: str = "L", control: str = "x", over: str = "s
     crossings = _crossings(table, size, control)
     growth = _growth(table, sizes)
     kind, reason = _verdict(table, crossings, growth, count)
-    return Transition(table, crossings, _drift(crossings), growth, kind, reason)
+    return Transition(table, crossings, limit_of_crossings(crossings), growth, kind, reason)
 
 
 def bimodality(values: np.ndarray) -> np.ndarray:
-    """Gain in BIC per seed of two normal distributions over one, along the last axis; above zero two phases coexist.
+    """Return the gain in BIC per seed of two normal distributions over one, along the last axis.
+
+    Above zero two phases coexist.
 
     Two peaks of equal width are fitted by fifty steps of expectation and maximisation from the halves of the sample.
     """
@@ -104,7 +113,7 @@ def bimodality(values: np.ndarray) -> np.ndarray:
         0.6 * np.ones_like(centre),
     )
 
-    def densities():
+    def densities() -> list[np.ndarray]:
         gaps = [((z - m[..., None]) / width[..., None]) ** 2 / 2 for m in (low, high)]
         return [w[..., None] * np.exp(-np.minimum(g, 700)) / width[..., None] for w, g in zip((share, 1 - share), gaps)]
 
@@ -121,13 +130,15 @@ def bimodality(values: np.ndarray) -> np.ndarray:
     return np.where(separated, gain / n, -np.abs(gain) / n)
 
 
-def _like(scale, moment):
-    """(sizes, 1) against (sizes, controls) or (sizes, controls, seeds)."""
+def _like(scale: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Return (sizes, 1) with as many axes as a moment, (sizes, controls) or (sizes, controls, seeds)."""
     return scale.reshape(len(scale), *([1] * (moment.ndim - 1)))
 
 
-def _jackknife(values, of):
-    """A function of the raw moments over seeds, and its error from leaving out each seed in turn."""
+def _jackknife(
+    values: np.ndarray, of: Callable[[list[np.ndarray]], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return a function of the raw moments over seeds, and its error from leaving out each seed in turn."""
     known = np.isfinite(values)
     n = known.sum(-1)
     powers = [np.where(known, values, 0.0) ** k for k in (1, 2, 3, 4)]
@@ -138,8 +149,8 @@ def _jackknife(values, of):
     return np.where(n > 1, whole, np.nan), np.where(n > 1, np.sqrt(spread), np.nan)
 
 
-def _crossings(table, size, control):
-    """Where the Binder cumulants of neighbouring sizes cross; errors by the delta method."""
+def _crossings(table: "xarray.Dataset", size: str, control: str) -> "xarray.Dataset":
+    """Return where the Binder cumulants of neighbouring sizes cross; errors by the delta method."""
     import xarray
 
     x, u, du = np.asarray(table[control], float), table["binder"].values, table["binder_error"].values
@@ -161,8 +172,14 @@ def _crossings(table, size, control):
     return xarray.Dataset({"position": ("pair", position), "error": ("pair", error)}, {"pair": middle})
 
 
-def _drift(crossings):
-    """The line through the crossings against 1/L, at 0. Pairs that share a size are taken as independent."""
+def limit_of_crossings(crossings: "xarray.Dataset") -> tuple[float, float]:
+    """Return where the crossings go as 1/L -> 0, by a line through them, and its error; NaN for fewer than three.
+
+    Pairs that share a size are taken as independent.
+
+    Args:
+      crossings: `Transition.crossings`.
+    """
     x, y, error = 1 / crossings["pair"].values, crossings["position"].values, crossings["error"].values
     known = np.isfinite(y) & (error > 0)
     if known.sum() < 3:
@@ -171,8 +188,8 @@ def _drift(crossings):
     return float(line[1]), float(np.sqrt(covariance[1, 1]))
 
 
-def _growth(table, sizes):
-    """Exponent of the largest susceptibility against size."""
+def _growth(table: "xarray.Dataset", sizes: np.ndarray) -> tuple[float, float]:
+    """Return the exponent of the largest susceptibility against size, and its error."""
     chi, error = table["susceptibility"].values, table["susceptibility_error"].values
     peak = np.nanargmax(np.where(np.isfinite(chi), chi, -np.inf), axis=1)
     top, noise = chi[np.arange(len(chi)), peak], error[np.arange(len(chi)), peak]
@@ -184,7 +201,10 @@ def _growth(table, sizes):
     return float(np.sum(weight * (x - mean) * np.log(top)) / power), float(1 / np.sqrt(power))
 
 
-def _verdict(table, crossings, growth, count):
+def _verdict(
+    table: "xarray.Dataset", crossings: "xarray.Dataset", growth: tuple[float, float], count: np.ndarray
+) -> tuple[str, str]:
+    """Return the kind of transition, and the reason in words."""
     if len(table["binder"]) < 2:
         return "not decidable", "one size only"
     if count.min() < FEW_SEEDS:

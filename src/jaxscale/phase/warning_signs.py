@@ -1,4 +1,4 @@
-"""Signs of an approaching transition: rising variance and autocorrelation, against surrogates that approach nothing.
+"""Signs warn of a transition: rising variance and autocorrelation, against surrogates that approach nothing.
 
 Boettiger, Ross & Hastings 2013; Dakos et al. 2012. Indicators on overlapping windows are so correlated that Kendall's tau of a
 stationary series has a standard deviation near .48: a threshold that is not calibrated finds warnings everywhere.
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """A trend of an indicator, and how often chance does as well.
+    """Hold the trend of an indicator, and how often chance does as well.
 
     Attributes:
       tau: (series,) Kendall's tau of the indicator against time.
@@ -26,7 +26,7 @@ class Signal:
 
 
 def ensemble(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variance and lag-1 autocorrelation over seeds at every step: no windows, no detrending.
+    """Return variance and lag-1 autocorrelation over seeds at every step: no windows, no detrending.
 
     Args:
       values: (seeds, steps).
@@ -44,7 +44,7 @@ def ensemble(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rolling(values: np.ndarray, *, window: float = 0.5, indicator: str = "variance", detrend: bool = False) -> np.ndarray:
-    """Variance or lag-1 autocorrelation in a moving window.
+    """Return the variance or the lag-1 autocorrelation in a moving window.
 
     Args:
       values: (series, steps).
@@ -69,11 +69,11 @@ def rolling(values: np.ndarray, *, window: float = 0.5, indicator: str = "varian
     return np.mean(centred[..., 1:] * centred[..., :-1], axis=-1) / np.maximum(power, 1e-300)
 
 
-def early_warning(
+def early_warnings(
     values: np.ndarray, *, window: float = 0.5, indicator: str = "variance", detrend: bool = False, surrogates: int = 500,
     root: int = 0,
 ) -> Signal:  # fmt: skip
-    """Does the indicator rise more than it does for stationary series of the same memory?
+    """Test whether the indicator rises more than it does for stationary series of the same memory.
 
     Surrogates are AR(1) series fitted to each series' residuals.
 
@@ -105,26 +105,26 @@ def early_warning(
 
 
 def kendall(indicator: np.ndarray) -> np.ndarray:
-    """(series,) Kendall's tau against time, of (series, steps)."""
+    """Return (series,) Kendall's tau against time, of (series, steps)."""
     y = np.atleast_2d(indicator)
     n = y.shape[1]
     return np.array([np.sum(np.sign(row[None, :] - row[:, None])[np.triu_indices(n, 1)]) for row in y]) / (n * (n - 1) / 2)
 
 
 def area_under_curve(signal: np.ndarray, null: np.ndarray) -> float:
-    """Chance that a tau of approaching series exceeds one of stationary series."""
+    """Return the chance that a tau of approaching series exceeds one of stationary series."""
     signal, null = np.asarray(signal), np.asarray(null)
     return float(np.mean(signal[:, None] > null[None, :]) + 0.5 * np.mean(signal[:, None] == null[None, :]))
 
 
-def _detrended(y):
+def _detrended(y: np.ndarray) -> np.ndarray:
     t = np.arange(y.shape[1]) - (y.shape[1] - 1) / 2
     slope = (y @ t) / np.sum(t**2)
     return y - y.mean(axis=1, keepdims=True) - slope[:, None] * t
 
 
-def _memory(row):
-    """Lag-1 coefficient, corrected for the bias of short series, and the shocks' standard deviation."""
+def _memory(row: np.ndarray) -> tuple[float, float]:
+    """Return the lag-1 coefficient, corrected for the bias of short series, and the shocks' standard deviation."""
     memory = np.sum(row[1:] * row[:-1]) / max(np.sum(row[:-1] ** 2), 1e-300)
     memory = min(max(memory + (1 + 4 * memory) / len(row), -0.99), 0.99)
     return memory, float(np.std(row[1:] - memory * row[:-1]))

@@ -11,7 +11,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.6, 3.5)) -> tuple[Any, Any]:
-    """A figure and its axes.
+    """Make a figure and its axes.
 
     Raises:
       ModuleNotFoundError: matplotlib is missing; the message has the pip line.
@@ -30,7 +30,7 @@ def phase_diagram(
     data: Any, *, x: str, y: str, band: Any = None, theory: Any = None, axes: Any = None, log: str = "xy",
     log_colour: bool = False, title: str = "",
 ) -> Any:  # fmt: skip
-    """A heat map over two control parameters, with a boundary and its band.
+    """Draw a heat map over two control parameters, with a boundary and its band.
 
     Args:
       data: DataArray with dims (x, y) in any order: average over seeds first.
@@ -78,7 +78,7 @@ def curves(
     title: str = "",
     colour: int = 0,
 ) -> Any:
-    """Means over seeds with standard errors, and fitted laws with their 95 % bands. Where a seed is infinite (censored, as
+    """Draw means over seeds with standard errors, and fitted laws with their 95 % bands. Where a seed is infinite (censored, as
     `time_to` gives) there is no mean, and no point.
 
     Args:
@@ -117,7 +117,7 @@ def curves(
 
 
 def slopes(table: Any, *, x: str, expected: float | None = None, label: str = "", axes: Any = None) -> Any:
-    """Local slopes with error bars, and the value they should drift to.
+    """Draw local slopes with error bars, and the value they should drift to.
 
     Args:
       table: Dataset from `jaxscale.fit.local_slopes`.

@@ -13,7 +13,9 @@ BEYOND = 10.0  # how many times the largest scale the extrapolation goes
 
 
 def fit_page(fit: Fit, profiles: dict[str, Profile] | None = None) -> Any:
-    """A figure of four panels."""
+    """Draw a fit on four panels: data and law, residuals, profiles, and the extrapolation or, for several inputs, law against
+    data. Returns the figure.
+    """
     figure, axes = new_axes(2, 2)
     band(fit, axes=axes[0, 0])
     residuals(fit, axes=axes[0, 1])
@@ -26,7 +28,7 @@ def fit_page(fit: Fit, profiles: dict[str, Profile] | None = None) -> Any:
 
 
 def band(fit: Fit, *, axes: Any = None, beyond: float = 1.0) -> Any:
-    """Data and law with its 95 % band against the first input; other inputs are colour.
+    """Draw data and law with its 95 % band against the first input; other inputs are colour.
 
     With several inputs, up to five values of the others are shown. Each run is drawn beside the nearest of them, moved there
     along the law: its distance from the curve is its residual.
@@ -78,7 +80,7 @@ def _groups(others):
 
 
 def residuals(fit: Fit, *, axes: Any = None) -> Any:
-    """Data less law in order of scale, in the space of the fit; dashed: Huber's delta."""
+    """Draw data less law in order of scale, in the space of the fit; dashed: Huber's delta."""
     axes = axes if axes is not None else new_axes()[1]
     scale = scale_of(fit.law, fit.columns)
     axes.plot(np.argsort(np.argsort(scale)), fit.residual, "o", ms=3, color=COLOURS[0])
@@ -93,15 +95,15 @@ def residuals(fit: Fit, *, axes: Any = None) -> Any:
 
 
 def profile_curves(profiles: dict[str, Profile], *, axes: Any = None) -> Any:
-    """Profile likelihoods of the parameters, each in units of its own interval; the line is the 95 % depth."""
+    """Draw profile likelihoods of the parameters, each in units of its own interval; the line is the 95 % depth."""
     axes = axes if axes is not None else new_axes()[1]
-    for i, found in enumerate(profiles.values()):
-        at = found.value[np.argmin(found.depth)]
+    for i, profile in enumerate(profiles.values()):
+        at = profile.value[np.argmin(profile.depth)]
         axes.plot(
-            (found.value - at) / max(found.high - found.low, 1e-300),
-            found.depth,
+            (profile.value - at) / max(profile.high - profile.low, 1e-300),
+            profile.depth,
             color=COLOURS[i % len(COLOURS)],
-            label=str(found),
+            label=str(profile),
         )
     axes.axhline(DEPTH, color="0.5", lw=0.8, ls="--")
     axes.set_ylim(0, 3 * DEPTH)
@@ -114,7 +116,7 @@ def profile_curves(profiles: dict[str, Profile], *, axes: Any = None) -> Any:
 
 
 def agreement(fit: Fit, *, axes: Any = None) -> Any:
-    """Law against data, for laws of several inputs."""
+    """Draw the law against the data, for laws of several inputs."""
     axes = axes if axes is not None else new_axes()[1]
     made = fit.law.at(fit.columns, fit.values)
     ends = [min(made.min(), fit.y.min()), max(made.max(), fit.y.max())]

@@ -14,7 +14,7 @@ def page(
     runs: Mapping[str, Any], *, title: str, claims: Sequence[Mapping[str, Any]] = (), found: Mapping[str, str] | None = None,
     fits: Sequence[Any] = (),
 ) -> str:  # fmt: skip
-    """The HTML of one or several sweeps.
+    """Return the HTML of one or several sweeps.
 
     Args:
       runs: {name: Dataset}.
@@ -44,7 +44,7 @@ def page(
 
 
 def write_page(path: Path, html: str) -> Path:
-    """Write the page, whole or not at all."""
+    """Write the page to `path`, whole or not at all, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, html.encode())
     return path

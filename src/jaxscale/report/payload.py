@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-MOST_NUMBERS = 1_500_000  # about 12 MB of text
-MOST_SEEDS, MOST_CURVES, MOST_TIMES = 200, 12, 64
+MAX_NUMBERS = 1_500_000  # about 12 MB of text
+MAX_SEEDS, MAX_CURVES, MAX_TIMES = 200, 12, 64
 DIGITS = 5
 HIDDEN = ("diverged", "diverged_at")
 
 
 def experiment(name: str, runs: Any) -> dict[str, Any]:
-    """One sweep's Dataset.
+    """Return one sweep's Dataset as plain JSON for the page.
 
     Every observable at the last recorded step, cell by cell: mean over seeds that have a value, its 95 % interval, seeds,
     diverged and unfinished counts; the seeds themselves and some trajectories, thinned where there are too many.
@@ -25,11 +25,11 @@ def experiment(name: str, runs: Any) -> dict[str, Any]:
     shown = [v for v in runs.data_vars if str(v) not in HIDDEN and set(runs[v].dims) >= set(seeds)]
     names = [str(v) for v in shown if runs[v].dtype.kind in "fiub"]
     seed_count = math.prod(runs.sizes[s] for s in seeds) if seeds else 1
-    room = MOST_NUMBERS / max(cells * max(len(names), 1), 1)
-    kept_seeds = int(min(seed_count, MOST_SEEDS, max(room / 2, 1)))
+    room = MAX_NUMBERS / max(cells * max(len(names), 1), 1)
+    kept_seeds = int(min(seed_count, MAX_SEEDS, max(room / 2, 1)))
     times = np.asarray(runs["time"].values) if "time" in runs.dims else np.zeros(1)
-    kept_times = np.unique(np.linspace(0, len(times) - 1, min(len(times), MOST_TIMES)).round().astype(int))
-    kept_curves = int(min(seed_count, MOST_CURVES, max(room / 2 / len(kept_times), 1)))
+    kept_times = np.unique(np.linspace(0, len(times) - 1, min(len(times), MAX_TIMES)).round().astype(int))
+    kept_curves = int(min(seed_count, MAX_CURVES, max(room / 2 / len(kept_times), 1)))
     notes = []
     if kept_seeds < seed_count:
         notes.append(f"{kept_seeds} of {seed_count} seeds a cell are drawn; means and intervals are of all")
@@ -53,7 +53,7 @@ def _moments(name, runs):
     """One sweep that kept moments over seeds: means with their intervals, mean trajectories, no single runs."""
     axes = [d for d in runs.dims if d not in ("time", "statistic", "quantile")]
     times = np.asarray(runs["time"].values)
-    kept = np.unique(np.linspace(0, len(times) - 1, min(len(times), MOST_TIMES)).round().astype(int))
+    kept_times = np.unique(np.linspace(0, len(times) - 1, min(len(times), MAX_TIMES)).round().astype(int))
     table = {str(v): runs[v].transpose(*axes, "time", "statistic") for v in runs.data_vars if "statistic" in runs[v].dims}
     count = {
         k: runs[k].transpose(*axes, "time").values.reshape(-1, len(times))[:, -1] for k in ("runs", "diverged", "censored")
@@ -67,12 +67,12 @@ def _moments(name, runs):
         return {
             "name": v, "unit": str(runs[v].attrs.get("units", "")), "mean": _plain(mean[:, -1]),
             "low": _plain(mean[:, -1] - reach), "high": _plain(mean[:, -1] + reach), "count": _plain(valid),
-            "seeds": [[] for _ in mean], "curves": [[_plain(row)] for row in mean[:, kept]],
+            "seeds": [[] for _ in mean], "curves": [[_plain(row)] for row in mean[:, kept_times]],
         }  # fmt: skip
 
     return {
         "name": name, "axes": [_axis(runs, a) for a in axes], "observables": [observable(v, d) for v, d in table.items()],
-        "times": _plain(times[kept]), "runs": int(count["runs"].max()), "diverged": _plain(count["diverged"]),
+        "times": _plain(times[kept_times]), "runs": int(count["runs"].max()), "diverged": _plain(count["diverged"]),
         "unfinished": _plain(count["censored"]), "provenance": {str(k): _text(v) for k, v in runs.attrs.items()},
         "notes": ["moments over seeds were kept, and no single runs: trajectories are means"],
     }  # fmt: skip
@@ -116,7 +116,7 @@ def _count(runs, name, axes, seeds, cells, of):
 
 
 def fit_facts(fit: Any) -> dict[str, Any]:
-    """A fit's estimates as text."""
+    """Return a fit's formula, status and estimates as text."""
     return {"label": fit.label, "formula": fit.law.formula, "status": fit.status, "reasons": list(fit.reasons),
             "estimates": {name: str(e) for name, e in fit.estimates.items()}}  # fmt: skip
 

@@ -24,13 +24,15 @@ SOURCES = {
 
 
 def transfer(learning_rate, *, source, before):
-    """AdamW on the source corpus for `before` steps, then on the text with fresh embeddings and readout."""
+    """Train by AdamW on the source corpus for `before` steps, then on the text with fresh embeddings and readout."""
     network = Decoder(vocabulary=ALPHABET, context=CONTEXT, mixer=Attention(heads=2), width=32, depth=1)
 
     def trained(world):
         return Descent(
-            model=LanguageModel(world=world, network=network, batch=BATCH, evaluation=256), learning_rate=learning_rate
-        , rule=AdamW())
+            model=LanguageModel(world=world, network=network, batch=BATCH, evaluation=256),
+            learning_rate=learning_rate,
+            rule=AdamW(),
+        )
 
     text = trained(CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET))
     world = SOURCES[source]
@@ -52,7 +54,7 @@ SCALES = {
 
 
 def measure(runs):
-    """Final losses on the text against those from scratch, seed by seed: the seeds' batches and test windows are the same."""
+    """Compare final losses on the text with those from scratch, seed by seed: seeds share batches and test windows."""
     loss = runs["transfer"]["loss"].isel(learning_rate=0, before=0).transpose("source", "seed", "time")
     scratch = loss.sel(source="none").values
     found = {"scratch": Found(float(scratch[:, -1].mean()), note="nats per character, from scratch")}
@@ -69,7 +71,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Loss on the text, a curve a source."""
+    """Draw the loss on the text, a curve for each source."""
     runs = runs["transfer"].isel(learning_rate=0, before=0)
     figure, axes = figures.new_axes()
     figures.curves(runs["loss"], x="time", hue="source", axes=axes, log="", title="held-out loss on the text")

@@ -18,13 +18,13 @@ BALANCED = 1e-4  # gradient over its largest possible value; float32 leaves 1e-6
 
 
 def decided(system, state, data):
-    """Either certificate holds: all points on their side, or nothing pulls any more."""
+    """Say whether a certificate holds: all points are on their side, or nothing pulls any more."""
     seen = system.observe(state, data)
     return seen["separated"] | (seen["balance"] < BALANCED)
 
 
 def storage(alpha, *, d):
-    """Newton's method on P = alpha d random labels, until they are separated or proved inseparable."""
+    """Run Newton's method on P = alpha d random labels, until they are separated or proved inseparable."""
     return Until(system=Newton(model=RandomLabels(d=d, alpha=alpha, alpha_max=3.0)), when=decided)
 
 
@@ -41,18 +41,18 @@ SCALES = {
 
 
 def separable(runs):
-    """0/1 of every decided run, NaN where neither certificate was found."""
+    """Return 0/1 of every decided run, NaN where neither certificate was found."""
     last = runs.isel(time=-1)
     return last["separated"].where(last["stopped"]).rename("probability of storage")
 
 
 def exact(runs):
-    """(d, alpha) Cover's function at the cells of the run."""
+    """Return Cover's function at the cells of the run, (d, alpha)."""
     return np.array([cover.separable(np.round(runs["alpha"].values * d), int(d)) for d in runs["d"].values])
 
 
 def measure(runs):
-    """Undecided runs, agreement with Cover's function cell by cell, and the collapse."""
+    """Count undecided runs, compare with Cover's function cell by cell, and collapse the sizes."""
     runs = runs["storage"]
     stored, truth = separable(runs), exact(runs)
     count, mean = stored.count("seed").values, stored.mean("seed").values
@@ -70,7 +70,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Simulated and exact curves, and the collapse where there are sizes enough."""
+    """Draw simulated and exact curves, and the collapse where there are sizes enough."""
     runs = runs["storage"]
     stored, truth = separable(runs), exact(runs)
     many = runs.sizes["d"] > 2

@@ -7,7 +7,7 @@ calibrated thresholds mean anything; an ensemble over seeds needs no windows.
 import numpy as np
 
 from jaxscale.dynamics.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from jaxscale.phase.warning_signs import area_under_curve, early_warning, ensemble, kendall, rolling
+from jaxscale.phase.warning_signs import area_under_curve, early_warnings, ensemble, kendall, rolling
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
 
@@ -16,7 +16,7 @@ AUC = {100: 0.756, 250: 0.919, 1000: 0.999}  # steps of the ramp: area under the
 
 
 def series(end, *, length):
-    """K falls from .5 to `end` over the series; end = .5 approaches nothing."""
+    """Let k fall from .5 to `end` over the series; end = .5 approaches nothing."""
     return OrnsteinUhlenbeck(start=START, end=end, steps=float(length))
 
 
@@ -36,12 +36,12 @@ CALIBRATED, SURROGATES = 400, 200  # series whose p-values are taken, and surrog
 
 
 def values(runs, end):
-    """(series, steps) of one kind."""
+    """Return the (seed, step) series that end at one rate."""
     return runs["x"].isel(length=0).sel(end=end, method="nearest").transpose("seed", "time").values.astype(float)
 
 
 def measure(runs):
-    """Areas under the curve, the null's spread and calibration, the ensemble's variance."""
+    """Measure areas under the curve, the null's spread and calibration, and the ensemble's variance."""
     found, rng = {}, np.random.default_rng(0)
     for run in runs.values():
         n = run.sizes["time"]
@@ -52,7 +52,7 @@ def measure(runs):
         found[f"null_{n}"] = Found(float(flat.std()), float(flat.std() / np.sqrt(2 * len(flat))), "of Kendall's tau")
     last = list(runs.values())[-1]
     flat = values(runs["series_100"], START)[:CALIBRATED]
-    p = early_warning(flat, surrogates=SURROGATES).p
+    p = early_warnings(flat, surrogates=SURROGATES).p
     found["false_alarms"] = Found(float(np.mean(p <= 0.05)), float(np.sqrt(0.05 * 0.95 / len(p))), "at the 5 % level")
     uncalibrated = kendall(rolling(flat))
     found["uncalibrated"] = Found(float(np.mean(np.abs(uncalibrated) > 0.6)), note="false alarms of |tau| > .6")
@@ -65,7 +65,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Taus of both kinds, and the ensemble's variance against theory."""
+    """Draw the taus of both kinds, and the ensemble's variance against theory."""
     figure, axes = figures.new_axes(1, 2)
     last = list(runs.values())[-1]
     for i, (end, label) in enumerate(((END, "approaching a fold"), (START, "approaching nothing"))):

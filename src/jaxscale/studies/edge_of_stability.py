@@ -25,13 +25,13 @@ SOURCE = "Cohen et al. 2021"
 
 
 class Layers(nn.Module):
-    """(n, 64) pixels to (n, 10) outputs."""
+    """A network of two tanh layers, from (n, 64) pixels to (n, 10) outputs."""
 
     width: int
 
     @nn.compact
     def __call__(self, x):
-        """Two tanh layers."""
+        """Return (n, 10) outputs of (n, 64) pixels."""
         for _ in range(2):
             x = nn.tanh(nn.Dense(self.width)(x))
         return nn.Dense(10)(x)
@@ -39,7 +39,7 @@ class Layers(nn.Module):
 
 @record
 class Squares:
-    """Half the squared distance to one-hot labels, mean over all of p digits."""
+    """Learn one-hot labels of p digits: half the squared distance to them, mean over all p."""
 
     p: int = static(default=200)
     width: int = static(default=32)
@@ -47,28 +47,28 @@ class Squares:
     units = {"loss": ("half the squared error over the training set", "1")}
 
     def sample(self, key):
-        """(p, 64) pixels, digits of unit length on average, and (p, 10) labels."""
+        """Draw (p, 64) pixels, digits of unit length on average, and (p, 10) labels. Consumes `key`."""
         images, labels = digits.load("digits")
         rows = jax.random.permutation(key, len(images))[: self.p]
         return jnp.asarray(images)[rows] / images.shape[1] ** 0.5, jax.nn.one_hot(jnp.asarray(labels)[rows], 10)
 
     def init(self, key, data):
-        """The network's parameters."""
+        """Draw the network's parameters. Consumes `key`."""
         return network(Layers(self.width))[0](key, data[0][:1])
 
     def loss(self, params, data, key=None):
-        """Of the whole set."""
+        """Return the loss over the whole set; `key` goes unused."""
         del key
         output = network(Layers(self.width))[1](params, data[0])
         return 0.5 * jnp.mean(jnp.sum((output - data[1]) ** 2, axis=-1))
 
     def observe(self, params, data):
-        """The loss."""
+        """Return the training loss."""
         return {"loss": self.loss(params, data)}
 
 
 def descent(learning_rate, *, p, width):
-    """Plain full-batch descent, watched."""
+    """Descend on the whole set without momentum, and watch the landscape."""
     system = Descent(model=Squares(p=p, width=width), learning_rate=learning_rate, rule=Momentum(beta=0.0))
     return Watched(system=system)
 
@@ -87,8 +87,8 @@ SCALES = {
 
 
 def measure(runs):
-    """Sharpness at the end in units of 2 / rate, its rise in the flow, and how the loss falls at the edge; a run that diverges
-    leaves no number.
+    """Measure the sharpness at the end in units of 2 / rate, its rise in the flow, and how the loss falls at the edge; a run
+    that diverges leaves no number.
     """
     runs = runs["descent"].isel(p=0, width=0).transpose("learning_rate", "seed", "time")
     rate = runs["learning_rate"].values[:, None]
@@ -112,7 +112,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Sharpness and loss against the step, with 2 / rate dashed."""
+    """Draw sharpness and loss against the step, with 2 / rate dashed."""
     runs = runs["descent"].isel(p=0, width=0).mean("seed")
     figure, axes = figures.new_axes(1, 2)
     for i, rate in enumerate(runs["learning_rate"].values):

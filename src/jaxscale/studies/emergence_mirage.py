@@ -20,7 +20,7 @@ LENGTHS = (1, 2, 4, 8)  # K
 
 
 def scores(model, params, data, logits, sites):
-    """Exact match and one less the normalised edit distance of the first K tokens that count."""
+    """Return exact match and one less the normalised edit distance of the first K tokens that count."""
     right = (jnp.argmax(logits, axis=-1) == data.test.targets)[:, model.world.length :]
     found = {f"exact_{k}": jnp.mean(jnp.all(right[:, :k], axis=1)) for k in LENGTHS}
     # guided by the truth, wrong tokens are substitutions: the edit distance is their number
@@ -28,7 +28,7 @@ def scores(model, params, data, logits, sites):
 
 
 def copying(learning_rate, *, length):
-    """A two-layer attention-only network that learns to copy."""
+    """Train a two-layer attention-only network to copy."""
     world = Repeats(vocabulary=24, length=length)
     network = Decoder(vocabulary=24, context=world.context, mixer=Attention(heads=4), width=32, hidden=0)
     model = LanguageModel(world=world, network=network, batch=32, evaluation=256, probes=(scores,))
@@ -45,7 +45,8 @@ SCALES = {"smoke": _scale(2, 600, 2), "laptop": _scale(6, 1500, 3), "accelerator
 
 
 def sharpness(runs, metric, axis=np.negative):
-    """(len(LENGTHS), seeds) breakthroughness against a function of the held-out loss, at even steps of it, from 3 to .3 nats.
+    """Return (len(LENGTHS), seeds) breakthroughness against a function of the held-out loss, at even steps of it, from 3 to .3
+    nats.
 
     Against the step every curve is flat, then jumps, then is flat again; metrics differ against what the model can do, which
     the loss says without choosing a metric.
@@ -60,7 +61,7 @@ def sharpness(runs, metric, axis=np.negative):
 
 
 def measure(runs):
-    """How breakthroughness grows with K in both metrics, run by run; exact match against accuracy^K."""
+    """Measure how breakthroughness grows with K in both metrics, run by run; compare exact match with accuracy^K."""
     runs = runs["copying"].isel(learning_rate=0, length=0, time=slice(1, None))
 
     def growth(metric, *axis):
@@ -79,7 +80,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """The same runs in both metrics."""
+    """Draw the same runs in both metrics."""
     runs = runs["copying"].isel(learning_rate=0, length=0, time=slice(1, None))
     figure, axes = figures.new_axes(1, 2)
     for ax, metric in zip(axes, ("exact", "edit")):

@@ -25,12 +25,13 @@ TURNED, LOUDER = -2.0, 8.0  # factors of the memory's head and of the context's
 
 
 def groups(model, params, data, logits, sites):
-    """How often the context's answer is likelier than the memory's, by frequency group, the most frequent first; and recall.
+    """Return how often the context's answer is likelier than the memory's, by frequency group, the most frequent first; and
+    recall.
 
     Label noise holds the copy's own probability below one, so that the two answers are compared with each other.
     """
     world = model.world
-    asked, picking = (_prompts(world, data.frozen, first) for first in (0, EXAMPLES))
+    asked, picking = (misleading_prompts(world, data.frozen, first) for first in (0, EXAMPLES))
     copied = _copied(model, params, asked)
     pad = jnp.full(world.entities, world.vocabulary - 1)
     alone = jnp.stack([pad, pad, world.attributes + jnp.arange(world.entities)], axis=1)
@@ -38,7 +39,7 @@ def groups(model, params, data, logits, sites):
     recall = jnp.sum(right * zipf(world.entities, world.exponent))
     scores = attribution(model, params, picking)
     turned, louder = (
-        _copied(model, params, asked, _scaled(at, factor)).mean()
+        _copied(model, params, asked, scaled_head(at, factor)).mean()
         for at, factor in ((jnp.argmin(scores), TURNED), (jnp.argmax(scores), LOUDER))
     )
     found = {f"context_{i}": group for i, group in enumerate(copied.reshape(GROUPS, -1).mean(1))}
@@ -46,7 +47,8 @@ def groups(model, params, data, logits, sites):
 
 
 def attribution(model, params, prompts):
-    """(DEPTH * HEADS,) mean direct contribution of each head to the context's logit less the memory's, at the last place.
+    """Return (DEPTH * HEADS,) mean direct contribution of each head to the context's logit less the memory's, at the last
+    place.
 
     z_h = A_h V_h W_O^h times the readout's directions, past the perceptrons and with the last norm's mean size left out.
     """
@@ -62,8 +64,8 @@ def attribution(model, params, prompts):
     return jnp.concatenate(scores)
 
 
-def _prompts(world, frozen, first):
-    """(n, 3) tokens [e b e] for `EXAMPLES` attributes b of every entity, and the two answers, (n,) each."""
+def misleading_prompts(world, frozen, first):
+    """Return (n, 3) tokens [e b e] for `EXAMPLES` attributes b of every entity, and (n,) both answers, b and e's own."""
     tokens, shown = (part[:, first : first + EXAMPLES] for part in world.conflicts(frozen))
     own = jnp.broadcast_to(frozen[:, None], shown.shape)
     return tokens.reshape(-1, 3), shown.ravel(), own.ravel()
@@ -77,14 +79,14 @@ def _copied(model, params, prompts, taps=None):
     return (context > memory).astype(jnp.float32)
 
 
-def _scaled(head, factor):
-    """Taps that multiply one head's values, the heads numbered through the layers."""
+def scaled_head(head, factor):
+    """Make taps that multiply one head's values by `factor`; heads are numbered through the layers."""
     scale = jnp.where(jnp.arange(DEPTH * HEADS) == head, factor, 1.0).reshape(DEPTH, HEADS, 1)
     return {f"layer{i}/heads": Tap(scale=scale[i]) for i in range(DEPTH)}
 
 
 def conflict(conflict, *, entities):
-    """Two layers with perceptrons, by Adam."""
+    """Train two layers with perceptrons by Adam on facts and on contexts that mislead."""
     world = FactConflict(entities=entities, attributes=32, conflict=conflict)
     mixer = Attention(heads=HEADS)
     network = Decoder(vocabulary=world.vocabulary, context=3, mixer=mixer, width=32, depth=DEPTH, learned_positions=True)
@@ -108,7 +110,7 @@ SCALES = {
 
 
 def table(runs):
-    """(conflict, group, seed) share of in-context answers at the end."""
+    """Return the share of in-context answers at the end, (conflict, group, seed)."""
     import xarray
 
     last = runs["conflict"].isel(time=-1, entities=0)
@@ -117,7 +119,7 @@ def table(runs):
 
 
 def measure(runs):
-    """Who wins at the ends, whether rare entities give way first, and what turning a head round does."""
+    """Measure who wins at the ends, whether rare entities give way first, and what turning a head round does."""
     from scipy.stats import spearmanr
 
     context, last = table(runs), runs["conflict"].isel(time=-1, entities=0)
@@ -143,7 +145,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """The diagram over conflict and rarity."""
+    """Draw the diagram over conflict and rarity."""
     context = table(runs).mean("seed")
     figure, axes = figures.new_axes()
     shown = context.isel(conflict=slice(1, None)) if context.sizes["conflict"] > 2 else context

@@ -15,14 +15,14 @@ DECAYS = [1e-4, 1.0]
 
 
 def train_accuracy(model, params, data, logits, sites):
-    """Accuracy on the training pairs; the logits are of the whole table."""
+    """Return the accuracy on the training pairs; the logits are of the whole table."""
     seen = answers(model.world.training(data.frozen), logits)
     right = (logits.argmax(-1) == seen.targets) * seen.weight
     return {"train_accuracy": right.sum() / seen.weight.sum()}
 
 
 def addition(decay, share, *, p):
-    """Full-batch AdamW on a perceptron with squares; the weight decay is rate times `decay` a step."""
+    """Train a perceptron with squares by full-batch AdamW; the weight decay is rate times `decay` a step."""
     network = TokenMlp(vocabulary=p, context=2, width=128, activation="square")
     world = ModularAddition(p=p, share=share)
     model = LanguageModel(world=world, network=network, batch=0, probes=(train_accuracy,))
@@ -44,7 +44,7 @@ SCALES = {
 
 
 def measure(runs):
-    """Steps to fit and to generalise at share .6, with and without decay."""
+    """Measure the steps to fit and to generalise at share .6, with and without decay."""
     runs = runs["addition"].isel(p=0)
     test, train = (1 - runs["error"]).rename("test accuracy"), runs["train_accuracy"]
     cell = dict(share=0.6, decay=1.0)
@@ -63,7 +63,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Curves of both accuracies, and the diagram of generalisation over share and decay."""
+    """Draw curves of both accuracies, and the diagram of generalisation over share and decay."""
     runs = runs["addition"].isel(p=0)
     many = runs.sizes["share"] > 1
     figure, axes = figures.new_axes(1, 2 if many else 1)

@@ -14,7 +14,7 @@ from jaxscale.study import Claim, Found, Study
 
 
 def encoder(width, samples, *, most, widest):
-    """A 20 - width - width - 4 network by Adam."""
+    """Train a 20 - width - width - 4 network by Adam."""
     model = HashEncoder(samples_max=most, width_max=widest, samples=samples, width=width)
     return Descent(model=model, learning_rate=0.01, rule=optax.adam)
 
@@ -32,12 +32,12 @@ SCALES = {
 
 
 def critical_width(redundancy):
-    """Where the redundancy falls through one half, per number of samples, with a band over seeds."""
+    """Find where the redundancy falls through one half, per number of samples, with a band over seeds."""
     return boundary(redundancy, along="width", level=0.5)
 
 
 def measure(runs):
-    """Redundancy of trained networks against width, and where it passes one half."""
+    """Measure the redundancy of trained networks against width, and where it passes one half."""
     runs = runs["encoder"].isel(most=0, widest=0)
     late = runs["redundancy"].isel(time=-1)
     most = late.isel(samples=-1)
@@ -56,7 +56,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """The charts over width and samples, and over width and time."""
+    """Draw the charts over width and samples, and over width and time."""
     runs = runs["encoder"].isel(most=0, widest=0)
     figure, axes = figures.new_axes(1, 2)
     late = runs["redundancy"].isel(time=-1)

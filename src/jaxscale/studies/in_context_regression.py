@@ -11,7 +11,7 @@ from jaxscale.study import Claim, Found, Study
 
 
 def regression(learning_rate, *, d, length, steps):
-    """Adam, cosine schedule."""
+    """Train linear attention by Adam with a cosine schedule."""
     model = InContextRegression(d=d, length=length)
     schedule = Schedule(shape="cosine", steps=float(steps))
     return Descent(model=model, learning_rate=learning_rate, rule=AdamW(b2=0.999), schedule=schedule)
@@ -31,7 +31,7 @@ SCALES = {
 
 
 def measure(runs):
-    """The trained risk over the closed form, worst over sizes, and the formula's own check by fresh prompts."""
+    """Compare the trained risk with the closed form, worst over sizes, and check the formula by fresh prompts."""
     runs = runs["regression"].isel(learning_rate=0, steps=0, time=-1)
     exact = np.array(
         [[InContextRegression(d=int(d), length=int(n)).optimum() for n in runs["length"].values] for d in runs["d"].values]
@@ -48,7 +48,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Risk against steps, in units of the closed form."""
+    """Draw the risk against steps, in units of the closed form."""
     runs = runs["regression"].isel(learning_rate=0, steps=0)
     figure, axes = figures.new_axes()
     for i, (d, n) in enumerate((d, n) for d in runs["d"].values for n in runs["length"].values):

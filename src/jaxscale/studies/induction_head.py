@@ -37,7 +37,9 @@ class Clamp:
     heads: int = 4
 
     def __call__(self, tokens: jax.Array) -> dict[str, Tap]:
-        """A head of layer 0 looks one token back; a head of layer 1 looks from q to the label after its earlier occurrence."""
+        """Make the taps for (B, T) tokens. A head of layer 0 looks one token back; a head of layer 1 looks from q to the label
+        after its earlier occurrence.
+        """
         length = tokens.shape[1]
         back = jnp.eye(length, k=-1).at[0, 0].set(1.0)
         first = (jnp.arange(self.heads) == 0).astype(jnp.float32)[:, None, None]
@@ -51,7 +53,7 @@ class Clamp:
 
 
 def scores(model, params, data, logits, sites):
-    """The best head's attention from labels to their classes in layer 0, and its induction score in layer 1."""
+    """Return the best head's attention from labels to their classes in layer 0, and its induction score in layer 1."""
     labels = sites["layer0/pattern"][:, :, 1::2]  # the places that the circuit needs; elsewhere a head may look anywhere
     return {
         "previous_score": jnp.max(jnp.mean(labels[:, :, [0, 1], [0, 2]], axis=(0, 2))),
@@ -60,7 +62,7 @@ def scores(model, params, data, logits, sites):
 
 
 def circuit(clamp, *, heads):
-    """A two-layer attention-only network by Adam."""
+    """Train a two-layer attention-only network by Adam, with heads clamped or not."""
     world = Relabelling(classes=32, labels=5)
     network = Decoder(vocabulary=world.vocabulary, context=world.context, mixer=Attention(heads=heads), width=32, hidden=0)
     model = LanguageModel(
@@ -78,7 +80,7 @@ SCALES = {"smoke": _scale(2, 300, 20, 2), "laptop": _scale(8, 1600, 20, 12), "ac
 
 
 def measure(runs):
-    """Median steps to 90 % with and without clamps, the plateau's length, how far and how jointly the scores rise."""
+    """Measure median steps to 90 % with and without clamps, the plateau's length, how far and how jointly the scores rise."""
     runs = runs["circuit"].isel(heads=0)
     accuracy = (1 - runs["error"]).rename("accuracy")
     steps = time_to(accuracy, SOLVED)
@@ -124,7 +126,7 @@ def _half_rise(series):
 
 
 def draw(runs, found):
-    """Accuracies, and the two scores of the free network."""
+    """Draw accuracies, and the two scores of the free network."""
     runs = runs["circuit"].isel(heads=0)
     figure, axes = figures.new_axes(1, 2)
     accuracy = (1 - runs["error"]).rename("accuracy")

@@ -20,7 +20,9 @@ FLOOR = 1e-3  # of a standard error: a probability that all seeds share exactly
 
 
 def chances(model, params, data, logits, sites):
-    """Probability of the right answer, every symbol once: with the plain marker, and with the one that turns the rule round."""
+    """Return the right answer's probability, mean over symbols: with the plain marker, and with the one that turns the rule
+    round.
+    """
     found = {}
     for name, turned in (("plain", False), ("turned", True)):
         seen = model.world.table(turned)
@@ -32,7 +34,7 @@ def chances(model, params, data, logits, sites):
 
 
 def model(share, *, symbols):
-    """AdamW on fresh sequences."""
+    """Train by AdamW on fresh sequences."""
     world = Distractor(symbols=symbols, turned=share)
     network = TokenMlp(vocabulary=world.vocabulary, context=2, width=64)
     trained = LanguageModel(world=world, network=network, batch=32, evaluation=64, probes=(chances,))
@@ -52,14 +54,14 @@ SCALES = {
 
 
 def kind(score):
-    """Trend of a (time, seed) score with the number of steps."""
+    """Classify the trend of a (time, seed) score with the number of steps."""
     values = score.transpose("time", "seed").values
     error = np.maximum(values.std(axis=1, ddof=1) / values.shape[1] ** 0.5, FLOOR)
     return trend(values.mean(axis=1), error)
 
 
 def measure(runs):
-    """The class of each curve, how deep it falls, and where it ends."""
+    """Find the class of each curve, how deep it falls, and where it ends."""
     runs = runs["model"].isel(symbols=0)
     rare, even = (runs.sel(share=s, method="nearest") for s in (RARE, EVEN))
     turned = rare["turned"].mean("seed").values
@@ -76,7 +78,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Probability of the exception's answer against steps, a curve for each share."""
+    """Draw the probability of the exception's answer against steps, a curve for each share."""
     runs = runs["model"].isel(symbols=0)
     figure, axes = figures.new_axes()
     figures.curves(

@@ -12,7 +12,7 @@ LIMIT = 0.61069  # U at K_c for L to infinity, Kamieniarz & Blote 1993, J. Phys.
 
 
 def lattice(coupling, *, size, sweeps):
-    """One lattice; a fifth of the sweeps warm it up."""
+    """Run one lattice; a fifth of the sweeps warm it up."""
     return Ising(size=size, coupling=coupling, warmup=sweeps // 5)
 
 
@@ -30,7 +30,7 @@ SCALES = {
 
 
 def binder(runs):
-    """U = 1 - <m^4> / (3 <m^2>^2) over sweeps and seeds, (size, coupling), and its jackknife error over seeds."""
+    """Return U = 1 - <m^4> / (3 <m^2>^2) over sweeps and seeds, (size, coupling), and its jackknife error over seeds."""
     last = runs.isel(time=-1, sweeps=0)
     square, fourth = (last[name].transpose("size", "coupling", "seed") for name in ("square", "fourth"))
 
@@ -44,7 +44,7 @@ def binder(runs):
 
 
 def measure(runs):
-    """The cumulant at K_c, and the collapse."""
+    """Measure the cumulant at K_c, and collapse the sizes."""
     value, error = binder(runs["lattice"])
     middle = dict(coupling=value.sizes["coupling"] // 2, size=-1)
     found = {
@@ -69,7 +69,7 @@ def _collapsed(value, error):
 
 
 def draw(runs, found):
-    """Cumulants of all sizes, and the collapse where there are sizes enough."""
+    """Draw the cumulants of all sizes, and the collapse where there are sizes enough."""
     value, error = binder(runs["lattice"])
     if value.sizes["size"] > 2:
         figure, axes = figures.new_axes(1, 2)

@@ -26,13 +26,13 @@ FAR, MORE_MODES = np.geomspace(100, 10_000, 12), 100_000
 
 
 def decay(samples, spectrum, *, most):
-    """Noiseless, next to ridgeless: the power law alone."""
+    """Solve a noiseless regression next to ridgeless: the power law alone."""
     b, a = jnp.asarray(B)[spectrum], jnp.asarray(A)[spectrum]
     return Solved(model=RandomFeatures(modes=8 * most, samples_max=most, samples=samples, b=b, a=a, ridge=RIDGE))
 
 
 def regions(samples, *, most):
-    """Modes that are alike at first, and noise: all three regions on one curve."""
+    """Solve a regression whose first modes are alike, with noise: all three regions on one curve."""
     model = RandomFeatures(modes=8 * most, samples_max=most, samples=samples, ridge=RIDGE, noise=NOISE, **REGIONS)
     return Solved(model=model)
 
@@ -49,7 +49,7 @@ SCALES = {"smoke": _scale(128, 8, 64), "laptop": _scale(256, 17, 64), "accelerat
 
 
 def closed_form(samples, *, b, a, modes, onset=0.0, noise=0.0, tail=False):
-    """(n,) error. `tail` adds the modes that are left out: too small to be learned, they act as ridge and noise."""
+    """Return the (n,) error. `tail` adds the modes that are left out: too small to be learned, they act as ridge and noise."""
     with float64():
         lam, v2 = power_law(modes, b=b, a=a, onset=onset)
         ridge, noise2 = (modes ** (1 - b) / (b - 1), modes ** (1 - a) / (a - 1)) if tail else (RIDGE, 0.0)
@@ -58,7 +58,7 @@ def closed_form(samples, *, b, a, modes, onset=0.0, noise=0.0, tail=False):
 
 
 def measure(runs):
-    """Exponents far out, simulated against closed form, and the three regions."""
+    """Measure exponents far out, simulated against closed form, and the three regions."""
     error, found = runs["decay"]["error"].isel(time=0, most=0), {}
     n, modes = np.asarray(error["samples"], float), 8 * int(error["most"])
     for i, (b, a) in enumerate(zip(B, A)):
@@ -98,7 +98,7 @@ def _regions():
 
 
 def draw(runs, found):
-    """Power laws with their closed forms, and the three regions."""
+    """Draw power laws with their closed forms, and the three regions."""
     figure, axes = figures.new_axes(1, 2)
     error = runs["decay"]["error"].isel(time=0, most=0)
     figures.curves(error, x="samples", hue="spectrum", axes=axes[0], title="simulated; lines: closed form")

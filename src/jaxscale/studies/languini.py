@@ -28,14 +28,14 @@ BEYOND = 1e4  # times the largest class, as far as a crossing is looked for
 
 
 def flops_per_step(mixer, width, depth=1):
-    """6 N a token, N in matrices that multiply (8 of them in the perceptron), and attention's products with the context."""
+    """Count 6 N a token, N in matrices that multiply (8 in the perceptron), and attention's products with the context."""
     matrices = depth * (PRODUCTS[mixer] + 8) * width**2 + ALPHABET * width
     attention = 12 * depth * width * CONTEXT if mixer == "transformer" else 0
     return BATCH * CONTEXT * (6 * matrices + attention)
 
 
 def model(learning_rate, *, mixer, width):
-    """AdamW on fresh windows of the text, constant rate: every record is the end of a shorter run."""
+    """Train by AdamW on fresh windows of the text at a constant rate: every record is the end of a shorter run."""
     world = CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET)
     network = Decoder(vocabulary=world.vocabulary, context=CONTEXT, mixer=MIXERS[mixer], width=width, depth=1)
     trained = LanguageModel(world=world, network=network, batch=BATCH, evaluation=128)
@@ -56,7 +56,7 @@ SCALES = {
 
 
 def frontier(runs):
-    """(mixer, compute, seed) DataArray: the lowest loss of any width at each class of compute."""
+    """Return the lowest loss of any width at each class of compute, a (mixer, compute, seed) DataArray."""
     loss = runs["loss"].isel(learning_rate=0).transpose("mixer", "width", "time", "seed")
     times, widths = loss["time"].values[1:], loss["width"].values
     budgets = {m: np.array([flops_per_step(m, int(w)) for w in widths])[:, None] * times for m in loss["mixer"].values}
@@ -74,7 +74,7 @@ def frontier(runs):
 
 
 def measure(runs):
-    """Who is ahead at the largest class, seed by seed; the laws in compute, and where they would cross."""
+    """Measure who is ahead at the largest class, seed by seed; fit the laws in compute, and find where they would cross."""
     best = frontier(runs["model"])
     gap = (best.sel(mixer="quasi-LSTM") - best.sel(mixer="transformer")).values
     last = gap[-1]
@@ -93,7 +93,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Loss against compute, every width thin, the frontier and its law thick."""
+    """Draw the loss against compute, every width thin, the frontier and its law thick."""
     best = frontier(runs["model"])
     figure, axes = figures.new_axes()
     for i, mixer in enumerate(MIXERS):

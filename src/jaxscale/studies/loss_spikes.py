@@ -24,7 +24,7 @@ WINDOW, HEIGHT = 15, 6.0  # records of the running median, and how many median d
 
 
 def model(learning_rate, shrink):
-    """AdamW on gradients clipped to norm 1, as large runs do it."""
+    """Train by AdamW on gradients clipped to norm 1, as large runs do it."""
     world = CharacterText(source="pydoc", context=32, alphabet=64)
     network = Decoder(vocabulary=world.vocabulary, context=32, mixer=Attention(heads=2), width=32, depth=2)
     taps = {"embed": Tap(gradient=shrink)}
@@ -48,7 +48,9 @@ SCALES = {
 
 
 def spikes(loss):
-    """Spikes per record of (..., time) losses: above the median of the last records by several median absolute deviations."""
+    """Return spikes per record of (..., time) losses: above the median of the last records by several median absolute
+    deviations.
+    """
     count = np.zeros(loss.shape[:-1])
     for t in range(WINDOW, loss.shape[-1]):
         before = loss[..., t - WINDOW : t]
@@ -59,13 +61,13 @@ def spikes(loss):
 
 
 def rates(runs):
-    """(learning_rate, shrink, seed) share of the records that are spikes, after the warm-up."""
+    """Return the share of the records that are spikes, after the warm-up, (learning_rate, shrink, seed)."""
     loss = runs["loss"].sel(time=runs["time"] > 50).transpose("learning_rate", "shrink", "seed", "time")
     return spikes(np.nan_to_num(loss.values, nan=np.inf))
 
 
 def measure(runs):
-    """Spikes at every rate without the shrink, and how many fewer there are with it, pooled over rates and seeds."""
+    """Count spikes at every rate without the shrink, and how many fewer there are with it, pooled over rates and seeds."""
     runs = runs["model"]
     share = rates(runs)
     at = {float(s): i for i, s in enumerate(np.round(runs["shrink"].values.astype(float), 3))}
@@ -91,7 +93,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Loss curves of one seed at the hottest rate, and shares of spikes."""
+    """Draw loss curves of one seed at the hottest rate, and shares of spikes."""
     runs = runs["model"]
     share = rates(runs).mean(-1)
     figure, axes = figures.new_axes(1, 2)

@@ -30,25 +30,25 @@ DELTA = 1e-3  # of the Huber loss
 
 
 def schedule(shape, steps):
-    """Warm-up, then the shape, down to a tenth of the peak; the drops take the last three tenths."""
+    """Make a schedule: a warm-up, then the shape, down to a tenth of the peak; the drops take the last three tenths."""
     return Schedule(shape=shape, steps=float(steps), warmup=WARMUP * steps, floor=FLOOR, cooldown=0.3)
 
 
 @record
 class Chosen:
-    """One of the schedules, by its number."""
+    """One of the schedules, chosen by its number so that the choice may be traced."""
 
     shape: float
     steps: int = static()
 
     def __call__(self, step: Any) -> Any:
-        """Factor of the peak at a step."""
+        """Return the factor of the peak at a step."""
         factors = jnp.stack([schedule(shape, self.steps)(step) for shape in SHAPES])
         return factors[jnp.asarray(self.shape, jnp.int32)]
 
 
 def curve(shape, *, steps):
-    """AdamW on fresh windows of the text."""
+    """Train by AdamW on fresh windows of the text."""
     world = CharacterText(source="pydoc", context=32, alphabet=64)
     network = Decoder(vocabulary=world.vocabulary, context=32, mixer=Attention(heads=2), width=32, depth=1)
     model = LanguageModel(world=world, network=network, batch=16, evaluation=256)
@@ -69,14 +69,16 @@ SCALES = {
 
 
 def areas(shape, steps, times, memory):
-    """(2, records) S1 and S2 at the recorded steps, in units of the peak."""
+    """Return (2, records) S1 and S2 at the recorded steps, in units of the peak."""
     rates = np.asarray(schedule(shape, steps)(np.arange(steps)))
     found = np.stack(law.areas(rates, decay=memory, warmup=int(WARMUP * steps)))
     return found[:, times - 1]
 
 
 def predictions(runs, memories=MEMORIES):
-    """{shape: (records, measured, law)} of the memory that fits the two schedules best, and that memory."""
+    """Return {shape: (records, measured, law)}, of the memory that fits the two schedules best; that memory; and the law's
+    parameters.
+    """
     steps = int(runs["steps"].values[0])
     late = runs["loss"].isel(steps=0).mean("seed")
     late = late.sel(time=late["time"] > 2 * WARMUP * steps)  # as the paper: after the warm-up
@@ -93,7 +95,9 @@ def predictions(runs, memories=MEMORIES):
 
 
 def measure(runs):
-    """R2 and largest relative error on the schedules that were not fitted, and what the same law says without annealing."""
+    """Measure R2 and the largest relative error on the schedules that were not fitted, and what the same law says without
+    annealing.
+    """
     curves, memory, values = predictions(runs["curve"])
     y, made = (np.concatenate([curves[s][i] for s in PREDICTED]) for i in (1, 2))
     gap = y - made
@@ -114,7 +118,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Curves, measured and predicted."""
+    """Draw the curves, measured and predicted."""
     curves, _, _ = predictions(runs["curve"])
     figure, axes = figures.new_axes(1, 2)
     for panel, shapes, title in ((axes[0], FITTED, "fitted"), (axes[1], PREDICTED, "predicted")):

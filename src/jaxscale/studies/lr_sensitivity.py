@@ -20,14 +20,14 @@ HOT = 0.1
 
 
 def network(*, qk_norm, context):
-    """Two layers, 24 numbers a head."""
+    """Make the text's world and a decoder of two layers, 24 numbers a head."""
     world = CharacterText(source="pydoc", context=context, alphabet=64)
     mixer = Attention(heads=HEADS, qk_norm=qk_norm)
     return world, Decoder(vocabulary=world.vocabulary, context=context, mixer=mixer, width=WIDTH)
 
 
 def sensitivity(learning_rate, *, qk_norm, steps):
-    """AdamW without decay, 5 % warm-up."""
+    """Train by AdamW without decay, with 5 % warm-up."""
     world, decoder = network(qk_norm=qk_norm, context=32)
     model = LanguageModel(world=world, network=decoder, batch=16, evaluation=128)
     schedule = Schedule(warmup=0.05 * steps)
@@ -53,7 +53,8 @@ SCALES = {
 
 
 def lr_sensitivity(loss):
-    """S = mean over rates of min(final loss, loss at the start) - best final loss, per seed; diverged runs count as the start.
+    """Return S = mean over rates of min(final loss, loss at the start) - best final loss, per seed; diverged runs count as the
+    start.
 
     Args:
       loss: DataArray (learning_rate, time, ...).
@@ -66,7 +67,7 @@ def lr_sensitivity(loss):
 
 
 def measure(runs):
-    """Largest attention logits over time at the hot rate, losses there, and the sensitivities."""
+    """Measure the largest attention logits over time at the hot rate, losses there, and the sensitivities."""
     runs = runs["sensitivity"].isel(steps=0)
     hot = runs.sel(learning_rate=HOT, method="nearest")
     peak = hot["max_score"].max("time").mean("seed")
@@ -91,7 +92,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Final losses and largest logits against the learning rate."""
+    """Draw final losses and largest logits against the learning rate."""
     runs = runs["sensitivity"].isel(steps=0)
     figure, axes = figures.new_axes(1, 2)
     figures.curves(runs["loss"].isel(time=-1), x="learning_rate", hue="qk_norm", axes=axes[0], log="x", title="final loss")

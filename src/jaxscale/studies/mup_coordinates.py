@@ -22,7 +22,7 @@ DRAWN = ("moved_layer0/scores", "moved_layer0/mixer", "moved_layer0/mlp", "moved
 
 
 def coordinates(learning_rate, *, width, mup):
-    """One block."""
+    """Train one block by Adam, in muP or in the standard parametrisation, and track how far its activations move."""
     world = Markov(vocabulary=16, context=16)
     mixer = Attention(heads=HEADS, mup=mup)
     network = Decoder(vocabulary=16, context=16, mixer=mixer, width=width, depth=1, mup=mup, base=BASE)
@@ -43,7 +43,7 @@ SCALES = {
 
 
 def slopes(runs):
-    """{(site, mup): (slope of log movement against log width, its error over seeds)} of every site after the last step."""
+    """Return {(site, mup): (slope of log movement against log width, its error over seeds)} after the last step."""
     last = runs["coordinates"].isel(learning_rate=0, time=-1)
     x = np.log(last["width"].values.astype(float))
     found = {}
@@ -56,7 +56,7 @@ def slopes(runs):
 
 
 def measure(runs):
-    """Slopes of both parametrisations."""
+    """Measure the slopes of both parametrisations."""
     found = slopes(runs)
     ours = [(abs(slope), slope, error, site) for (site, mup), (slope, error) in found.items() if mup]
     _, slope, error, site = max(ours, key=lambda row: np.inf if np.isnan(row[0]) else row[0])
@@ -69,7 +69,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Movement against width, both parametrisations."""
+    """Draw movement against width, in both parametrisations."""
     last = runs["coordinates"].isel(learning_rate=0, time=-1)
     ways = last["mup"].values.tolist()
     figure, axes = figures.new_axes(1, len(ways))

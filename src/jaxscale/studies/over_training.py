@@ -25,17 +25,17 @@ RATE = 3e-3
 
 
 def parameters(width):
-    """N of the network, embeddings included: an embedding, a readout, one block and its norms."""
+    """Count N of the network, embeddings included: an embedding, a readout, one block and its norms."""
     return 2 * ALPHABET * width + 12 * width**2 + 3 * width
 
 
 def steps_at(width, ratio):
-    """Steps after which a network of this width has seen `ratio` tokens a parameter."""
+    """Return the steps after which a network of this width has seen `ratio` tokens a parameter."""
     return int(round(ratio * parameters(width) / (BATCH * CONTEXT)))
 
 
 def model(learning_rate, *, width):
-    """AdamW on fresh windows of the text."""
+    """Train by AdamW on fresh windows of the text."""
     world = CharacterText(source="pydoc", context=CONTEXT, alphabet=ALPHABET)
     network = Decoder(vocabulary=world.vocabulary, context=CONTEXT, mixer=Attention(heads=2), width=width, depth=1)
     trained = LanguageModel(world=world, network=network, batch=BATCH, evaluation=512)
@@ -57,7 +57,7 @@ SCALES = {
 
 
 def prediction(runs, *, five=False):
-    """The law through the smaller models; what it says of the largest at the most tokens.
+    """Fit the law through the smaller models, and say what it predicts of the largest at the most tokens.
 
     Args:
       runs: of the sweep.
@@ -88,7 +88,7 @@ def prediction(runs, *, five=False):
 
 
 def measure(runs):
-    """The relative error of the prediction, seed by seed, and the law; and of the paper's five points."""
+    """Measure the relative error of the prediction, seed by seed, and the law; and of the paper's five points."""
     target, seen, made, values, r2, many = prediction(runs["model"])
     miss = (made - seen) / seen
     note = f"N {target[0, 0]:.3g}, {many:.0f} tokens a parameter; law {made.mean():.4f}, measured {seen.mean():.4f}"
@@ -105,7 +105,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Loss against compute, a curve a size, the law through the points that were fitted."""
+    """Draw the loss against compute, a curve for each size, and the law through the points that were fitted."""
     runs = runs["model"]
     target, _, made, values, _, _ = prediction(runs)
     figure, axes = figures.new_axes()

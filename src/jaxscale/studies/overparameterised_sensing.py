@@ -24,41 +24,41 @@ FALL = (1e-4, 1e-10)  # exponential rates are read off between these: above, oth
 
 
 def population(*, k):
-    """Symmetric, population limit. k is static: it fixes a shape."""
+    """Descend on the symmetric model in the population limit. k is static: it fixes a shape."""
     return Descent(model=SymmetricSensing(n=50, rank=RANK, k=k, alpha=0.05), learning_rate=0.1)
 
 
 def sensing(eta, *, m):
-    """Symmetric, m Gaussian measurements."""
+    """Descend on the symmetric model with m Gaussian measurements."""
     return Descent(model=SymmetricSensing(n=20, rank=2, k=4, alpha=0.3, operator=Gaussian(m=m)), learning_rate=eta)
 
 
 def asymmetric(alpha, *, k):
-    """Asymmetric, population limit, run until the loss is at the end of the window."""
+    """Descend on the asymmetric model in the population limit until the loss is at the end of the window."""
     model = AsymmetricSensing(n1=50, n2=50, rank=RANK, k=k, alpha=alpha)
     return Until(system=Descent(model=model, learning_rate=0.1), when=below("error", FALL[1]))
 
 
 def one_step(alpha):
-    """Asymmetric, rebalanced once near the target."""
+    """Descend on the asymmetric model, rebalanced once near the target."""
     model = AsymmetricSensing(n1=50, n2=50, rank=RANK, k=5, alpha=alpha)
     return Rebalanced(system=Descent(model=model, learning_rate=0.1), beta=BETA, after=300)
 
 
 def scaled(condition):
-    """Steps of ScaledGD to 1 % error."""
+    """Run ScaledGD until 1 % error; what counts is its steps."""
     model = SymmetricSensing(n=30, rank=3, k=6, alpha=1e-3, condition=condition)
     return Until(system=ScaledGD(model=model, learning_rate=0.3, damping=1e-3), when=below("relative_error", 1e-2))
 
 
 def plain(condition):
-    """Steps of plain descent to 1 % error."""
+    """Run plain descent until 1 % error; what counts is its steps."""
     model = SymmetricSensing(n=30, rank=3, k=6, alpha=1e-3, condition=condition)
     return Until(system=Descent(model=model, learning_rate=0.3), when=below("relative_error", 1e-2))
 
 
 def small_init(alpha):
-    """Fewer measurements than unknowns, k = n: what is found depends on the scale of the start alone."""
+    """Descend with fewer measurements than unknowns and k = n: what is found depends on the scale of the start alone."""
     model = SymmetricSensing(n=30, rank=2, k=30, alpha=alpha, operator=Gaussian(m=300))
     return Descent(model=model, learning_rate=0.2)
 
@@ -94,7 +94,7 @@ SCALES = {
 
 
 def rates(error):
-    """Decay rate per step of each seed's loss, read off between `FALL`; NaN where it never gets there.
+    """Return the decay rate per step of each seed's loss, read off between `FALL`; NaN where it never gets there.
 
     Args:
       error: DataArray (..., time).
@@ -111,7 +111,7 @@ def rates(error):
 
 
 def measure(runs):
-    """Every claim below, from the labelled runs."""
+    """Measure every claim below from the labelled runs."""
     found = {}
     error = runs["population"]["error"]
     surplus = [k for k in error["k"].values if k > RANK]
@@ -174,7 +174,7 @@ def _condition_ratio(runs):
 
 
 def draw(runs, found):
-    """The rate over (alpha, k), the 1/T^2 curves, and rates against alpha."""
+    """Draw the rate over (alpha, k), the 1/T^2 curves, and rates against alpha."""
     figure, axes = figures.new_axes(1, 3)
     rate = rates(runs["asymmetric"]["error"]).mean("seed").assign_attrs(units="1/step")
     figures.phase_diagram(rate, x="alpha", y="k", axes=axes[0], log="x", log_colour=True, title="F G^T: convergence rate")

@@ -22,7 +22,7 @@ FAR = 4.0  # loads from here on are held against the laws of large loads
 
 
 def learning(alpha, *, d):
-    """Full-batch logistic descent."""
+    """Descend on the full-batch logistic loss."""
     return Descent(model=TeacherStudent(d=d, alpha=alpha, alpha_max=16.0), learning_rate=20.0 * d**0.5)
 
 
@@ -38,13 +38,13 @@ SCALES = {
 
 
 def curves(runs):
-    """(hebb, trained) errors over alpha, d, seed."""
+    """Return (hebb, trained) errors over alpha, d, seed."""
     error = runs["learning"]["error"]
     return error.isel(time=1), error.isel(time=-1)
 
 
 def over(curve, line, worst):
-    """Error over a line of the theory at the load which `worst` picks of the (alpha,) ratios."""
+    """Return the error over a line of the theory, at the load which `worst` picks of the (alpha,) ratios."""
     alpha = curve["alpha"].values
     exact = np.asarray(line(jnp.asarray(alpha)))
     ratio, spread = curve.mean("seed").values / exact, curve.std("seed").values / exact / curve.sizes["seed"] ** 0.5
@@ -53,13 +53,13 @@ def over(curve, line, worst):
 
 
 def exponent(curve):
-    """How the error falls with the load."""
+    """Return the power with which the error falls as the load grows."""
     found = fit(power.LAW, curve.rename("error"), x="alpha", statistic="mean", progress=False)["exponent"]
     return Found(found.value, found.seeds, f"alpha >= {FAR:g}")
 
 
 def measure(runs):
-    """Errors over the theory's, and both exponents at large loads."""
+    """Compare errors with the theory's, and fit both exponents at large loads."""
     hebb, trained = (curve.isel(d=-1) for curve in curves(runs))
     far = slice(FAR, None)
     found = {
@@ -74,7 +74,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Measured errors, and the three curves."""
+    """Draw the measured errors, and the three curves."""
     figure, axes = figures.new_axes(1, 1)
     fine = np.geomspace(LOADS[0], 16, 100)
     for i, curve in enumerate(curves(runs)):

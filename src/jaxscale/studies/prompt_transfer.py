@@ -31,17 +31,17 @@ NETWORK = Decoder(vocabulary=32, context=CONTEXT + LENGTH, mixer=Attention(heads
 
 @record
 class AnyDrift:
-    """Walks at an angle of their own each, over the whole context."""
+    """A world of walks at an angle of their own each, over the whole context."""
 
     vocabulary: int = static(default=32)
     context: int = static(default=CONTEXT + LENGTH)
 
     def sample(self, key):
-        """Nothing is frozen."""
+        """Draw nothing: no disorder is frozen."""
         return ()
 
     def example(self, key, frozen):
-        """One walk at a random angle."""
+        """Draw one walk at a random angle."""
         key_angle, key_walk = jax.random.split(key)
         return Drift(angle=2 * np.pi * jax.random.uniform(key_angle), context=self.context).example(key_walk, frozen)
 
@@ -70,7 +70,7 @@ class Pairs:
     before: int = static(default=100)
 
     def sample(self, key):
-        """A trained transformer."""
+        """Train a transformer on walks at any angle, and keep a key for every task's held-out walks. Consumes `key`."""
         key_data, key_init, key_step, key_tasks = jax.random.split(key, 4)
         system = Descent(model=LanguageModel(world=AnyDrift(), network=NETWORK, batch=64), learning_rate=3e-3, rule=AdamW())
         data = system.sample(key_data)
@@ -78,15 +78,17 @@ class Pairs:
         return Frozen(state.params, key_tasks)
 
     def init(self, key, data):
-        """Every prompt begun."""
+        """Begin the prompt of every pair and method. Consumes `key`."""
         return self._each(lambda system, own, target: system.init(jax.random.fold_in(key, target), own), data)
 
     def step(self, key, state, data):
-        """One update of every prompt."""
+        """Take one step on every prompt."""
         return self._each(lambda system, own, target, s: system.step(jax.random.fold_in(key, target), s, own), data, state)
 
     def observe(self, state, data):
-        """Loss over its floor by method, on the liker and the unliker half of the pairs; likeness of prompts and gains."""
+        """Return the loss over its floor by method, on the liker and the unliker half of the pairs; likeness of prompts and
+        gains.
+        """
         found = self._each(lambda system, own, target, s: system.observe(s, own), data, state)
         excess, likeness = found["excess"].reshape(len(METHODS), -1), found["similarity"].reshape(len(METHODS), -1)[0]
         like = likeness > jnp.median(likeness)
@@ -134,14 +136,14 @@ class Pairs:
 
 
 def ranked(a, b):
-    """Rank correlation of two (n,) arrays without ties; NaN if any value is."""
+    """Return the rank correlation of two (n,) arrays without ties; NaN if any value is."""
     known = jnp.all(jnp.isfinite(a) & jnp.isfinite(b))
     a, b = (jnp.argsort(jnp.argsort(v)).astype(jnp.float32) for v in (a, b))
     return jnp.where(known, jnp.corrcoef(a, b)[0, 1], jnp.nan)
 
 
 def transfer(learning_rate, *, tasks, trunk_steps, before):
-    """Every pair of tasks on one transformer."""
+    """Run every pair of tasks on one transformer."""
     return Pairs(learning_rate=learning_rate, tasks=tasks, trunk_steps=trunk_steps, before=before)
 
 
@@ -159,7 +161,7 @@ SCALES = {
 
 
 def measure(runs):
-    """Each transformer's numbers: gains over the curve after its start, harms at its end."""
+    """Return each transformer's numbers: gains over the curve after its start, harms at its end."""
     runs = runs["transfer"].isel(learning_rate=0, tasks=0, trunk_steps=0, before=0).transpose("seed", "time")
     first, last = runs.isel(time=0), runs.isel(time=-1)
     fresh = last["afresh_unlike"] / first["afresh_unlike"]
@@ -176,7 +178,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Loss over its floor against the step by method, for like and for unlike pairs."""
+    """Draw the loss over its floor against the step by method, for like and for unlike pairs."""
     runs = runs["transfer"].isel(learning_rate=0, tasks=0, trunk_steps=0, before=0).mean("seed")
     figure, axes = figures.new_axes(1, 2)
     for ax, half in zip(axes, ("like", "unlike")):

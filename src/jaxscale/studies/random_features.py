@@ -18,12 +18,12 @@ from jaxscale.theory import random_features as theory
 B = A = 1.5
 MODES, RIDGE = 1024, 1e-2
 RIDGES, NOISE = (10.0, 1e-3), 1.0  # change places near n = 46
-MOST_N = 128
+MAX_N = 128
 RESAMPLES = 400
 
 
 def surface(samples, features, *, most):
-    """One cell of the plane."""
+    """Solve the regression at one cell of the plane."""
     model = RandomFeatures(
         modes=MODES, samples_max=most, features_max=most, samples=samples, features=features, b=B, a=A, ridge=RIDGE
     )
@@ -31,12 +31,12 @@ def surface(samples, features, *, most):
 
 
 def ridges(samples, ridge):
-    """Kernel regression on noisy labels at one of two ridges."""
-    return Solved(model=RandomFeatures(modes=2048, samples_max=MOST_N, samples=samples, b=B, a=A, ridge=ridge, noise=NOISE))
+    """Solve kernel regression on noisy labels at one of two ridges."""
+    return Solved(model=RandomFeatures(modes=2048, samples_max=MAX_N, samples=samples, b=B, a=A, ridge=ridge, noise=NOISE))
 
 
 def _scale(sizes, seeds, more):
-    n = np.geomspace(16, MOST_N, 7).round()
+    n = np.geomspace(16, MAX_N, 7).round()
     return {
         "surface": dict(grid={"samples": sizes, "features": sizes}, static={"most": (max(sizes),)}, seeds=seeds, times=[0]),
         "ridges": dict(grid={"samples": n, "ridge": RIDGES}, seeds=more, times=[0], share=("ridge",)),
@@ -51,7 +51,7 @@ SCALES = {
 
 
 def predicted(samples, features):
-    """(n, k) error by the closed form."""
+    """Return the (n, k) error by the closed form."""
     with float64():
         lam, v2 = theory.power_law(MODES, b=B, a=A)
         n, k = (jnp.asarray(np.asarray(axis, float)) for axis in (samples, features))
@@ -59,7 +59,7 @@ def predicted(samples, features):
 
 
 def measure(runs):
-    """Ratios to the theory where min(n, k) >= 32, and the crossing of the two ridges."""
+    """Compare with the theory where min(n, k) >= 32, and find the crossing of the two ridges."""
     error = runs["surface"]["error"].isel(time=0, most=0)
     mean, spread = error.mean("seed"), error.std("seed", ddof=1) / error.sizes["seed"] ** 0.5
     exact = predicted(error["samples"], error["features"])
@@ -74,16 +74,16 @@ def measure(runs):
 
 
 def gap(error):
-    """Ln of the mean error at one ridge over that at the other, along samples."""
+    """Return ln of the mean error at one ridge over that at the other, along samples."""
     log = np.log(error.mean("seed"))
     return log.isel(ridge=0, drop=True) - log.isel(ridge=1, drop=True)
 
 
 def exact_crossover():
-    """P_x by the closed form."""
+    """Return P_x by the closed form."""
     with float64():
         lam, v2 = theory.power_law(2048, b=B, a=A)
-        return theory.ridge_crossover(jnp.geomspace(16.0, MOST_N, 200), lam, v2, ridges=RIDGES, noise=NOISE**2)
+        return theory.ridge_crossover(jnp.geomspace(16.0, MAX_N, 200), lam, v2, ridges=RIDGES, noise=NOISE**2)
 
 
 def _crossover(error):
@@ -99,7 +99,7 @@ def _crossover(error):
 
 
 def draw(runs, found):
-    """The plane with its bottleneck line, cuts with theory, and the crossing."""
+    """Draw the plane with its bottleneck line, cuts with theory, and the crossing."""
     figure, axes = figures.new_axes(1, 3 if "ridges" in runs else 2)
     error = runs["surface"]["error"].isel(time=0, most=0)
     mean = error.mean("seed", keep_attrs=True)

@@ -17,7 +17,7 @@ V = 8
 
 
 def hierarchy(points, *, synonyms):
-    """A perceptron of three hidden layers on P strings, P traced: one program for the whole learning curve."""
+    """Train a perceptron of three hidden layers on P strings, P traced: one program for the whole learning curve."""
     world = Hierarchy(features=V, classes=V, synonyms=synonyms, levels=2)
     network = TokenMlp(vocabulary=V, context=world.context, width=96, depth=3)
     model = LanguageModel(world=world, network=network, batch=64, evaluation=512, points=points)
@@ -37,7 +37,7 @@ SCALES = {
 
 
 def measure(runs):
-    """Errors well below and above P* = n_c m^L, and the exponent of the points needed in m."""
+    """Measure errors well below and above P* = n_c m^L, and the exponent of the points needed in m."""
     runs = runs["hierarchy"]
     error = runs["error"].isel(time=-1)
     stars = {
@@ -62,7 +62,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Learning curves against P and against P / P*."""
+    """Draw learning curves against P and against P / P*."""
     error = runs["hierarchy"]["error"].isel(time=-1)
     figure, axes = figures.new_axes(1, 2)
     figures.curves(error, x="points", hue="synonyms", axes=axes[0], log="x")

@@ -25,7 +25,7 @@ GOOD, BAD = ("lin", "inv", "legs"), ("real", "random")
 
 
 class Data(NamedTuple):
-    """What there is to fit."""
+    """The basis, and the bump that is fitted with it."""
 
     basis: jax.Array  # (points, 2 modes), real and imaginary parts of the modes on a grid of times
     bump: jax.Array  # (points,)
@@ -33,7 +33,7 @@ class Data(NamedTuple):
 
 @record
 class DelayKernel:
-    """The least-squares fit of sum_n c_n exp(a_n t), t in 0..1, to a bump of width sigma at delay tau.
+    """Fit sum_n c_n exp(a_n t), t in 0..1, by least squares to a bump of width sigma at delay tau.
 
     Attributes:
       start: of the poles a_n. Static.
@@ -57,13 +57,13 @@ class DelayKernel:
     units = {"relative_error": ("norm of what is left over the bump's norm", "1")}
 
     def check(self):
-        """A start that is known, a bump inside."""
+        """Raise unless the start is known and the bump lies inside."""
         S4D(start=self.start).check_width(1)
         if not 0 < self.delay < 1 or not self.sigma > 0:
             raise ValueError(f"DelayKernel needs 0 < delay < 1 and sigma > 0; got {self.delay} and {self.sigma}.")
 
     def sample(self, key: jax.Array) -> Data:
-        """Modes and bump; random starts draw their imaginary parts from the key."""
+        """Compute modes and bump; random starts draw their imaginary parts from `key`."""
         poles = jnp.asarray(initial_poles(self.start, self.modes, key))
         t = jnp.linspace(0.0, 1.0, self.points)
         waves = jnp.exp(poles[None, :] * t[:, None])
@@ -71,22 +71,22 @@ class DelayKernel:
         return Data(jnp.concatenate([waves.real, waves.imag], axis=1), bump)
 
     def solution(self, data: Data) -> jax.Array:
-        """(2 modes,) coefficients, by singular values: the modes are nearly dependent."""
+        """Return (2 modes,) coefficients, by singular values: the modes are nearly dependent."""
         u, s, vt = jnp.linalg.svd(data.basis, full_matrices=False)
         return vt.T @ (s / (s**2 + self.ridge * s[0] ** 2) * (u.T @ data.bump))
 
     def observe(self, w: jax.Array, data: Data) -> dict[str, Any]:
-        """How much of the bump is missed."""
+        """Return the share of the bump that is missed."""
         return {"relative_error": jnp.linalg.norm(data.basis @ w - data.bump) / jnp.linalg.norm(data.bump)}
 
 
 def fitted_bump(delay, sigma, *, start):
-    """One start's best kernel."""
+    """Solve for the best kernel that one start can make."""
     return Solved(model=DelayKernel(start=start, delay=delay, sigma=sigma))
 
 
 def trained(delay, *, start, length):
-    """One layer of 16 channels and states of size 32, by Adam, on tokens that are asked for again after the delay."""
+    """Train one layer of 16 channels and states of size 32 by Adam on tokens that are asked for again after the delay."""
     network = Decoder(vocabulary=4, context=length, mixer=S4D(start=start), width=16, depth=1, hidden=0)
     world = Delay(vocabulary=4, context=length, delay=delay)
     return Descent(model=LanguageModel(world=world, network=network, batch=8, evaluation=32), learning_rate=1e-2, rule=AdamW())
@@ -119,7 +119,7 @@ SCALES = {
 
 
 def measure(runs):
-    """Errors of the starts, the average over delays at the narrow bump; how far training gets from each."""
+    """Measure the starts' errors, the average over delays at the narrow bump, and how far training gets from each."""
     error = runs["bump"]["relative_error"].isel(time=0, sigma=0)
     value = {str(s): float(error.sel(start=s).mean(["delay", "seed"])) for s in error["start"].values}
     good, bad = max(value[s] for s in GOOD), min(value[s] for s in BAD)
@@ -133,7 +133,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Errors against the delay."""
+    """Draw errors against the delay."""
     error = runs["bump"]["relative_error"].isel(time=0, sigma=0)
     figure, axes = figures.new_axes()
     figures.curves(error, x="delay", hue="start", axes=axes, log="y", title=f"bump of width {float(error['sigma']):.2f}")

@@ -21,7 +21,7 @@ RECOVERED = 0.02  # relative error
 
 
 def recovery(load, *, n):
-    """Descent on m = load * degrees of freedom Gaussian measurements of a rank-1 matrix, until recovered."""
+    """Descend on m = load * degrees of freedom Gaussian measurements of a rank-1 matrix, until recovered."""
     freedom = degrees_of_freedom(n, RANK)
     m = load * freedom
     # few measurements make the loss steep: the largest singular value of A grows as 1 + sqrt(unknowns / m)
@@ -43,18 +43,18 @@ SCALES = {
 
 
 def success(runs):
-    """0/1 of every run at the last step; a run that has not recovered by then has not."""
+    """Return 0/1 of every run at the last step; a run that has not recovered by then has not."""
     return runs["stopped"].isel(time=-1).astype(float).rename("probability of recovery")
 
 
 def line(runs):
-    """Where half the runs recover, per n, with a band from the counts."""
+    """Find where half the runs recover, per n, with a band from the counts."""
     won = success(runs)
     return success_boundary(won.sum("seed"), won.count("seed"), along="load")
 
 
 def measure(runs):
-    """Threshold, its sharpening with size, hopeless and easy ends, and the collapse."""
+    """Measure the threshold, its sharpening with size, hopeless and easy ends, and the collapse."""
     runs = runs["recovery"]
     won, half = success(runs), line(runs)
     chance = won.mean("seed")
@@ -79,7 +79,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """The probability over load and side with its boundary and the information limit, and the collapse."""
+    """Draw the probability over load and side with its boundary and the information limit, and the collapse."""
     runs = runs["recovery"]
     won, half = success(runs), line(runs)
     many = won.sizes["n"] > 2

@@ -24,7 +24,7 @@ from jaxscale.theory.perceptron import exponents, first_step_norm
 
 D = 32
 PLANE_POINTS = 512
-MOST_POINTS = 1024
+MAX_POINTS = 1024
 SMALLEST, SIZES = {0: 128, 1: 256}, [1, 2, 4, 8]  # P of the corners; thinner margins (chi = 0) cost more
 NOISE_RATE, FIRST_RATE = 200.0, 4000.0  # deep inside their regimes
 COLD = {0: 1 / 16, 1: 1 / 64}  # temperatures far below T_c, at rates whose first step is far below the plateau
@@ -32,22 +32,22 @@ NOISE, FIRST_STEP = 0, 1  # two corners, as values of a traced axis: one program
 
 
 def perceptron(points, most, chi):
-    """The margin perceptron with `points` of at most `most` rows."""
+    """Make the margin perceptron with `points` of at most `most` rows."""
     return Perceptron(d=D, alpha=points / D, alpha_max=most / D, chi=float(chi))
 
 
 def plane(batch, learning_rate, *, chi):
-    """One cell of the (B, eta) plane."""
+    """Run SGD at one cell of the (B, eta) plane."""
     return PerceptronEvents(model=perceptron(PLANE_POINTS, PLANE_POINTS, chi), temperature=learning_rate / batch, batch=batch)
 
 
 def scaling(points, *, chi):
-    """Noise-dominated corner, B = 1 at T = 100: how the solution moves with P."""
-    return PerceptronEvents(model=perceptron(points, MOST_POINTS, chi), temperature=100.0, single=True)
+    """Run SGD in the noise-dominated corner, B = 1 at T = 100: how the solution moves with P."""
+    return PerceptronEvents(model=perceptron(points, MAX_POINTS, chi), temperature=100.0, single=True)
 
 
 def corners(size, corner, *, chi):
-    """Two corners of the plane, noise-dominated and dominated by the first step, at `size` times the smallest P."""
+    """Run SGD in two corners of the plane, noise-dominated and dominated by the first step, at `size` times the smallest P."""
     points = size * SMALLEST[chi]
     batch = jnp.where(corner == NOISE, 1, points)
     eta = jnp.where(corner == NOISE, NOISE_RATE, FIRST_RATE)
@@ -56,19 +56,19 @@ def corners(size, corner, *, chi):
 
 
 def plateau(size, *, chi):
-    """The third corner: full-batch descent at a temperature far below T_c, on the data of the other two."""
+    """Run the third corner: full-batch descent at a temperature far below T_c, on the data of the other two."""
     points = size * SMALLEST[chi]
     descent = Descent(model=perceptron(points, SIZES[-1] * SMALLEST[chi], chi), learning_rate=COLD[chi] * points)
     return Until(system=descent, when=fitted, every=4)
 
 
 def chain(points):
-    """The two-variable population limit."""
+    """Run the two-variable population limit."""
     return PopulationChain(d=128, points=points, chi=1)
 
 
 def digits(temperature, points):
-    """Minibatch SGD of a lazy network on the parity of real 8x8 digits, until every training point is fitted."""
+    """Train a lazy network by minibatch SGD on the parity of real 8x8 digits, until every training point is fitted."""
     model = Mlp(p=512, points=points, alpha=1024.0, width=64, depth=1, test=512)
     return Until(system=sgd(model, temperature=temperature, batch=16), when=fitted, every=8)
 
@@ -76,7 +76,7 @@ def digits(temperature, points):
 EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain, "digits": digits}
 
 BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(3, 13), 2.0 ** np.arange(-2, 13)
-DENSE = [64, 128, 181, 256, 362, 512, 724, MOST_POINTS]
+DENSE = [64, 128, 181, 256, 362, 512, 724, MAX_POINTS]
 POINTS = [64, 128, 256, 512]
 CORNERS, BOTH = [NOISE, FIRST_STEP], {"chi": (0, 1)}
 LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
@@ -105,13 +105,13 @@ SCALES = {
 
 
 def final(runs, name):
-    """An observable at the last step, NaN where the run is censored: it never counts as finished."""
+    """Return an observable at the last step, NaN where the run is censored: it never counts as finished."""
     last = runs.isel(time=-1)
     return last[name].where(last["stopped"])
 
 
 def measure(runs):
-    """Every claim below, from the labelled runs."""
+    """Measure every claim below from the labelled runs."""
     found = _plane(runs["plane"])
     if "scaling" in runs:
         for chi in (0, 1):
@@ -170,7 +170,7 @@ def _corners(norm, calm):
 
 
 def critical_temperature(norm):
-    """Where |w - w0| reaches twice its low-temperature value, per P, with a band over seeds."""
+    """Find where |w - w0| reaches twice its low-temperature value, per P, with a band over seeds."""
     return boundary(norm / norm.isel(temperature=0).mean("seed"), along="temperature", level=2.0, scale="log")
 
 
@@ -188,7 +188,7 @@ def _digits(norm):
 
 
 def draw(runs, found):
-    """The (B, eta) planes with the onset of noise, the exponents, and the digits."""
+    """Draw the (B, eta) planes with the onset of noise, the exponents, and the digits."""
     plane = final(runs["plane"], "norm")
     chis = [int(c) for c in plane["chi"].values]
     figure, axes = figures.new_axes(1, len(chis) + 1)

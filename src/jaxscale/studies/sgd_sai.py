@@ -21,26 +21,26 @@ STABLE = 3e-2
 
 
 def signal(model, params, data, logits, sites):
-    """g-SNR over sqrt(N - 1) of one batch's gradient, without the released epsilon: least and largest of all tensors."""
+    """Return g-SNR over sqrt(N - 1) of one batch's gradient, without the released epsilon: least and largest of all tensors."""
     gradient = jax.grad(model.loss)(params, data, jax.random.key(0, impl="threefry2x32"))
     ratios = jnp.stack([gsnr(g, epsilon=0.0) / (g.size - 1) ** 0.5 for g in jax.tree.leaves(gradient)])
     return {"least_gsnr": jnp.min(ratios), "most_gsnr": jnp.max(ratios)}
 
 
 def trained(learning_rate, rule, probes=()):
-    """The character model of `lr_sensitivity` by one rule."""
+    """Train the character model of `lr_sensitivity` by one rule."""
     world, decoder = network(qk_norm=False, context=32)
     model = LanguageModel(world=world, network=decoder, batch=16, evaluation=64, probes=probes)
     return Descent(model=model, learning_rate=learning_rate, rule=rule)
 
 
 def momentum(learning_rate, *, scale):
-    """SGD with momentum; plain SGD gets 30 times the rate, about the root of a tensor's size."""
+    """Train by SGD with momentum; plain SGD gets 30 times the rate, about the root of a tensor's size."""
     return trained(learning_rate * (30 if scale == "one" else 1), Momentum(scale=scale), probes=(signal,))
 
 
 def adam(learning_rate):
-    """AdamW, for reference, at a tenth of the rate."""
+    """Train by AdamW, for reference, at a tenth of the rate."""
     return trained(learning_rate / 10, AdamW())
 
 
@@ -63,7 +63,7 @@ SCALES = {
 
 
 def measure(runs):
-    """The difference of final losses at stable rates, pairs on common numbers; the bound of g-SNR; the best of each rule."""
+    """Compare final losses at stable rates, pairs on common numbers; find the bound of g-SNR and the best of each rule."""
     loss, first = runs["momentum"]["loss"].isel(time=-1), runs["momentum"].isel(time=0)
     stable = loss.sel(learning_rate=loss["learning_rate"] <= STABLE * 1.01)
     gap = np.abs(stable.sel(scale="gsnr") - stable.sel(scale="root size")).transpose("learning_rate", "seed").values
@@ -91,7 +91,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Final losses against the learning rate."""
+    """Draw final losses against the learning rate."""
     figure, axes = figures.new_axes()
     figures.curves(runs["momentum"]["loss"].isel(time=-1), x="learning_rate", hue="scale", axes=axes, log="x")
     return {"losses": figure}

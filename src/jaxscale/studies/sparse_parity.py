@@ -23,7 +23,7 @@ PROBES = 64  # sequences a task
 
 
 class ParityNet(nn.Module):
-    """One hidden layer on a row per task and the bits as numbers: (B, 1 + n) tokens to (B, 1, 2) logits."""
+    """A network of one hidden layer on a row per task and the bits as numbers: (B, 1 + n) tokens to (B, 1, 2) logits."""
 
     tasks: int
     bits: int
@@ -31,6 +31,7 @@ class ParityNet(nn.Module):
 
     @nn.compact
     def __call__(self, tokens):
+        """Return (B, 1, 2) logits of (B, 1 + n) tokens."""
         rows = self.param("embed", nn.initializers.normal(2.0), (self.tasks, self.width))
         bits = 2.0 * tokens[:, 1:] - 1
         h = nn.relu(rows[tokens[:, 0] - 2] + dense(self.width, "hidden")(bits))
@@ -38,7 +39,7 @@ class ParityNet(nn.Module):
 
 
 def by_task(model, params, data, logits, sites):
-    """Cross-entropy of every task on sequences of its own."""
+    """Return the cross-entropy of every task on sequences of its own."""
     world = model.world
     keys = jax.random.split(jax.random.key(1), PROBES)  # any fixed sequences will do: bits are fair coins
 
@@ -52,7 +53,7 @@ def by_task(model, params, data, logits, sites):
 
 
 def skills(alpha, *, tasks):
-    """Adam on fresh sequences, disjoint pairs of bits."""
+    """Train by Adam on fresh sequences, with disjoint pairs of bits."""
     world = SparseParity(tasks=tasks, bits=2 * tasks, k=2, alpha=alpha)
     model = LanguageModel(world=world, network=ParityNet(tasks, 2 * tasks), batch=1024, evaluation=256, probes=(by_task,))
     return Descent(model=model, learning_rate=2e-3, rule=AdamW(b2=0.999))
@@ -71,7 +72,7 @@ SCALES = {
 
 
 def emergence(runs, level=LEARNED):
-    """(seed, rank) first step from which a task's loss stays below `level`."""
+    """Return the first step from which a task's loss stays below `level`, (seed, rank)."""
     import xarray
 
     names = sorted(name for name in runs.data_vars if str(name).startswith("task_"))
@@ -90,7 +91,7 @@ def _slope(steps):
 
 
 def measure(runs):
-    """How many skills are learned, in which order, and how their times grow with rank."""
+    """Measure how many skills are learned, in which order, and how their times grow with rank."""
     from scipy.stats import spearmanr
 
     runs = runs["skills"].isel(alpha=0, tasks=0)
@@ -111,7 +112,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """Losses of single skills, and their times of emergence."""
+    """Draw the losses of single skills, and their times of emergence."""
     runs = runs["skills"].isel(alpha=0, tasks=0)
     steps = emergence(runs)
     figure, axes = figures.new_axes(1, 2)

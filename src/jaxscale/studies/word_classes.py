@@ -22,7 +22,7 @@ DEPTHS = ("embed", "layer0", "layer1")
 
 
 def clusters(model, params, data, logits, sites):
-    """GDV of the states at the last place, by the class of the next word, at every depth; and with shuffled labels."""
+    """Return the GDV of the states at the last place, by the class of the next word, at every depth; and with shuffled ones."""
     label = model.world.next_class(data.frozen, data.test)
     places = {"embed": sites["embed"], "layer0": sites["layer0/out"], "layer1": sites["layer1/out"], "final": sites["final"]}
     found = {f"gdv_{name}": gdv(x[:, -1], label, CLASSES, normalised=True) for name, x in places.items()}
@@ -31,7 +31,7 @@ def clusters(model, params, data, logits, sites):
 
 
 def words(concentration, *, width):
-    """A transformer of two layers on sentences of 12 words."""
+    """Train a transformer of two layers on sentences of 12 words."""
     world = Hmm(classes=CLASSES, words=12, context=12, concentration=concentration)
     network = Decoder(vocabulary=world.vocabulary, context=12, mixer=Attention(heads=2), width=width)
     model = LanguageModel(world=world, network=network, batch=32, evaluation=2000, probes=(clusters,))
@@ -47,7 +47,7 @@ SCALES = {"smoke": _scale(2, 200, 3, 2), "laptop": _scale(6, 800, 9, 3), "accele
 
 
 def measure(runs):
-    """GDV at the end and at the start, its depth, and the loss over its floor."""
+    """Measure the GDV at the end and at the start, its depth, and the loss over its floor."""
     runs = runs["words"].isel(concentration=0, width=0)
     last, first = runs.isel(time=-1), runs.isel(time=0)
     depth = np.stack([last[f"gdv_{name}"].values for name in DEPTHS])  # (depth, seed)
@@ -62,7 +62,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """GDV by depth against the step, and the loss over its floor."""
+    """Draw the GDV by depth against the step, and the loss over its floor."""
     runs = runs["words"].isel(concentration=0, width=0)
     figure, axes = figures.new_axes(1, 2)
     for i, name in enumerate(("embed", "layer0", "layer1", "final", "shuffled")):

@@ -23,14 +23,14 @@ SOURCE = "Surendran et al. 2023"
 
 
 class Window(nn.Module):
-    """(B, 9) words, 32 numbers each, to 256 and 96 rectified units and (B, 1, V) logits."""
+    """A network from (B, 9) words, 32 numbers each, to 256 and 96 rectified units and (B, 1, V) logits."""
 
     vocabulary: int
     widths: tuple[int, ...] = (256, 96)
 
     @nn.compact
     def __call__(self, tokens):
-        """Logits and every layer, each (B, features)."""
+        """Return logits and every layer, each (B, features)."""
         x = nn.Embed(self.vocabulary, 32, name="embed")(tokens).reshape(tokens.shape[0], -1)
         sites = {"embed": x}
         for i, width in enumerate(self.widths):
@@ -39,14 +39,14 @@ class Window(nn.Module):
 
 
 def clusters(model, params, data, logits, sites):
-    """GDV of every layer by the tag of the next word, and of the last by shuffled tags."""
+    """Return the GDV of every layer by the tag of the next word, and of the last by shuffled tags."""
     label = model.world.next_class(data.frozen, data.test)
     found = {f"gdv_{name}": gdv(sites[name], label, len(CLASSES)) for name in LAYERS}
     return found | {"gdv_shuffled": gdv(sites["layer1"], jax.random.permutation(jax.random.key(3), label), len(CLASSES))}
 
 
 def words(learning_rate, *, vocabulary):
-    """256 fresh windows a step, Adam."""
+    """Train by Adam on 256 fresh windows a step."""
     world = WordText(source="brown", context=9, words=vocabulary, evaluation=2000)
     model = LanguageModel(world=world, network=Window(world.vocabulary), batch=256, probes=(clusters,))
     return Descent(model=model, learning_rate=learning_rate, rule=AdamW())
@@ -61,7 +61,7 @@ SCALES = {"smoke": _scale(2, 200, 200), "laptop": _scale(4, 1500, 2000), "accele
 
 
 def measure(runs):
-    """GDV at the end by depth, against the start and shuffled tags, and the loss."""
+    """Measure the GDV at the end by depth, against the start and shuffled tags, and the loss."""
     runs = runs["words"].isel(learning_rate=0, vocabulary=0)
     depth = np.stack([runs[f"gdv_{name}"].isel(time=-1).values for name in LAYERS])  # (layer, seed)
     final, first = depth[-1], runs["gdv_layer1"].isel(time=0).values
@@ -80,7 +80,7 @@ def measure(runs):
 
 
 def draw(runs, found):
-    """GDV by depth, and the loss, against the step."""
+    """Draw the GDV by depth, and the loss, against the step."""
     runs = runs["words"].isel(learning_rate=0, vocabulary=0)
     figure, axes = figures.new_axes(1, 2)
     for i, name in enumerate((*LAYERS, "shuffled")):

@@ -12,7 +12,7 @@ HALVINGS = 100
 def learning_curve(
     samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridge: float = 0.0, noise: float = 0.0
 ) -> jax.Array:
-    """Mean squared test error at each number of samples.
+    """Return the mean squared test error at each number of samples.
 
     The threshold kappa solves P = sum_i lambda_i / (lambda_i + kappa) + ridge / kappa; modes above it are learned.
 
@@ -51,5 +51,5 @@ def learning_curve(
 
 
 def exponent(b: float, a: float) -> float:
-    """Decay exponent of the error for eigenvalues i^-b and squared target coefficients i^-a: min(a - 1, 2 b)."""
+    """Return the decay exponent of the error for eigenvalues i^-b and squared target coefficients i^-a: min(a - 1, 2 b)."""
     return min(a - 1, 2 * b)

@@ -12,7 +12,7 @@ from jaxscale.theory.quanta import frequencies
 def strength(
     time: jax.Array, frequency: jax.Array, *, start: float = 1e-3, target: float = 1.0, rate: float = 1.0
 ) -> jax.Array:
-    """R_k(t) of a_k b_k under gradient flow on p_k (S - a_k b_k)^2 / 2 from a = b.
+    """Return R_k(t) of a_k b_k under gradient flow on p_k (S - a_k b_k)^2 / 2 from a = b.
 
     S / (1 + (S / R_0 - 1) exp(-2 rate p_k S t)).
 
@@ -29,7 +29,7 @@ def strength(
 def loss(
     time: jax.Array, *, alpha: float, skills: float = jnp.inf, count: int = 100_000, start: float = 1e-3, target: float = 1.0
 ) -> jax.Array:
-    """sum_k p_k (S - R_k(t))^2 / 2, elementwise in `time`, with the rarer skills than `count` never learned.
+    """Return sum_k p_k (S - R_k(t))^2 / 2, elementwise in `time`, with the rarer skills than `count` never learned.
 
     Falls as t^(-alpha / (1 + alpha)), and as N^-alpha once the `skills` that a model of size N can hold are learned.
 
@@ -53,5 +53,7 @@ def loss(
 
 
 def exponents(alpha: float) -> dict[str, float]:
-    """Decay exponents of the loss: in time (and data) alpha / (1 + alpha), in size alpha, in compute alpha / (2 + alpha)."""
+    """Return the decay exponents of the loss in time and data, alpha / (1 + alpha), in size, alpha, and in compute, alpha / (2
+    + alpha).
+    """
     return {"time": alpha / (1 + alpha), "data": alpha / (1 + alpha), "size": alpha, "compute": alpha / (2 + alpha)}

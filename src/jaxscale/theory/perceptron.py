@@ -9,7 +9,8 @@ import numpy as np
 
 
 def unfitted_fraction(ratio: jax.Array, chi: int) -> jax.Array:
-    """Fraction of fresh points on the wrong side at lambda = `ratio`, for chi 0 or 1, without cancellation at large lambda.
+    """Return the fraction of fresh points on the wrong side at lambda = `ratio`, for chi 0 or 1. Nothing cancels at large
+    lambda.
 
     arctan(1/lambda)/pi for chi = 0, (1 - lambda/sqrt(1 + lambda^2))/2 for chi = 1; both fall as C lambda^-(1+chi).
     """
@@ -20,17 +21,20 @@ def unfitted_fraction(ratio: jax.Array, chi: int) -> jax.Array:
 
 
 def tail_constant(chi: float) -> float:
-    """C in n = C lambda^-(1+chi): Gamma(1 + chi/2) / (sqrt(pi) (1 + chi) Gamma((1 + chi)/2)). 1/pi at chi=0, 1/4 at 1."""
+    """Return C in n = C lambda^-(1+chi): Gamma(1 + chi/2) / (sqrt(pi) (1 + chi) Gamma((1 + chi)/2)). It is 1/pi at chi = 0 and
+    1/4 at chi = 1.
+    """
     return math.gamma(1 + chi / 2) / (math.sqrt(math.pi) * (1 + chi) * math.gamma((1 + chi) / 2))
 
 
 def mean_along(chi: float) -> float:
-    """E|x_1| = sqrt(2) Gamma(1 + chi/2) / Gamma((1 + chi)/2): .798 at chi = 0, 1.253 at chi = 1."""
+    """Return E|x_1| = sqrt(2) Gamma(1 + chi/2) / Gamma((1 + chi)/2): .798 at chi = 0, 1.253 at chi = 1."""
     return math.sqrt(2) * math.gamma(1 + chi / 2) / math.gamma((1 + chi) / 2)
 
 
 def first_step(d: int, chi: float) -> float:
-    """Signal after one full-batch step over the learning rate, E|x_1| / sqrt(d): the first-step regime of the (B, eta) plane.
+    """Return the signal after one full-batch step over the learning rate, E|x_1| / sqrt(d): the first-step regime of the (B,
+    eta) plane.
 
     References:
       Sclocchi & Wyart, PNAS 2024, arXiv:2309.10688.
@@ -39,7 +43,7 @@ def first_step(d: int, chi: float) -> float:
 
 
 def first_step_norm(d: int, points: int, chi: float) -> float:
-    """Root mean square of |v| after one full-batch step over the learning rate, in a sample of `points`.
+    """Return the root mean square of |v| after one full-batch step over the learning rate, in a sample of `points`.
 
     v = (eta / P) sum y x / sqrt(d) has mean along the teacher alone and variance eta^2 (E x^2 - mean^2) / (d P):
     |v|^2 = eta^2 / d (m^2 + (1 + chi - m^2 + d - 1) / P), m = E|x_1|, E x_1^2 = 1 + chi.
@@ -49,19 +53,22 @@ def first_step_norm(d: int, points: int, chi: float) -> float:
 
 
 def stationary_noise(d: int, chi: float) -> float:
-    """Stationary |v_perp| over T: (d + chi) / (2 sqrt(d) m), m = sqrt(2) Gamma((3 + chi)/2) / Gamma(1 + chi/2)."""
+    """Return the stationary |v_perp| over T: (d + chi) / (2 sqrt(d) m), m = sqrt(2) Gamma((3 + chi)/2) / Gamma(1 + chi/2).
+
+    An unfitted point adds T |x_perp|^2 / d to |v_perp|^2 over T and takes 2 |v_perp| m / sqrt(d); E|x_perp|^2 = d + chi.
+    """
     m = math.sqrt(2) * math.gamma((3 + chi) / 2) / math.gamma(1 + chi / 2)
     return (d + chi) / (2 * math.sqrt(d) * m)
 
 
 def exponents(chi: float) -> dict[str, float]:
-    """Powers of P in the noise-dominated regime: lambda and |w| (gamma), training time (b), critical batch (B*), T_c."""
+    """Return powers of P in the noise-dominated regime: lambda and |w| (gamma), training time (b), critical batch (B*), T_c."""
     gamma = 1 / (1 + chi)
     return {"lambda": gamma, "gamma": gamma, "time": 1 + 2 * gamma, "critical_batch": gamma, "critical_temperature": 0.0}
 
 
 def capacity(margin: jax.Array) -> jax.Array:
-    """Largest load P/d at which random labels can be fitted with a `margin` kappa: 1 / E[(kappa + t)^2; t > -kappa].
+    """Return the largest load P/d at which random labels can be fitted with a `margin` kappa: 1 / E[(kappa + t)^2; t > -kappa].
 
     2 without a margin. The margin is the smallest y w.x / sqrt(d), with |w| = sqrt(d) and inputs of variance 1.
 
@@ -73,7 +80,8 @@ def capacity(margin: jax.Array) -> jax.Array:
 
 
 def hebb_error(alpha: jax.Array) -> jax.Array:
-    """Generalisation error of the Hebb rule, w = sum y x, at load alpha = P/d: arccos(R) / pi, R^2 = 2 alpha / (2 alpha + pi).
+    """Return the generalisation error of the Hebb rule, w = sum y x, at load alpha = P/d: arccos(R) / pi, where R^2 = 2 alpha /
+    (2 alpha + pi).
 
     References:
       Vallet, Europhys. Lett. 8, 747 (1989).
@@ -82,7 +90,7 @@ def hebb_error(alpha: jax.Array) -> jax.Array:
 
 
 def gibbs_error(alpha: jax.Array) -> jax.Array:
-    """Generalisation error of a random student that fits all P = alpha d examples; .625 / alpha at large loads.
+    """Return the generalisation error of a random student that fits all P = alpha d examples; .625 / alpha at large loads.
 
     The overlap R with the teacher solves R / sqrt(1 - R) = (alpha / pi) int Dt exp(-R t^2 / 2) / H(sqrt(R) t), by bisection.
 
@@ -93,7 +101,8 @@ def gibbs_error(alpha: jax.Array) -> jax.Array:
 
 
 def bayes_error(alpha: jax.Array) -> jax.Array:
-    """Least generalisation error any rule reaches from P = alpha d examples: arccos(sqrt(R)) / pi, R as in `gibbs_error`.
+    """Return the least generalisation error any rule reaches from P = alpha d examples: arccos(sqrt(R)) / pi, with R as in
+    `gibbs_error`.
 
     .442 / alpha at large loads. The best vote of all students that fit has overlap sqrt(R) with the teacher.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def frequencies(count: int, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """(count,) p_k of the most frequent skills of infinitely many, and what is left for all others together."""
+    """Return (count,) p_k of the most frequent skills of infinitely many, and what is left for all others together."""
     raw = jnp.arange(1, count + 1, dtype=jnp.result_type(float)) ** -(1 + alpha)
     rest = (count + 0.5) ** -alpha / alpha
     total = jnp.sum(raw) + rest
@@ -16,7 +16,7 @@ def frequencies(count: int, alpha: float) -> tuple[jax.Array, jax.Array]:
 
 
 def loss(capacity: jax.Array, data: jax.Array, *, alpha: float, count: int = 100_000) -> jax.Array:
-    """Expected share of unlearned skill uses, elementwise in `capacity` and `data`.
+    """Return the expected share of unlearned skill uses, elementwise in `capacity` and `data`.
 
     A model of capacity N knows the N most frequent skills, each with probability 1 - exp(-D p_k).
 

@@ -15,7 +15,7 @@ MANY = 1e6  # stands for infinity, in units of the other size
 
 
 class Scales(NamedTuple):
-    """What the two equations fix."""
+    """The two scales that the equations fix, and two sums at them."""
 
     gamma: jax.Array  # modes with lambda above it are learned
     kappa: jax.Array  # the effective ridge, in units of the kernel's eigenvalues
@@ -60,7 +60,7 @@ def scales(samples: jax.Array, features: jax.Array, eigenvalues: jax.Array, ridg
 def error(
     samples: jax.Array, features: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridge: float, noise: float = 0.0
 ) -> jax.Array:
-    """Mean squared test error, the noise of a test label included; elementwise in `samples` and `features`.
+    """Return the mean squared test error, the noise of a test label included; elementwise in `samples` and `features`.
 
     E = [sum (gamma / (lambda + gamma) - kappa lambda / (lambda + gamma)^2 k / (k - q)) v^2 + noise]
         / (1 - (q (k - 2 z) + z^2) / (n (k - q))).
@@ -86,7 +86,7 @@ def error(
 
 
 def power_law(modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: float = 0.0) -> tuple[jax.Array, jax.Array]:
-    """Capacity and source: lambda_i = (i + onset)^-b and v_i^2 = (i + onset)^-a, i = 1 .. modes.
+    """Return the spectra of capacity and source: lambda_i = (i + onset)^-b and v_i^2 = (i + onset)^-a, i = 1 .. modes.
 
     The first `onset` modes are much alike, so that fewer samples than that learn next to nothing.
     """
@@ -95,7 +95,7 @@ def power_law(modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: 
 
 
 def bottleneck(samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridge: float, noise: float = 0.0) -> jax.Array:
-    """The phase line of the (n, k) plane: the k whose error with infinitely many samples is that of n with infinite k.
+    """Return the phase line of the (n, k) plane: the k whose error with infinitely many samples is that of n with infinite k.
 
     Below the line the error is limited by features, above it by samples. (Slopes of the error itself cannot draw it: around
     n = k they are those of the interpolation peak.)
@@ -130,7 +130,7 @@ def ridge_crossover(
     samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridges: tuple[float, float], noise: float,
     features: float = jnp.inf,
 ) -> float:  # fmt: skip
-    """The number of samples at which two ridges have the same error; where their order changes more than once, the first.
+    """Return the number of samples at which two ridges have the same error, the first if their order changes more often.
 
     Args:
       samples: (points,) increasing n to look at; the crossing is interpolated in logarithms.

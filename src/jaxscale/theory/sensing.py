@@ -4,12 +4,14 @@ import math
 
 
 def symmetric_limit(k: int, rank: int) -> int:
-    """Limit of L(T) (2 eta T)^2 for X X^T with k > r: the surplus directions obey s' = s (1 - eta s^2), so each adds 1."""
+    """Return the limit of L(T) (2 eta T)^2 for X X^T with k > r, which is k - r: the surplus directions obey s' = s (1 - eta
+    s^2), so each adds 1.
+    """
     return k - rank
 
 
 def one_step_rate(learning_rate: float, beta: float) -> float:
-    """Decay rate of the loss per step after one-step rebalancing, -2 ln(1 - eta beta^2); whatever the initialisation.
+    """Return the loss's decay rate per step after one-step rebalancing, -2 ln(1 - eta beta^2), for any initialisation.
 
     References:
       Xiong, Ding & Du, ICLR 2024, arXiv:2310.01769, section 5.
@@ -18,12 +20,15 @@ def one_step_rate(learning_rate: float, beta: float) -> float:
 
 
 def asymmetric_rate(learning_rate: float, factor_min: float) -> float:
-    """Decay rate of the loss per step for F G^T, 2 eta sigma_min(F)^2: surplus parts of G decay along F's weakest direction."""
+    """Return the loss's decay rate per step for F G^T, 2 eta sigma_min(F)^2: surplus parts of G decay along F's weakest
+    direction.
+    """
     return 2 * learning_rate * factor_min**2
 
 
 def degrees_of_freedom(n: int, rank: int, other: int | None = None) -> int:
-    """Numbers that fix a matrix of this rank, and the fewest measurements that can: n r - r (r - 1) / 2 for a symmetric one.
+    """Count the numbers that fix a matrix of this rank, the fewest measurements that can. A symmetric one has n r - r (r - 1) /
+    2.
 
     Args:
       n: side of the matrix.

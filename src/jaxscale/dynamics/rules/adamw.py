@@ -10,7 +10,8 @@ from jaxscale.records import record, static
 
 @record
 class AdamW:
-    """theta <- theta - rate (Adam + decay theta); independent: theta - rate Adam - (rate / peak) decay theta.
+    """Update by theta <- theta - rate (Adam + decay theta); with an independent decay, theta - rate Adam - (rate / peak) decay
+    theta.
 
     Attributes:
       b1: decay of the first moment.
@@ -32,12 +33,12 @@ class AdamW:
     matrices_only: bool = static(default=True)
 
     def check(self):
-        """Moments below one, a decay that shrinks."""
+        """Raise unless the decays of the moments lie in [0, 1), `epsilon` is positive and the weight decay not negative."""
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.epsilon > 0 and self.decay >= 0 and self.peak >= 0):
             raise ValueError(f"AdamW needs 0 <= b1, b2 < 1, epsilon > 0, decay >= 0, peak >= 0; got {self}.")
 
     def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-        """The optax transformation."""
+        """Return the optax transformation at a rate, which may be traced."""
         independent = self.peak > 0
         decay = self.decay / jnp.where(independent, self.peak, 1.0)
 

@@ -8,7 +8,7 @@ from jaxscale.records import record
 
 @record
 class Lion:
-    """theta <- theta - rate (sign(b1 m + (1 - b1) g) + decay theta); m <- b2 m + (1 - b2) g.
+    """Update by theta <- theta - rate (sign(b1 m + (1 - b1) g) + decay theta), where m <- b2 m + (1 - b2) g.
 
     Attributes:
       b1: interpolation of the update.
@@ -24,12 +24,12 @@ class Lion:
     decay: float = 0.0
 
     def check(self):
-        """Running means, a decay that shrinks."""
+        """Raise unless both decays lie in [0, 1) and the weight decay is not negative."""
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1 and self.decay >= 0):
             raise ValueError(f"Lion needs 0 <= b1, b2 < 1 and decay >= 0; got {self.b1}, {self.b2}, {self.decay}.")
 
     def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-        """The optax transformation."""
+        """Return the optax transformation at a rate, which may be traced."""
         decay = optax.stateless(lambda updates, params: shrunk(updates, params, self.decay))
         return optax.chain(optax.scale_by_lion(self.b1, self.b2), decay, optax.scale_by_learning_rate(rate))
 

@@ -11,7 +11,7 @@ from jaxscale.records import record, static
 
 
 class Memory(NamedTuple):
-    """What the next update needs."""
+    """The steps so far, each tensor's scale, and the running mean of the gradients."""
 
     steps: jax.Array  # ()
     scale: Any  # () per tensor, fixed by the first gradient
@@ -20,7 +20,7 @@ class Memory(NamedTuple):
 
 @record
 class Momentum:
-    """m <- beta m + (1 - beta) g from m = g at the first step; theta <- theta (1 - rate decay) - rate scale m.
+    """Update by theta <- theta (1 - rate decay) - rate scale m, where m <- beta m + (1 - beta) g, from m = g at the first step.
 
     Attributes:
       beta: of the running mean.
@@ -40,14 +40,14 @@ class Momentum:
     mend: bool = static(default=False)
 
     def check(self):
-        """A running mean, and a scale that is known."""
+        """Raise unless beta lies in [0, 1), the weight decay is not negative and the scale is known."""
         if not 0 <= self.beta < 1 or self.decay < 0:
             raise ValueError(f"Momentum needs 0 <= beta < 1 and decay >= 0; got {self.beta} and {self.decay}.")
         if self.scale not in ("one", "gsnr", "root size"):
             raise ValueError(f"Momentum.scale must be 'one', 'gsnr' or 'root size'; got {self.scale!r}.")
 
     def optimizer(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-        """The optax transformation."""
+        """Return the optax transformation at a rate, which may be traced."""
 
         def init(params):
             scale = jax.tree.map(lambda _: jnp.array(1.0), params)
@@ -71,14 +71,14 @@ class Momentum:
         root = jnp.sqrt(jnp.array(gradient.size, jnp.float32))
         if self.scale == "root size":
             return root
-        found = gsnr(gradient)
+        ratio = gsnr(gradient)
         if not self.mend:
-            return found
-        return jnp.array(1.0) if gradient.size == 1 else jnp.where(jnp.any(gradient != 0), found, root)
+            return ratio
+        return jnp.array(1.0) if gradient.size == 1 else jnp.where(jnp.any(gradient != 0), ratio, root)
 
 
 def gsnr(gradient: jax.Array, epsilon: float = 1e-8) -> jax.Array:
-    """|g| / (std(g) + epsilon), unbiased std, 0 for a single number: sqrt((N - 1) + N mean^2 / s^2) >= sqrt(N - 1).
+    """Return |g| / (std(g) + epsilon), unbiased std, 0 for a single number: sqrt((N - 1) + N mean^2 / s^2) >= sqrt(N - 1).
 
     References:
       Xu et al. 2024, arXiv:2412.11768, their released optimiser.

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -105,6 +106,11 @@ class Grid:
         return Lanes(index, coords, words, seeds.astype(np.uint32), whole)
 
 
+def bucket_name(static: Mapping[str, Any]) -> str:
+    """Return a bucket's name in stores and messages."""
+    return json.dumps(dict(sorted(static.items())))
+
+
 def make_grid(
     grid: Mapping[str, Any] | None, static: Mapping[str, Any] | None, seeds: Seeds, share: str | Sequence[str]
 ) -> Grid:
@@ -135,7 +141,7 @@ def check_grid(grid: Grid, experiment: Callable[..., Any]) -> None:
     """
     _check_names(grid, experiment)
     for static in grid.buckets():
-        for point in itertools.product(*(values.tolist() for values in grid.axes.values())):
+        for point in itertools.product(*(_as_given(values) for values in grid.axes.values())):
             coords = dict(zip(grid.axes, point))
             try:
                 system = experiment(**coords, **static)
@@ -146,14 +152,19 @@ def check_grid(grid: Grid, experiment: Callable[..., Any]) -> None:
                 raise
 
 
-def _check_system(system):
+def _as_given(values: np.ndarray) -> list[Any]:
+    """Return values as a user would write them: 0.1 and not the float64 of its nearest float32."""
+    return [float(str(value)) for value in values] if values.dtype.kind == "f" else values.tolist()
+
+
+def _check_system(system: Any) -> None:
     missing = [name for name in ("sample", "init", "step", "observe") if not hasattr(system, name)]
     if missing:
         hint = " It looks like a model: wrap it, e.g. js.Descent(model, learning_rate=0.1)." if hasattr(system, "loss") else ""
         raise TypeError(f"the experiment must return a system; it returned {type(system).__name__}, without {missing}.{hint}")
 
 
-def _check_names(grid, experiment):
+def _check_names(grid: Grid, experiment: Any) -> None:
     if not callable(experiment):
         raise TypeError(f"the experiment must be a function of the axes returning a system; got {type(experiment).__name__}.")
     axes = [*grid.axes, *grid.static]

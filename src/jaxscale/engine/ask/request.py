@@ -1,29 +1,28 @@
-"""A checked sweep: everything that running and planning need to know."""
+"""A checked sweep: all refusals of its options stand here or in `grid.py`, and fall on the host before anything compiles."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from hashlib import sha256
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import jax
 import numpy as np
 
-from jaxscale.engine.ask.grid import RESERVED, Grid, Lanes, Seeds, check_grid, make_grid
-from jaxscale.engine.keep.sums import MOMENT_NAMES, MOST_SUMMED
+from jaxscale.engine.ask.grid import Grid, check_grid, make_grid
+from jaxscale.engine.ask.options import CHECKPOINT_SECONDS, DEFAULTS, Asked
+from jaxscale.engine.ask.reduction import Reduction, find_reduction
 from jaxscale.engine.machine import devices as machine
-from jaxscale.engine.run import executables as compiled
-from jaxscale.engine.run.cost import draw_cost, step_cost, tree_bytes
-from jaxscale.engine.run.executable import Executable
-from jaxscale.engine.run.program import Program
-from jaxscale.engine.run.seats import room_needed
 from jaxscale.simulation import check_times
 
-SHARED_WIDTH = 64
-FEW_BLOCKS = 16  # per device: with fewer, the last lanes of a cohort idle for a large part of it
-REDRAW_SHARE = 0.05  # of the steps' work that drawing disorder again may cost
-MOST_BLOCKS = 1024  # in flight per device: the last ones idle for under a hundredth of it, and memory stays flat in lanes
+PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """How runs are made, whatever they are; plain data, for workers too."""
+
+    reclaim: bool = True  # let stopped lanes go
+    checkpoint: float | None = CHECKPOINT_SECONDS  # seconds between two saves of a cohort under way
+    deadline: float | None = None  # of `time.monotonic`, after which no segment begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,161 +37,85 @@ class Request:
     devices: tuple[Any, ...]
     width: int | str | None
     memory: int  # bytes per device
-    reduce: bool | str
+    reduction: Reduction
     disorder: str | None = None
 
     @classmethod
-    def make(
-        cls,
-        experiment: Callable[..., Any],
-        *,
-        grid: Mapping[str, Any] | None = None,
-        static: Mapping[str, Any] | None = None,
-        seeds: Seeds = 1,
-        times: Any,
-        share: str | Sequence[str] = (),
-        root: int = 0,
-        width: int | str | None = None,
-        devices: Sequence[Any] | None = None,
-        memory: int | None = None,
-        precision: str = "highest",
-        reduce: bool | str = False,
-        disorder: str | None = None,
-        checked: bool = False,
-    ) -> "Request":
-        """Check everything on the host; see `jaxscale.sweep` for the arguments. `checked` skips building every grid point."""
-        asked = make_grid(grid, static, seeds, share)
-        steps = check_times(times)
-        if width not in (None, "measure") and (not isinstance(width, int | np.integer) or width < 2):
-            raise ValueError(
-                f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1), "
-                f"or 'measure'; got {width!r}."
-            )
-        if reduce not in (False, True, "quantiles"):
-            raise ValueError(f"reduce must be False, True or 'quantiles'; got {reduce!r}.")
-        if reduce and asked.shared_disorder:
-            raise ValueError("reduce= takes moments over one seed axis; got seeds={'data', 'init'}. Use a number of seeds.")
-        if reduce and (taken := sorted(MOMENT_NAMES & {*asked.axes, *asked.static})):
+    def make(cls, experiment: Callable[..., Any], *, checked: bool = False, **options: Unpack[Asked]) -> "Request":
+        """Check everything on the host; see `Asked` for the options.
+
+        Args:
+          experiment: function of the axis names giving a system.
+          checked: skip building every grid point.
+          **options: what is asked for, sizes settled.
+        """
+        asked: Mapping[str, Any] = {**DEFAULTS, **options}
+        grid = make_grid(asked["grid"], asked["static"], asked["seeds"], asked["share"])
+        steps = check_times(asked["times"])
+        check_width(asked["width"])
+        reduction = find_reduction(asked["reduce"])
+        reduction.check(grid)
+        if taken := sorted(reduction.reserved & {*grid.axes, *grid.static}):
             raise ValueError(
                 f"'{taken[0]}' is part of every result with reduce= and cannot name an axis; rename the parameter."
             )
-        if disorder not in (None, "kept", "redrawn"):
+        if (disorder := asked["disorder"]) not in (None, "kept", "redrawn"):
             raise ValueError(f"disorder must be 'kept', 'redrawn', or None for what the memory suggests; got {disorder!r}.")
-        if precision not in PRECISIONS:
+        if (precision := asked["precision"]) not in PRECISIONS:
             raise ValueError(f"precision must be one of {list(PRECISIONS)}; got {precision!r}.")
         if not checked:
-            check_grid(asked, experiment)
-        used = machine.check_devices(devices)
-        if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float | np.number) or memory <= 0):
-            raise ValueError(f"memory must be a positive number of bytes per device; got {memory!r}.")
+            check_grid(grid, experiment)
+        used = machine.check_devices(asked["devices"])
+        memory = check_memory(asked["memory"])
         machine.note_idle_cores(list(used))
-        room = int(memory) if memory is not None else machine.memory_bytes(list(used))
-        return cls(experiment, asked, steps, int(root), precision, used, width, room, reduce, disorder)
-
-    def program(self, static: Mapping[str, Any]) -> Program:
-        """The program of one static point."""
-        dtypes = {name: values.dtype for name, values in self.grid.axes.items()}
-        reserved = RESERVED | MOMENT_NAMES if self.reduce else RESERVED
-        return Program(self.experiment, static, dtypes, self.grid.shared_disorder, self.root, self.precision, reserved)
-
-    def block_width(self, program: Program) -> int:
-        """The user's width, or the one that suits the program and the machine by rule of thumb."""
-        if isinstance(self.width, int | np.integer):
-            return int(self.width)
-        if program.shared and self.devices[0].platform == "cpu":
-            cost = step_cost(program)
-            products = sum(cost.product_flops.values())
-            # matrix times vector has become matrix times matrix: 64 lanes took hardly longer than 16 (four times the rate)
-            return SHARED_WIDTH if products > cost.flops / 2 else machine.CPU_WIDTH
-        return machine.block_width(program.operand_bytes, self.devices[0].platform)
-
-    def executable(self, program: Program, width: int, lanes: Lanes, most: int | None = None) -> Executable:
-        """Compiled code with room for `lanes`, or for as many as the memory holds, or for `most` blocks. Reused if there."""
-        blocks, groups = room_needed(lanes, len(self.devices), width, program.shared)
-        fitting = self._fitting(program, width, groups / blocks)
-        redraw = self._redraws(program, width, min(blocks, MOST_BLOCKS), fitting)
-        if redraw:
-            fitting = self._fitting(program, width, 0.0)
-        fitting = min(fitting, most or MOST_BLOCKS)
-        if self.reduce:
-            fitting = max(1, min(fitting, MOST_SUMMED // width))
-        # rounded up, so that a few more seeds next time find the program compiled
-        return self.sized(program, width, min(_power_of_two(blocks), fitting), min(_power_of_two(groups), fitting), redraw)
-
-    def sized(self, program: Program, width: int, blocks: int, groups: int = 1, redraw: bool = False) -> Executable:
-        """Compiled code of these dimensions. Reused when it is there; a recompilation is logged with its cause."""
-        if len(self.devices) > 1 and any(0 in leaf.shape for leaf in jax.tree.leaves(program.shapes[:2])):
-            raise ValueError(
-                "the state or the data hold an array without elements, which JAX does not shard; leave it out, or use one "
-                "device."
-            )
-        key = compiled.Key(
-            _name(self.experiment), str(program.static), f"{program.dtypes}, {program.shared}, {program.reserved}",
-            program.fingerprint, self.root, self.precision, self.devices, width, blocks, groups, redraw,
-        )  # fmt: skip
-        return compiled.kept(key, Executable(program, self.devices, width, blocks, groups, redraw))
-
-    def _redraws(self, program, width, wanted, fitting):
-        """Whether the disorder is drawn again in every segment: where keeping it would leave reclaiming too few blocks to
-        work with, and drawing costs little beside the steps of a segment.
-        """
-        if self.disorder is not None:
-            return self.disorder == "redrawn"
-        if not program.can_stop or fitting >= min(wanted, FEW_BLOCKS):
-            return False
-        segments = len(self.times) + 2 * int(self.times[-1]).bit_length()  # records, and looks at twice the step each
-        steps = int(self.times[-1]) * step_cost(program).flops
-        cheap = segments * draw_cost(program).flops <= REDRAW_SHARE * steps
-        return cheap and self._fitting(program, width, 0.0) >= 2 * fitting
-
-    def _fitting(self, program, width, groups_per_block):
-        """Blocks that fit on a device; with 0 groups a block, without their disorder."""
-        data, state, observed = (tree_bytes(shape) for shape in program.shapes)
-        own = state + 2 * observed + 64
-        if not self.reduce:
-            own += 4 * len(self.times) * len(program.shapes[2])  # records wait on the host
-        copies = groups_per_block if program.shared or not groups_per_block else width
-        free = max(self.memory - 4 * width * program.lane_bytes, 0)  # less a block in work: old, new and temporaries
-        return max(int(free // (width * own + copies * data)), 1)
-
-    @cached_property
-    def contract(self) -> dict[str, Any]:
-        """What must agree for two runs to be mixed in one result. The platform is added by whoever runs them."""
-        try:
-            source = inspect.getsource(getattr(self.experiment, "experiment", self.experiment))
-        except (OSError, TypeError):
-            source = ""  # typed into a console; the program's fingerprint still guards it
-        return {
-            "experiment": _name(self.experiment),
-            "source": sha256(source.encode()).hexdigest()[:16],
-            "axes": {name: str(values.dtype) for name, values in sorted(self.grid.axes.items())},
-            "static": sorted(self.grid.static),
-            "seeds": sorted(self.grid.seeds),
-            "share": sorted(self.grid.share),
-            "times": self.times.tolist(),
-            "root": self.root,
-            "precision": self.precision,
-            "reduce": self.reduce,
-        }
+        room = memory if memory is not None else machine.memory_bytes(list(used))
+        return cls(experiment, grid, steps, int(asked["root"]), precision, used, asked["width"], room, reduction, disorder)
 
     @property
-    def platform(self) -> dict[str, Any]:
-        """Where the runs are made, as far as their bits depend on it."""
-        device = self.devices[0]
-        found = {
-            "x64": bool(jax.config.jax_enable_x64),
-            "platform": f"{device.platform}: {device.device_kind}",
-            "jax": jax.__version__,
-        }
-        return found | ({"compiler level": machine.cpu_level()} if device.platform == "cpu" else {})
+    def name(self) -> str:
+        """What the experiment is called in stores and messages."""
+        experiment = self.experiment
+        return f"{getattr(experiment, '__module__', '')}.{getattr(experiment, '__qualname__', type(experiment).__name__)}"
 
 
-PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")
+def check_width(width: Any) -> None:
+    """Raise ValueError if `width` is no width of a block."""
+    if width not in (None, "measure") and (not isinstance(width, int | np.integer) or width < 2):
+        raise ValueError(
+            f"width must be a whole number, at least 2 (XLA makes another kernel of a batch of 1), or 'measure'; got {width!r}."
+        )
 
 
-def _name(experiment):
-    return f"{getattr(experiment, '__module__', '')}.{getattr(experiment, '__qualname__', type(experiment).__name__)}"
+def check_memory(memory: Any) -> int | None:
+    """Return `memory` as whole bytes, or None for what is measured. Raises ValueError if it is no positive number."""
+    if memory is None:
+        return None
+    if isinstance(memory, bool) or not isinstance(memory, int | float | np.number) or memory <= 0:
+        raise ValueError(f"memory must be a positive number of bytes per device; got {memory!r}.")
+    return int(memory)
 
 
-def _power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
+def check_manner(options: Mapping[str, Any]) -> None:
+    """Raise if the options that say how runs are made do not go together."""
+    store, part, executor, budget = options["store"], options["part"], options["executor"], options["budget"]
+    if part is not None:
+        pair = isinstance(part, tuple | list) and len(part) == 2
+        whole = pair and all(isinstance(p, int | np.integer) and not isinstance(p, bool) for p in part)
+        if not whole or not 0 <= part[0] < part[1]:
+            raise ValueError(f"part must be (i, n), whole numbers with 0 <= i < n; got {part!r}.")
+    if executor is not None and options["devices"] is not None:
+        raise ValueError("pass devices= or executor=, not both: workers use the devices they have.")
+    if (part is not None or executor is not None) and store is None:
+        raise ValueError("parts and workers meet in a store: pass store=, a folder that all of them see.")
+    if part is not None and executor is not None:
+        raise ValueError("pass part= or executor=, not both: an executor cuts the sweep itself.")
+    if (checkpoint := options["checkpoint"]) is not None and not _is_number(checkpoint, 0):
+        raise ValueError(f"checkpoint must be seconds between two saves, at least 0, or None for never; got {checkpoint!r}.")
+    if budget is not None and not _is_number(budget, 0):
+        raise ValueError(f"budget must be a number of seconds, at least 0, or None for no limit; got {budget!r}.")
+    if budget is not None and (executor is not None or jax.process_count() > 1):
+        raise ValueError("budget is of one process's time; workers and pods have that of their scheduler. Leave it out.")
+
+
+def _is_number(value: Any, least: float) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(value >= least)

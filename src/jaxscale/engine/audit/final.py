@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.engine.audit.verification import Recorded, find_run
-from jaxscale.engine.events import said
+from jaxscale.engine.listeners import said
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.run.program import Lane
+from jaxscale.engine.store.recorded import Recorded, find_run
 
 
 def final_state(experiment: Callable[..., Any], runs: Any, cell: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -32,15 +33,15 @@ def final_state(experiment: Callable[..., Any], runs: Any, cell: Mapping[str, An
     """
     record = Recorded.of(runs)
     steps = record.contract["times"][-1]
-    request = record.request(experiment, np.array([steps]))
+    request = record.request(experiment, times=np.array([steps]), reduce=False)
     static, index, _ = find_run(record.grid, cell)
-    program = request.program(static)
+    program = program_of(request, static)
     lanes = request.grid.lanes(static).take(np.array([index]))
     coords = {name: jnp.asarray(values[0]) for name, values in lanes.coords.items()}
     lane = Lane(coords, jnp.asarray(lanes.words[0]), jnp.asarray(lanes.seeds[0]))
 
     @jax.jit
-    def run(lane):
+    def run(lane: Lane) -> Any:
         data = program.begin_data(lane)
         key, state = program.begin(lane, data)
         return data, program.run(lane, key, state, data, (jnp.int32(0), jnp.int32(steps)))[0]

@@ -3,24 +3,27 @@
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from jaxscale.engine.ask.grid import Grid, Seeds
-from jaxscale.engine.audit.verification import Recorded
-from jaxscale.engine.keep.pieces import Piece
-from jaxscale.engine.store.disk import Store
-from jaxscale.engine.store.files import StoreError
+from jaxscale.engine.ask.options import Again
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.keep.pieces import CellsPiece, Piece
+from jaxscale.engine.store.disk import DiskStore
 from jaxscale.engine.store.manifest import compare, write_grid
+from jaxscale.engine.store.recorded import Recorded
 from jaxscale.engine.sweeping import load, sweep
 
 if TYPE_CHECKING:
     import xarray
 
 
-def top_up(experiment: Callable[..., Any], store: str | os.PathLike, *, seeds: Seeds, **options: Any) -> "xarray.Dataset":
-    """The same sweep with more seeds.
+def top_up(
+    experiment: Callable[..., Any], store: str | os.PathLike, *, seeds: Seeds, **options: Unpack[Again]
+) -> "xarray.Dataset":
+    """Run the same sweep with more seeds.
 
     Args:
       experiment: what was swept.
@@ -40,9 +43,9 @@ def extend(
     *,
     grid: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
-    **options: Any,
+    **options: Unpack[Again],
 ) -> "xarray.Dataset":
-    """The same sweep with more values along some axes, beside those that are there.
+    """Run the same sweep with more values along some axes, beside those that are there.
 
     Args:
       experiment: what was swept.
@@ -65,7 +68,7 @@ def extend(
 
 
 def merge(stores: Sequence[str | os.PathLike], into: str | os.PathLike) -> "xarray.Dataset":
-    """One store of several that made parts of one sweep, on machines that share no folder. Run again, it goes on.
+    """Make one store of several that made parts of one sweep, on machines that share no folder. Run again, it goes on.
 
     Args:
       stores: folders, left as they are.
@@ -74,56 +77,59 @@ def merge(stores: Sequence[str | os.PathLike], into: str | os.PathLike) -> "xarr
     Raises:
       StoreError: they belong to different sweeps or differ in width, or hold different results of one run.
     """
-    found = [Store.read(path) for path in stores]
-    if not found:
+    sources = [DiskStore.read(path) for path in stores]
+    if not sources:
         raise ValueError("merge needs at least one store; got none.")
-    for path, other in zip(stores, found):
-        compare(path, found[0].manifest["contract"], other.manifest["contract"])
+    first = sources[0].manifest["contract"]
+    for path, source in zip(stores, sources):
+        compare(path, first, source.manifest["contract"])
     grids = [Recorded.of(path).grid for path in stores]
-    with Store.open(into, found[0].manifest["contract"], write_grid(_joined(grids))) as target:
-        kept = {name: pieces for name, pieces in target.pieces(mend=True).items()}
-        for path, other in zip(stores, found):
-            target.keep_units({name: tuple(pair) for name, pair in other.manifest["request"].get("units", {}).items()})
-            for name, settings in other.manifest["buckets"].items():
+    with DiskStore.open(into, first, write_grid(_joined(grids))) as target:
+        there = target.pieces(mend=True)
+        for path, source in zip(stores, sources):
+            target.add_units({name: tuple(pair) for name, pair in source.manifest["request"].get("units", {}).items()})
+            for name, settings in source.manifest["buckets"].items():
                 fixed = target.settle(name, settings["program"], functools.partial(dict, settings))
                 compare(path, {"width": fixed["width"]}, {"width": settings["width"]})
-            for name, pieces in other.pieces().items():
+            for name, pieces in source.pieces().items():
                 for piece in pieces:
-                    fresh = _fresh(piece, kept.setdefault(name, []), path)
-                    if len(fresh["ids"]):
+                    fresh = _fresh(piece, there.setdefault(name, []), path)
+                    if len(fresh):
                         target.write(name, fresh)
-                        kept[name].append(fresh)
+                        there[name].append(fresh)
     return load(into)
 
 
-def _fresh(piece: Piece, kept: list[Piece], path: Any) -> Piece:
-    """The runs of a piece that are not there yet.
+def _fresh(piece: Piece, there: list[Piece], path: Any) -> Piece:
+    """Return the runs of a piece that are not there yet.
 
     Raises:
       StoreError: one is there with another result.
     """
-    new = np.ones(len(piece["ids"]), bool)
-    for other in kept:
-        _, mine, theirs = np.intersect1d(piece["ids"], other["ids"], return_indices=True)
+    new = np.ones(len(piece), bool)
+    own = piece.arrays()
+    for other in there:
+        _, mine, theirs = np.intersect1d(piece.ids, other.ids, return_indices=True)
         new[mine] = False
-        for name in set(piece) | set(other):
-            if name not in piece or name not in other or not _same(piece[name][mine], other[name][theirs]):
+        old = other.arrays()
+        for name in set(own) | set(old):
+            if name not in own or name not in old or not _same(own[name][mine], old[name][theirs]):
                 raise StoreError(
                     f"'{path}' and another store hold different results ('{name}') of {len(mine)} same runs. One of them is of "
                     "another machine or was altered: `jaxscale verify` tells which."
                 )
-        if "cell" in piece:
+        if isinstance(piece, CellsPiece) and isinstance(other, CellsPiece):
             _check_overlap(piece, other, new, path)
-    return Piece({name: values[new] for name, values in piece.items()})
+    return piece.take(new)
 
 
-def _check_overlap(piece, other, new, path):
-    for cell, low, high in zip(piece["cell"][new], piece["low"][new], piece["high"][new]):
-        if np.any((other["cell"] == cell) & (other["low"] < high) & (other["high"] > low)):
+def _check_overlap(piece: CellsPiece, other: CellsPiece, new: np.ndarray, path: Any) -> None:
+    for cell, low, high in zip(piece.cell[new], piece.low[new], piece.high[new]):
+        if np.any((other.cell == cell) & (other.low < high) & (other.high > low)):
             raise StoreError(f"'{path}' holds moments over seeds that another store holds too; they cannot be taken apart.")
 
 
-def _same(a, b):
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
@@ -134,16 +140,15 @@ def _joined(grids: Sequence[Grid]) -> Grid:
     return Grid(axes, fixed, {name: max(g.seeds[name] for g in grids) for name in first.seeds}, first.share)
 
 
-def _again(experiment, store, grid, seeds, options):
-    contract = Recorded.of(store).contract
-    return sweep(
-        experiment, grid=grid.axes, static=grid.static, seeds=seeds, times=contract["times"], share=tuple(grid.share),
-        root=contract["root"], precision=contract["precision"], reduce=contract["reduce"], store=store, **options,
-    )  # fmt: skip
+def _again(
+    experiment: Callable[..., Any], store: str | os.PathLike, grid: Grid, seeds: Seeds, options: Mapping[str, Any]
+) -> "xarray.Dataset":
+    again = Recorded.of(store).asked | {"grid": grid.axes, "static": grid.static, "seeds": seeds, "store": store}
+    return sweep(experiment, **again, **options)
 
 
-def _union(old, more):
-    """Old values, then those of the new ones that differ from them as runs see them."""
+def _union(old: Any, more: Sequence[Any]) -> Any:
+    """Return the old values, then those of the new ones that differ from them as runs see them."""
     if not isinstance(old, np.ndarray):
         return list(dict.fromkeys([*old, *more]))
     further = np.array(more, old.dtype)

@@ -41,7 +41,10 @@ TPU_PASSES = {
 }  # a float32 product in bfloat16 parts
 
 
-def _gpu(name, memory, bandwidth, tf32, float32, capability, cores, clock):
+def _gpu(
+    name: str, memory: float, bandwidth: float, tf32: float, float32: float, capability: tuple[int, int], cores: int, clock:
+    float
+) -> Chip:
     target = (
         "gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
         "shared_memory_per_core: 65536 shared_memory_per_block_optin: 65536 threads_per_core_limit: 1024 "

@@ -28,10 +28,10 @@ def lowered(program: Any) -> dict[str, str]:
     return dict.fromkeys(PLATFORMS, _verdict(text))
 
 
-def _export(program, platforms) -> str:
+def _export(program: Any, platforms: tuple[str, ...]) -> str:
     from jax import export
 
-    def block(lane, key, state, data):
+    def block(lane: Any, key: jax.Array, state: Any, data: Any) -> Any:
         state, bad = program.run(lane, key, state, data, (jnp.int32(0), jnp.int32(2)))
         return state, bad, program.look(lane, state, data)
 
@@ -42,7 +42,7 @@ def _export(program, platforms) -> str:
         return export.export(jax.jit(jax.vmap(block)), platforms=platforms)(*wide).mlir_module()
 
 
-def _verdict(text) -> str:
-    """Lanes exchange nothing: a collective would be the experiment's own."""
+def _verdict(text: str) -> str:
+    """Return "ok", or the collectives of the experiment's own: lanes exchange nothing."""
     found = [name for name in COLLECTIVES if f"stablehlo.{name}" in text]
     return f"exchanges data between devices ({', '.join(found)})" if found else "ok"

@@ -3,16 +3,16 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
+from jaxscale.engine.ask.options import SweepOptions, asked, complete, takes_options
 from jaxscale.engine.ask.request import Request
 from jaxscale.engine.forecast.lowering import lowered
-from jaxscale.engine.place.local import settings
+from jaxscale.engine.place.bucket import settings
 from jaxscale.engine.place.probe import seconds_per_lane_step
+from jaxscale.engine.place.room import fitted
 from jaxscale.engine.place.sizes import settle_sizes
-
-# arguments that planning has no use for
-RUNNING = ("store", "progress", "reclaim", "part", "executor", "listeners", "profile", "checkpoint")
+from jaxscale.engine.run.executables import program_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class BucketPlan:
     static: dict[str, Any]
     lanes: int
     width: int
-    why: str  # the width is this
+    width_reason: str  # "given", "measured" or "rule of thumb"
     lanes_at_once: int
     lane_bytes: int
     temporary_bytes: int
@@ -64,38 +64,36 @@ class Plan:
             f"then at most {duration(self.seconds)} if no run stops early"
         )
         rows = [
-            f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.why}), {b.lanes_at_once:,} runs at once, "
-            f"{size(b.lane_bytes)} a run, disorder {b.disorder}, {size(b.temporary_bytes)} scratch, "
+            f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.width_reason}), {b.lanes_at_once:,} runs at "
+            f"once, {size(b.lane_bytes)} a run, disorder {b.disorder}, {size(b.temporary_bytes)} scratch, "
             f"at most {duration(b.seconds)}; lowers for {_lowers(b.lowers)}"
             for b in self.buckets
         ]
         return "\n".join([head, *rows])
 
 
-def plan(experiment: Callable[..., Any], **arguments: Any) -> Plan:
+@takes_options
+def plan(experiment: Callable[..., Any], **options: Unpack[SweepOptions]) -> Plan:
     """Compile every bucket of a sweep, time a few steps of one block, and say what the whole will take.
 
-    For hardware that is not there, see `jaxscale.engine.forecast.topology.plan_topology`.
+    For hardware that is not there, see `jaxscale.engine.forecast.topology.plan_topology`. Options that only concern running are
+    ignored.
 
     Args:
       experiment: as for `jaxscale.sweep`.
-      **arguments: as for `jaxscale.sweep`; what only concerns running is ignored.
+      **options: see `SweepOptions`.
     """
-    stored = arguments.get("store") is not None
-    if sizes := arguments.pop("sizes", None):
-        way, given = arguments.pop("sizes_as", None), {k: v for k, v in arguments.items() if k not in RUNNING}
-        devices = given.pop("devices", None)
-        experiment, arguments, _ = settle_sizes(experiment, given, sizes, way, arguments.get("store"), devices)
-        arguments["devices"] = devices
-    request = Request.make(experiment, **{k: v for k, v in arguments.items() if k not in RUNNING})
-    found = [_plan_bucket(request, static, stored) for static in request.grid.buckets()]
-    return Plan(tuple(found), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]))
+    chosen = complete(options, "plan")
+    experiment, chosen = settle_sizes(experiment, chosen)
+    request = Request.make(experiment, **asked(chosen))
+    buckets = [_plan_bucket(request, static, chosen["store"] is not None) for static in request.grid.buckets()]
+    return Plan(tuple(buckets), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]))
 
 
 def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> BucketPlan:
-    program = request.program(static)
+    program = program_of(request, static)
     fixed = settings(request, program, stored=stored)
-    executable = request.executable(program, fixed["width"], request.grid.lanes(static))
+    executable = fitted(request, program, fixed["width"], request.grid.lanes(static))
     before = dict(executable.seconds)
     clock = time.perf_counter()
     _ = executable.start, executable.advance
@@ -103,7 +101,7 @@ def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> Buck
     traced = time.perf_counter() - clock - spent["compile"]
     lanes, slots = request.grid.lanes_per_bucket, fixed["width"] * len(request.devices)
     return BucketPlan(
-        static=static, lanes=lanes, width=fixed["width"], why=fixed["probe"]["why"],
+        static=static, lanes=lanes, width=fixed["width"], width_reason=fixed["probe"]["why"],
         lanes_at_once=min(executable.rows * len(request.devices), lanes), lane_bytes=program.lane_bytes,
         temporary_bytes=executable.temporary_bytes, trace_seconds=traced, compile_seconds=spent["compile"],
         seconds=seconds_per_lane_step(request, executable) * int(request.times[-1]) * -(-lanes // slots) * slots,
@@ -111,13 +109,13 @@ def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> Buck
     )  # fmt: skip
 
 
-def _lowers(found):
-    well = ", ".join(name for name, verdict in found.items() if verdict == "ok") or "no platform"
-    return "; ".join([well, *(f"NOT for {name}: {verdict}" for name, verdict in found.items() if verdict != "ok")])
+def _lowers(verdicts: dict[str, str]) -> str:
+    well = ", ".join(name for name, verdict in verdicts.items() if verdict == "ok") or "no platform"
+    return "; ".join([well, *(f"NOT for {name}: {verdict}" for name, verdict in verdicts.items() if verdict != "ok")])
 
 
 def size(count: float) -> str:
-    """Bytes, to read."""
+    """Return bytes as text."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -126,7 +124,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, to read."""
+    """Return seconds as text."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

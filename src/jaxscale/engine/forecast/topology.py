@@ -15,15 +15,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from jaxscale.engine.ask.options import SweepOptions, asked, complete, takes_options
 from jaxscale.engine.ask.request import Request
-from jaxscale.engine.forecast.chips import CHIPS, devices, parse
+from jaxscale.engine.forecast.chips import CHIPS, Chip, devices, parse
 from jaxscale.engine.forecast.lowering import COLLECTIVES
-from jaxscale.engine.forecast.planning import RUNNING, duration, size
-from jaxscale.engine.run.executables import forget
+from jaxscale.engine.forecast.planning import duration, size
+from jaxscale.engine.machine.devices import is_out_of_memory
+from jaxscale.engine.place.room import fitted
+from jaxscale.engine.place.width import usual_width
+from jaxscale.engine.run.cost import Cost, step_cost
+from jaxscale.engine.run.executables import forget, program_of
 
 COMPILER = {"tpu": ("libtpu", "jaxscale[tpu]"), "cuda": ("jax_cuda12_plugin", "jaxscale[gpu]")}
 SHARE = 0.8  # of a chip's memory that lanes may take; the rest is for scratch
@@ -51,13 +56,14 @@ class TopologyPlan:
         return "\n".join(lines)
 
 
-def plan_topology(experiment: Callable[..., Any], topology: str, **arguments: Any) -> TopologyPlan:
+@takes_options
+def plan_topology(experiment: Callable[..., Any], topology: str, **options: Unpack[SweepOptions]) -> TopologyPlan:
     """Compile every bucket of a sweep for chips that are not there, and say what it would take.
 
     Args:
       experiment: as for `jaxscale.sweep`; a function at the top of an importable module.
       topology: chip and shape, e.g. "v5e:16x16", "v5p:2x2x1", "A100:8".
-      **arguments: as for `jaxscale.sweep`.
+      **options: see `SweepOptions`.
 
     Raises:
       ValueError, TypeError: unknown topology, or an experiment that another process cannot import.
@@ -68,12 +74,11 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **arguments: An
     if importlib.util.find_spec(module) is None:
         raise ModuleNotFoundError(f"planning for {name} needs its compiler, {module}: pip install '{extra}'.")
     job: dict[str, Any] = {"experiment": reference(experiment), "topology": topology, "path": sys.path}
-    asked = {k: v for k, v in arguments.items() if k not in (*RUNNING, "devices")}
-    if asked.pop("sizes", None):
+    if options.get("sizes"):
         raise ValueError("plan one way at a time for chips that are not here: pass the sizes as grid= or static=, not sizes=.")
-    asked.pop("sizes_as", None)
-    buckets = len(Request.make(experiment, **asked).grid.buckets())  # bad arguments fail here, and not once per child
-    job["arguments"] = {k: _plain(v) for k, v in asked.items()}
+    chosen = {**asked(complete(options, "plan_topology")), "devices": None}
+    buckets = len(Request.make(experiment, **chosen).grid.buckets())  # bad arguments fail here, and not once per child
+    job["options"] = {k: _plain(v) for k, v in chosen.items()}
     found: list[dict[str, Any]] = []
     while True:
         lines, code, errors = _child(job | {"skip": len(found)})
@@ -99,7 +104,7 @@ def reference(experiment: Callable[..., Any]) -> str:
     return f"{module}:{name}"
 
 
-def _child(job):
+def _child(job: dict[str, Any]) -> tuple[list[dict[str, Any]], int, str]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # it is the compiler that is wanted, and two plans may want it at a time
     command = [sys.executable, "-m", "jaxscale.engine.forecast.topology"]
@@ -116,21 +121,18 @@ def main() -> None:
     experiment = getattr(importlib.import_module(module), name)
     chip = CHIPS[parse(job["topology"])[0]]
     found = devices(job["topology"])
-    request = Request.make(experiment, **job["arguments"], devices=found, memory=SHARE * chip.memory)
+    request = Request.make(experiment, **{**job["options"], "devices": found, "memory": SHARE * chip.memory})
     for static in request.grid.buckets()[job["skip"] :]:
         print(json.dumps(_bucket(request, static, chip)), flush=True)
     print(json.dumps({"done": True}), flush=True)
 
 
-def _bucket(request, static, chip) -> dict[str, Any]:
+def _bucket(request: Request, static: dict[str, Any], chip: Chip) -> dict[str, Any]:
     """Compile one bucket: with fewer blocks in flight as long as it does not fit, then with narrower ones, as a sweep does."""
-    from jaxscale.engine.machine.devices import is_out_of_memory
-    from jaxscale.engine.run.cost import step_cost
-
-    program = request.program(static)
-    width, most, refused = request.block_width(program), None, []
+    program = program_of(request, static)
+    width, most, refused = usual_width(request, program), None, []
     while True:
-        executable = request.executable(program, width, request.grid.lanes(static), most)
+        executable = fitted(request, program, width, request.grid.lanes(static), most)
         try:
             _ = executable.start
             compiled = executable.advance
@@ -158,33 +160,33 @@ def _bucket(request, static, chip) -> dict[str, Any]:
         "static": static, "error": None, "lanes": lanes, "width": width, "lanes_per_chip": executable.rows, "refused": refused,
         "bytes_per_chip": used, "flops_per_step": cost.flops, "bytes_per_step": cost.bytes, "open_loops": cost.open_loops,
         "products": products, "compiled_precision": sorted(set(re.findall(r"operand_precision=\{(\w+)", text))),
-        "bfloat16": _narrow_products(text), "collectives": _collectives(text),
+        "bfloat16": narrow_products(text), "collectives": _collectives(text),
         "compile_seconds": executable.seconds["compile"],
         "roofline_seconds": seconds * int(request.times[-1]) * -(-lanes // slots) * width,
     }  # fmt: skip
 
 
-def _arithmetic(cost, chip):
+def _arithmetic(cost: Cost, chip: Chip) -> float:
     """Seconds of one lane's step if all units were busy: products at their precision, the rest at a hundredth of peak."""
     products = sum(flops / chip.rate(*kind) for kind, flops in cost.product_flops.items())
     rest = max(cost.flops - sum(cost.product_flops.values()), 0)
     return products + rest / (chip.fast / 100)
 
 
-def _collectives(text):
+def _collectives(text: str) -> dict[str, int]:
     names = [name.replace("_", "-") for name in COLLECTIVES]  # as compiled programs spell them
     found = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in names}
     return {name: count for name, count in found.items() if count}
 
 
-def _narrow_products(text):
+def narrow_products(text: str) -> bool:
     """Whether any product reads bfloat16. Other things a TPU keeps in it lose nothing: the value beside an argmax."""
     narrow = set(re.findall(r"(%[\w.-]+)(?: =|:) bf16\[", text))
     products = re.findall(r" (?:dot|convolution)\(([^)]*)\)", text)
     return any("bf16[" in operands or narrow & set(re.findall(r"%[\w.-]+", operands)) for operands in products)
 
 
-def _used(compiled):
+def _used(compiled: Any) -> int:
     memory = compiled.memory_analysis()
     whole = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return int(whole - memory.alias_size_in_bytes)
@@ -205,7 +207,7 @@ def _describe(b: Mapping[str, Any]) -> str:
     )
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,4 +1,4 @@
-"""Streaming reductions: moments over seeds, taken on the devices as runs are recorded, so that a million seeds need the
+"""Recorder of moments over seeds, taken on the devices as runs are recorded, so that a million seeds need the
 storage of their cells.
 
 Deviations from each cell's own mean, in units of the largest one, are summed in whole numbers on each device: adding 50,000
@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from jaxscale.engine.ask.grid import Grid, Lanes
-from jaxscale.engine.keep.rows import kept_as
+from jaxscale.engine.keep.pieces import CellsPiece
+from jaxscale.engine.keep.rows import stored_type
 from jaxscale.engine.keep.sums import BINS, FIRST_OCTAVE, PARTS, SUMS, merge, unscaled
 from jaxscale.engine.run.executable import AXIS, Executable, Report
 from jaxscale.engine.run.seats import Seats
@@ -48,11 +49,10 @@ class Moments:
         self.entry = self._seated(entry.astype(np.int32), self.room)
         shapes = {**executable.program.shapes[2], STOPPED: jax.ShapeDtypeStruct((), bool)}
         rows = executable.rows * len(executable.devices)
-        self.last = jax.device_put({n: np.zeros(rows, kept_as(s.dtype)) for n, s in shapes.items()}, executable.sharding)
+        self.last = jax.device_put({n: np.zeros(rows, stored_type(s.dtype)) for n, s in shapes.items()}, executable.sharding)
         room = (len(begins), len(times))
         self.sums: dict[str, np.ndarray] = {n: np.zeros((*room, SUMS)) for n in shapes if n != STOPPED}
-        kept = self.sums if sketch else {}
-        self.bins: dict[str, np.ndarray] = {n: np.zeros((*room, BINS), np.uint32) for n in kept}
+        self.bins: dict[str, np.ndarray] = {n: np.zeros((*room, BINS), np.uint32) for n in self.sums if sketch}
         self.counts = np.zeros((2, *room), np.int64)  # diverged, censored
         self.sketch = sketch
 
@@ -66,12 +66,12 @@ class Moments:
             self._reduce(diverged_at, slice(self.filled, self.filled + 1))
             self.filled += 1
 
-    def _reduce(self, diverged_at, columns):
+    def _reduce(self, diverged_at: np.ndarray, columns: slice) -> None:
         sound = self._seated(diverged_at < 0, False)
         program = _reduction(self.executable.sharding.mesh, self.room, self.sketch)
         entries = len(self.entries["cell"])
 
-        def by_device(x):
+        def by_device(x: Any) -> np.ndarray:
             return np.asarray(x).reshape(len(self.executable.devices), self.room, *x.shape[1:])[:, :entries]
 
         sums, bins, (count, running) = jax.tree.map(by_device, jax.device_get(program(self.last, sound, self.entry)))
@@ -84,51 +84,54 @@ class Moments:
         self.counts[:, :, columns] = np.stack([seeds - count.sum(0), running.sum(0)])[:, :, None]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """For a checkpoint."""
+        """Return everything seen so far, for a checkpoint."""
         last = {f"last/{name}": values[self.seats.slot] for name, values in jax.device_get(self.last).items()}
-        return last | self._kept() | {"filled": np.array(self.filled)}
+        return last | self._piece().arrays() | {"filled": np.array(self.filled)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """From a checkpoint."""
+        """Go on from what `arrays` returned."""
         self.last = {name: self._seated(arrays[f"last/{name}"], 0) for name in self.last}
-        self.sums = {name: arrays[f"moments/{name}"] for name in self.sums}
-        self.bins = {name: arrays[f"sketch/{name}"] for name in self.bins}
-        self.counts = np.stack([arrays["diverged"], arrays["censored"]])
+        saved = CellsPiece.of(arrays)
+        self.sums, self.bins = saved.moments, saved.sketch
+        self.counts = np.stack([saved.diverged, saved.censored])
         self.filled = int(arrays["filled"])
 
-    def close(self, diverged_at: np.ndarray) -> dict[str, Any]:
-        """When every run has ended, what was seen last stands for all later records."""
+    def close(self, diverged_at: np.ndarray, ended: np.ndarray) -> CellsPiece | None:
+        """Return the sums, unless some run has not ended: sums cannot be taken apart. What was seen last of a run that has
+        ended
+        stands for all later records.
+        """
+        if not ended.all():
+            return None
         if self.filled < len(self.times):
             self._reduce(diverged_at, slice(self.filled, None))
-        ids = (
-            self.entries["cell"]
-            ^ (self.entries["low"].astype(np.uint64) << np.uint64(32))
-            ^ self.entries["high"].astype(np.uint64)
-        )
-        return {"ids": ids, **self.entries, **self._kept()}
+        return self._piece()
 
-    def _kept(self):
-        kept = {f"moments/{name}": values for name, values in self.sums.items()}
-        kept |= {f"sketch/{name}": values for name, values in self.bins.items()}
-        return kept | {"diverged": self.counts[0], "censored": self.counts[1]}
+    def _piece(self) -> CellsPiece:
+        stretch = (self.entries["low"].astype(np.uint64) << np.uint64(32)) ^ self.entries["high"].astype(np.uint64)
+        diverged, censored = self.counts
+        return CellsPiece(
+            self.entries["cell"] ^ stretch, **self.entries, diverged=diverged, censored=censored, moments=self.sums,
+            sketch=self.bins,
+        )  # fmt: skip
 
-    def _seated(self, values, empty):
+    def _seated(self, values: np.ndarray, empty: Any) -> jax.Array:
         out = np.full(self.executable.rows * len(self.executable.devices), empty, values.dtype)
         out[self.seats.slot] = values
         return jax.device_put(out, self.executable.sharding)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _newest(last, seen, ran):
+def _newest(last: dict[str, jax.Array], seen: dict[str, jax.Array], ran: jax.Array) -> dict[str, jax.Array]:
     return {name: jnp.where(ran, seen[name].astype(last[name].dtype), last[name]) for name in last}
 
 
 @functools.lru_cache(maxsize=16)
-def _reduction(mesh, entries, sketch):
+def _reduction(mesh: Any, entries: int, sketch: bool) -> Any:
     """(last, sound, entry) -> scaled sums, bins, (sound, running) counts, per device and entry."""
 
-    def reduce(last, sound, entry):
-        def add(x):
+    def reduce(last: dict[str, jax.Array], sound: jax.Array, entry: jax.Array) -> tuple[Any, Any, Any]:
+        def add(x: jax.Array) -> jax.Array:
             return jnp.zeros((entries, *x.shape[1:]), x.dtype).at[entry].add(x, mode="drop")
 
         last = dict(last)
@@ -143,7 +146,7 @@ def _reduction(mesh, entries, sketch):
     return jax.jit(jax.shard_map(reduce, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
 
 
-def _sums(x, sound, entry, count, add):
+def _sums(x: jax.Array, sound: jax.Array, entry: jax.Array, count: jax.Array, add: Any) -> tuple[jax.Array, jax.Array]:
     """Per entry (count, centre, unit, smallest, largest, how many not finite), and four sums of powers in limbs."""
     here = jnp.minimum(entry, count.size - 1)  # empty seats point past the end
     wild = add((sound & ~jnp.isfinite(x)).astype(jnp.int32))
@@ -165,13 +168,13 @@ def _sums(x, sound, entry, count, add):
     return jnp.stack(facts, axis=1), jnp.stack([_limbs(u**k, add) for k in (1, 2, 3, 4)], axis=1)
 
 
-def _limbs(u, add):
+def _limbs(u: jax.Array, add: Any) -> jax.Array:
     """(entries, 3) sums of numbers in [-1, 1] as digits of 10 bits: exact for two million of them, in any order."""
     whole = jnp.round(jnp.clip(u, -1, 1) * 2.0**30).astype(jnp.int32)
     return add(jnp.stack([whole >> 20, (whole >> 10) & 1023, whole & 1023], axis=1))
 
 
-def _bins(x, sound, entry, entries):
+def _bins(x: jax.Array, sound: jax.Array, entry: jax.Array, entries: int) -> jax.Array:
     """Counts in bins that are even in the leading bits of a float: `PARTS` to the octave, either sign."""
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
     magnitude = ((bits & 0x7FFFFFFF) >> (23 - (PARTS.bit_length() - 1))).astype(jnp.int32)

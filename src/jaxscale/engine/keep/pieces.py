@@ -1,80 +1,199 @@
-"""A piece of a sweep: arrays of some finished runs, what they are called, and whether this package wrote them."""
+"""A piece of a sweep: what some finished runs gave, as one immutable set of arrays. There are two kinds: of runs, and of cells.
 
+`to_npz` and `from_npz` are the only places that know how a piece is spelled in a file; `check` says whether this package
+wrote it.
+"""
+
+import dataclasses
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from jaxscale.engine.ask.grid import RESERVED
-from jaxscale.engine.keep.rows import PREFIX
-from jaxscale.engine.keep.sums import BINS, MOMENT_NAMES, SUMS
-from jaxscale.engine.store.files import StoreError
+from jaxscale.engine.ask.reduction import find_reduction
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.keep.arrays import pack, unpack
+from jaxscale.engine.keep.sums import BINS, SUMS
 
-Pieces = dict[str, list["Piece"]]
+OBSERVED, MOMENTS, SKETCH = "observed/", "moments/", "sketch/"  # what an array of a file is of
 
 
-class Piece(dict):
-    """Arrays of some finished runs: "ids" (n,), "diverged_at" (n,) and one (n, times) array per observable; or moments."""
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """What the two kinds have in common: rows with identities."""
+
+    ids: np.ndarray  # (n,) uint64, of runs, or of stretches of seeds of cells
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every array under its name in a file."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return the piece of what `arrays` gave."""
+        raise NotImplementedError
+
+    def check(self, times: int) -> None:
+        """Raise StoreError if the arrays are not of the kinds and shapes that this package writes for so many times."""
+        raise NotImplementedError
 
     @property
-    def observed(self) -> dict[str, np.ndarray]:
-        """{observable: (n, times)}."""
-        return {name.removeprefix(PREFIX): v for name, v in self.items() if name.startswith(PREFIX)}
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(values.nbytes for values in self.arrays().values())
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return some rows."""
+        return self.of({name: values[rows] for name, values in self.arrays().items()})
+
+    def to_npz(self, bucket: str) -> bytes:
+        """Return the piece as a file that names its bucket."""
+        return pack({"bucket": np.array(bucket), **self.arrays()})
+
+    @classmethod
+    def from_npz(cls, content: bytes, times: int, reserved: set[str]) -> tuple[str, Self]:
+        """Return the bucket and the piece of a file.
+
+        Args:
+          content: the file's bytes.
+          times: recorded steps of the sweep.
+          reserved: names that no observable has.
+
+        Raises:
+          StoreError: no jaxscale wrote this for this sweep.
+        """
+        arrays = unpack(content)
+        ids, bucket = arrays.get("ids"), arrays.pop("bucket", None)
+        if ids is None or bucket is None or ids.ndim != 1 or ids.dtype != np.uint64 or bucket.dtype.kind != "U" or bucket.ndim:
+            raise StoreError("it holds no runs")
+        try:
+            str(bucket).encode()
+        except (ValueError, SystemError):  # code points that no text has
+            raise StoreError("its bucket is no text") from None
+        if missing := [name for name in cls._needed() if name not in arrays]:
+            raise StoreError(f"it has no '{missing[0]}'")
+        if strange := [name for name in arrays if not cls._knows(name)]:
+            raise StoreError(f"it has a '{strange[0]}', which this sweep has not")
+        for name in arrays:
+            if name.partition("/")[2] in reserved:
+                raise StoreError(f"its '{name}' is no observable")
+        piece = cls.of(arrays)
+        piece.check(times)
+        return str(bucket), piece
+
+    @classmethod
+    def _needed(cls) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @classmethod
+    def _knows(cls, name: str) -> bool:
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class RunsPiece(Piece):
+    """Finished runs, one a row."""
+
+    diverged_at: np.ndarray  # (n,) int32, first step whose state was not finite; -1 if all were
+    observed: dict[str, np.ndarray]  # {observable: (n, times)}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every array under its name in a file."""
+        observed = {OBSERVED + name: values for name, values in self.observed.items()}
+        return {"ids": self.ids, "diverged_at": self.diverged_at, **observed}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "RunsPiece":
+        """Return the piece of what `arrays` gave."""
+        return cls(arrays["ids"], arrays["diverged_at"], _below(arrays, OBSERVED))
+
+    def check(self, times: int) -> None:
+        """Raise StoreError if the arrays are not of the kinds and shapes that this package writes for so many times."""
+        _check_array("diverged_at", self.diverged_at, "i", (len(self),))
+        for name, values in self.observed.items():
+            _check_array(OBSERVED + name, values, "biuf", (len(self), times))
+
+    @classmethod
+    def _needed(cls) -> tuple[str, ...]:
+        return ("diverged_at",)
+
+    @classmethod
+    def _knows(cls, name: str) -> bool:
+        return name in ("ids", "diverged_at") or name.startswith(OBSERVED)
+
+
+@dataclasses.dataclass(frozen=True)
+class CellsPiece(Piece):
+    """Sums over consecutive seeds of cells, one stretch of seeds a row."""
+
+    cell: np.ndarray  # (n,) uint64, identity of the grid point
+    low: np.ndarray  # (n,) int, first seed
+    high: np.ndarray  # (n,) int, one past the last
+    diverged: np.ndarray  # (n, times) int, runs whose state was not finite by then
+    censored: np.ndarray  # (n, times) int, runs that had neither stopped nor diverged by then
+    moments: dict[str, np.ndarray]  # {observable: (n, times, SUMS)}
+    sketch: dict[str, np.ndarray]  # {observable: (n, times, BINS)}, or {}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every array under its name in a file."""
+        plain = {name: getattr(self, name) for name in ("ids", *self._needed())}
+        sums = {MOMENTS + name: values for name, values in self.moments.items()}
+        return plain | sums | {SKETCH + name: values for name, values in self.sketch.items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "CellsPiece":
+        """Return the piece of what `arrays` gave."""
+        plain = {name: arrays[name] for name in ("ids", *cls._needed())}
+        return cls(**plain, moments=_below(arrays, MOMENTS), sketch=_below(arrays, SKETCH))
+
+    def check(self, times: int) -> None:
+        """Raise StoreError if the arrays are not of the kinds and shapes that this package writes for so many times."""
+        rows = (len(self),)
+        for name, kinds in (("cell", "u"), ("low", "i"), ("high", "i")):
+            _check_array(name, getattr(self, name), kinds, rows)
+        for name in ("diverged", "censored"):
+            _check_array(name, getattr(self, name), "iu", (*rows, times))
+        for name, values in self.moments.items():
+            _check_array(MOMENTS + name, values, "f", (*rows, times, SUMS))
+        for name, values in self.sketch.items():
+            if name not in self.moments:
+                raise StoreError(f"its '{SKETCH + name}' is no observable")
+            _check_array(SKETCH + name, values, "iu", (*rows, times, BINS))
+        if not np.all((self.low >= 0) & (self.low < self.high)):
+            raise StoreError("it has cells without seeds")
+
+    @classmethod
+    def _needed(cls) -> tuple[str, ...]:
+        return ("cell", "low", "high", "diverged", "censored")
+
+    @classmethod
+    def _knows(cls, name: str) -> bool:
+        return name in ("ids", *cls._needed()) or name.startswith((MOMENTS, SKETCH))
+
+
+Pieces = dict[str, list[Any]]  # {bucket: pieces of one kind}
 
 
 def piece_name(bucket: str, ids: np.ndarray) -> str:
-    """Name of the piece of exactly these runs."""
+    """Return the name of the piece of exactly these rows."""
     return sha256(bucket.encode() + ids.tobytes()).hexdigest()[:20]
 
 
-def forbidden(manifest: Mapping[str, Any]) -> set[str]:
-    """Names that no observable has: they are other parts of the result."""
+def reserved_names(manifest: Mapping[str, Any]) -> set[str]:
+    """Return the names that no observable of a store has: they are other parts of the result."""
     asked = manifest["request"]
-    return {*asked["grid"], *asked["static"], *RESERVED, *(MOMENT_NAMES if manifest["contract"].get("reduce") else ())}
+    return {*asked["grid"], *asked["static"], *RESERVED, *find_reduction(manifest["contract"].get("reduce", False)).reserved}
 
 
-def check_piece(piece: Piece, contract: Mapping[str, Any], names: set[str]) -> None:
-    """Arrays of the kinds that `contract` asks for, one row per run (or per cell of moments), one column per recorded step.
-
-    Raises:
-      StoreError: no jaxscale wrote this for this sweep.
-    """
-    ids, bucket = piece.get("ids"), piece.get("bucket")
-    if ids is None or bucket is None or ids.ndim != 1 or ids.dtype != np.uint64 or bucket.dtype.kind != "U" or bucket.ndim:
-        raise StoreError("it holds no runs")
-    try:
-        str(bucket).encode()
-    except (ValueError, SystemError):  # code points that no text has
-        raise StoreError("its bucket is no text") from None
-    rows, times, reduced = len(ids), len(contract["times"]), bool(contract.get("reduce"))
-    wanted = MOMENTS if reduced else RUNS
-    if missing := [name for name in wanted if name not in piece]:
-        raise StoreError(f"it has no '{missing[0]}'")
-    for name, values in piece.items():
-        kind, _, observable = name.partition("/")
-        if name in wanted:
-            kinds, shape = wanted[name]
-            _check_array(name, values, kinds, (rows, *(times if n is None else n for n in shape)))
-        elif observable in names or (kind == "sketch" and f"moments/{observable}" not in piece):
-            raise StoreError(f"its '{name}' is no observable")
-        elif reduced and kind in ("moments", "sketch"):
-            last = SUMS if kind == "moments" else BINS
-            _check_array(name, values, "f" if kind == "moments" else "iu", (rows, times, last))
-        elif not reduced and kind == "observed":
-            _check_array(name, values, "biuf", (rows, times))
-        elif name not in ("ids", "bucket"):
-            raise StoreError(f"it has a '{name}', which this sweep has not")
-    if reduced and not np.all((piece["low"] >= 0) & (piece["low"] < piece["high"])):
-        raise StoreError("it has cells without seeds")
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
-RUNS: dict[str, tuple[str, tuple]] = {"diverged_at": ("i", ())}
-MOMENTS: dict[str, tuple[str, tuple]] = {
-    "cell": ("u", ()), "low": ("i", ()), "high": ("i", ()), "diverged": ("iu", (None,)), "censored": ("iu", (None,)),
-}  # fmt: skip
-
-
-def _check_array(name, values, kinds, shape):
+def _check_array(name: str, values: np.ndarray, kinds: str, shape: tuple[int, ...]) -> None:
     if values.dtype.kind not in kinds or values.shape != shape:
         raise StoreError(f"its '{name}' is {values.dtype} of shape {values.shape}, not of shape {shape}")

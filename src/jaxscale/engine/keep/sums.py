@@ -1,23 +1,15 @@
-"""Moments over seeds on the host: putting parts together, and the labelled result."""
+"""Moments over seeds on the host: putting parts together, and what is printed of them."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from jaxscale.engine.ask.grid import Grid
-from jaxscale.engine.store.files import StoreError
-
-if TYPE_CHECKING:
-    pass
-
-MOMENT_NAMES = frozenset({"statistic", "quantile", "runs", "diverged", "censored"})  # parts of every result
-MOST_SUMMED = 2**21  # runs of a cohort on a device whose sums of digits stay in 32 bits
 SUMS = 7  # count, mean, M2, M3, M4 (sums of powers of deviations from the mean), smallest, largest
 FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 16  # bins of the quantile sketch: 2^-24 .. 2^24, sixteen an octave, both signs
 BINS = 2 * (OCTAVES * PARTS + 1) + 1
 STATISTICS = ("mean", "std", "skewness", "kurtosis", "binder", "min", "max")
 QUANTILES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
+NOTHING = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])  # sums of no run
 
 
 def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
@@ -89,72 +81,3 @@ def quantiles(bins: np.ndarray, sums: np.ndarray, levels: Any = QUANTILES) -> np
     places = [(below < np.maximum(level * total, 0.5)).sum(-1).clip(max=BINS - 1) for level in levels]
     out = np.stack([middle[place] for place in places], axis=-1)
     return np.where(total > 0, np.clip(out, sums[..., 5:6], sums[..., 6:7]), np.nan)
-
-
-def entries(grid: Grid, static: Mapping[str, Any], pieces: list[Any]) -> list[tuple[int, Any, int]]:
-    """(cell number, piece, row) of what counts: no seed twice. Of pieces that overlap the longest ones are taken, in an order
-    that does not depend on the files.
-    """
-    where = {cell: i for i, cell in enumerate(grid.cell_ids(static).tolist())}
-    found = []
-    for piece in pieces:
-        for row, (cell, low, high) in enumerate(zip(piece["cell"].tolist(), piece["low"].tolist(), piece["high"].tolist())):
-            if cell in where:
-                found.append((low - high, where[cell], low, piece, row))
-    taken: dict[int, list[tuple[int, int]]] = {}
-    out = []
-    for length, cell, low, piece, row in sorted(found, key=lambda f: f[:3]):
-        high = low - length
-        if all(high <= a or low >= b for a, b in taken.setdefault(cell, [])):
-            taken[cell].append((low, high))
-            out.append((cell, piece, row))
-    return out
-
-
-def covered(grid: Grid, static: Mapping[str, Any], pieces: list[Any], path: Any = None) -> np.ndarray:
-    """(lanes,) bool, runs of a bucket that pieces already hold.
-
-    Raises:
-      StoreError: a piece has seeds that are not asked for; moments cannot be taken apart.
-    """
-    done = np.zeros((grid.cells, grid.seeds_per_cell), bool)
-    chosen = entries(grid, static, pieces)
-    most = max((int(piece["high"][row]) for _, piece, row in chosen), default=0)
-    if most > grid.seeds_per_cell:
-        raise StoreError(
-            f"store='{path}' holds moments of {most} seeds, which cannot be taken apart; got seeds={grid.seeds_per_cell}. "
-            f"Ask for at least {most}."
-        )
-    for cell, piece, row in chosen:
-        done[cell, piece["low"][row] : piece["high"][row]] = True
-    return done.reshape(-1)
-
-
-def columns(grid: Grid, static: Mapping[str, Any], pieces: list[Any], n_times: int) -> dict[str, np.ndarray]:
-    """Sums and counts of one bucket, every piece merged: {"moments/x": (cells, times, 7), ..., "runs": (cells, times)}."""
-    found: dict[str, np.ndarray] = {"runs": np.zeros((grid.cells, n_times), np.int64)}
-    for cell, piece, row in entries(grid, static, pieces):
-        found["runs"][cell] += piece["high"][row] - piece["low"][row]
-        for name, values in piece.items():
-            if name.startswith("moments/"):
-                empty = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])
-                into = found.setdefault(name, np.tile(empty, (grid.cells, n_times, 1)))
-                into[cell] = merge(into[cell], values[row])
-            elif name.startswith("sketch/") or name in ("diverged", "censored"):
-                into = found.setdefault(name, np.zeros((grid.cells, *values.shape[1:]), np.int64))
-                into[cell] += values[row]
-    return found
-
-
-def variables(column: Mapping[str, np.ndarray]) -> "dict[str, tuple[tuple[str, ...], np.ndarray]]":
-    """{name: (dims after the cell, values)} of the labelled result."""
-    out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for name, values in column.items():
-        kind, _, observable = name.partition("/")
-        if kind == "moments":
-            out[observable] = ("time", "statistic"), statistics(values)
-        elif kind == "sketch":
-            out[f"{observable}_quantile"] = ("time", "quantile"), quantiles(values, column[f"moments/{observable}"])
-        else:
-            out[name] = ("time",), values
-    return out

@@ -3,49 +3,36 @@
 Lanes exchange nothing, so the programs are local; the processes meet only to agree on widths and to put results together.
 """
 
-import io
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxscale.engine.keep.pieces import Piece, Pieces
-from jaxscale.engine.store.disk import Store
-from jaxscale.engine.store.files import StoreError, load_arrays
+from jaxscale.engine.ask.request import Request
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.keep.arrays import pack, unpack
+from jaxscale.engine.keep.pieces import Pieces
+from jaxscale.engine.store.disk import DiskStore
 
 
-def part() -> tuple[int, int] | None:
-    """The part of this process of a sweep, (index, count); None when it is alone."""
-    return (jax.process_index(), jax.process_count()) if jax.process_count() > 1 else None
-
-
-def agree(number: int) -> int:
-    """The first process's number, in every process."""
-    if jax.process_count() == 1:
-        return number
-    from jax.experimental import multihost_utils
-
-    return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
-
-
-def gather(pieces: Pieces, store: Any) -> Pieces:
-    """All processes' pieces, in every process: read from the store they share, or sent around. Alone: as given."""
+def gather(pieces: Pieces, request: Request, store: Any) -> Pieces:
+    """Return all processes' pieces, in every process: read from the store they share, or sent around. Alone: as given."""
     if jax.process_count() == 1:
         return pieces
     from jax.experimental import multihost_utils
 
     if store is not None:
         multihost_utils.sync_global_devices("jaxscale: every part is stored")
-        return Store.read(store).pieces()
-    mine = np.frombuffer(_packed(pieces), np.uint8)
+        return DiskStore.read(store).pieces()
+    mine = np.frombuffer(packed(pieces), np.uint8)
     sizes = np.asarray(multihost_utils.process_allgather(np.int32(mine.size))).reshape(-1)
     padded = np.zeros(sizes.max(), np.uint8)
     padded[: mine.size] = mine
-    whole: Pieces = {}
+    together: Pieces = {}
     for size, content in zip(sizes, np.asarray(multihost_utils.process_allgather(padded))):
-        for name, found in _unpacked(content[:size].tobytes()).items():
-            whole.setdefault(name, []).extend(found)
-    return whole
+        for name, some in unpacked(content[:size].tobytes(), request).items():
+            together.setdefault(name, []).extend(some)
+    return together
 
 
 def check_complete(pending: int, store: Any) -> None:
@@ -60,28 +47,16 @@ def check_complete(pending: int, store: Any) -> None:
         )
 
 
-def _packed(pieces):
-    arrays = {f"{i}/{name}/{key}": v for name, found in pieces.items() for i, p in enumerate(found) for key, v in p.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **{str(k): v for k, v in enumerate(arrays.values())}, keys=np.array(list(arrays) or [""]))
-    return buffer.getvalue()
+def packed(pieces: Pieces) -> bytes:
+    """Return pieces as bytes: a file of their files."""
+    files = [piece.to_npz(bucket) for bucket, some in pieces.items() for piece in some]
+    return pack({str(i): np.frombuffer(file, np.uint8) for i, file in enumerate(files)})
 
 
-def _unpacked(content):
-    arrays = load_arrays(content)
-    found: dict[tuple[str, str], Piece] = {}
-    for k, text in enumerate(arrays.pop("keys").tolist()):
-        if text:
-            i, rest = text.split("/", 1)
-            name, key = _split_bucket(rest)
-            found.setdefault((name, i), Piece())[key] = arrays[str(k)]
+def unpacked(content: bytes, request: Request) -> Pieces:
+    """Return what `packed` packed."""
     pieces: Pieces = {}
-    for (name, _), piece in found.items():
-        pieces.setdefault(name, []).append(piece)
+    for file in unpack(content).values():
+        bucket, piece = request.reduction.piece.from_npz(file.tobytes(), len(request.times), set())
+        pieces.setdefault(bucket, []).append(piece)
     return pieces
-
-
-def _split_bucket(text):
-    """A bucket's name is JSON and ends in a brace; what follows is the array's."""
-    at = text.rindex("}/") + 1
-    return text[:at], text[at + 1 :]

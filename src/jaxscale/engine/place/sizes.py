@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.engine.ask.options import asked
 from jaxscale.engine.ask.request import Request
 from jaxscale.engine.place.probe import BASIC_RATE
 from jaxscale.engine.run.cost import step_cost
+from jaxscale.engine.run.executables import program_of
 from jaxscale.engine.store.manifest import read_manifest
 
 COMPILE_SECONDS = {"cpu": 2.0, "gpu": 15.0, "tpu": 30.0}  # of a bucket's two programs, about
@@ -45,30 +47,23 @@ class Sized:
         return signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in filled])
 
 
-def settle_sizes(
-    experiment: Callable[..., Any],
-    arguments: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    way: str | None,
-    store: Any,
-    devices: Any,
-) -> tuple[Callable[..., Any], dict[str, Any], str]:
+def settle_sizes(experiment: Callable[..., Any], options: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Turn size axes into grid axes of one padded program, or into static axes.
 
     Args:
       experiment: takes `NAME` and `NAME_max` for every name in `sizes`.
-      arguments: of the sweep.
-      sizes: {name: whole numbers}.
-      way: "padded" or "buckets"; None for what the store was begun with, else for the cheaper.
-      store: folder, may be None.
-      devices: may be None.
+      options: of the sweep, complete. `sizes_as` says which way; None for what the store was begun with, else the cheaper.
 
     Returns:
-      experiment and arguments without sizes, and the way.
+      experiment and options, without sizes.
 
     Raises:
       ValueError, TypeError: sizes that are not positive whole numbers, an unknown way, an experiment without `NAME_max`.
     """
+    options = dict(options)
+    sizes, way = options.pop("sizes"), options.pop("sizes_as")
+    if not sizes:
+        return experiment, options
     checked = {str(name): _whole(name, values) for name, values in sizes.items()}
     if way not in (None, *WAYS):
         raise ValueError(f"sizes_as must be one of {list(WAYS)} or None; got {way!r}.")
@@ -77,40 +72,43 @@ def settle_sizes(
     for name in checked:
         if f"{name}_max" not in parameters and not open_ended:
             raise TypeError(f"the experiment must take '{name}_max' beside '{name}': the plain number that fixes shapes.")
-    made = {way: _as(way, experiment, arguments, checked) for way in WAYS}
-    way = way or _begun(store, checked) or _cheaper(made, devices)
-    return *made[way], way
+    both = {way: _as(way, experiment, options, checked) for way in WAYS}
+    return both[way or _begun(options["store"], checked) or _cheaper(both)]
 
 
-def _as(way, experiment, arguments, sizes):
+def _as(
+    way: str, experiment: Callable[..., Any], options: dict[str, Any], sizes: Mapping[str, tuple[int, ...]]
+) -> tuple[Callable[..., Any], dict[str, Any]]:
     if way == "padded":
-        grid = {**{n: np.array(v, np.int32) for n, v in sizes.items()}, **(arguments.get("grid") or {})}
-        return Sized(experiment, {name: max(values) for name, values in sizes.items()}), dict(arguments) | {"grid": grid}
-    static = {**(arguments.get("static") or {}), **sizes}
-    return Sized(experiment, {}, tuple(sizes)), dict(arguments) | {"static": static}
+        grid = {**{n: np.array(v, np.int32) for n, v in sizes.items()}, **(options["grid"] or {})}
+        return Sized(experiment, {name: max(values) for name, values in sizes.items()}), options | {"grid": grid}
+    static = {**(options["static"] or {}), **sizes}
+    return Sized(experiment, {}, tuple(sizes)), options | {"static": static}
 
 
-def _begun(store, sizes):
+def _begun(store: Any, sizes: Mapping[str, Any]) -> str | None:
     manifest = read_manifest(Path(store)) if store is not None else None
     if manifest is None:
         return None
     return "padded" if set(sizes) <= set(manifest["contract"].get("axes", {})) else "buckets"
 
 
-def _cheaper(made, devices) -> str:
-    """Compile seconds and the seconds of all steps, both by rule of thumb; systems that stop early make steps cheaper still."""
+def _cheaper(both: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]]) -> str:
+    """Return the way of the fewest seconds, compile seconds and those of all steps, both by rule of thumb; systems that
+    stop early make steps cheaper still.
+    """
     seconds = {}
-    for way, (experiment, arguments) in made.items():
-        request = Request.make(experiment, **arguments, devices=devices, checked=True)
+    for way, (experiment, options) in both.items():
+        request = Request.make(experiment, **asked(options), checked=True)
         steps, rate = int(request.times[-1]), BASIC_RATE * len(request.devices)
         buckets = request.grid.buckets()
-        flops = sum(step_cost(request.program(static)).flops for static in buckets)
+        flops = sum(step_cost(program_of(request, static)).flops for static in buckets)
         compiling = COMPILE_SECONDS.get(request.devices[0].platform, 15.0) * len(buckets)
         seconds[way] = compiling + flops * steps * request.grid.lanes_per_bucket / rate
     return min(WAYS, key=seconds.__getitem__)
 
 
-def _whole(name, values) -> tuple[int, ...]:
+def _whole(name: str, values: Any) -> tuple[int, ...]:
     plain = tuple(np.atleast_1d(values).tolist())
     if not plain or any(isinstance(v, bool) or v != round(v) or v < 1 for v in plain):
         raise ValueError(f"sizes['{name}'] must be positive whole numbers; got {list(plain)}.")

@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.engine.ask.grid import Lanes
-from jaxscale.engine.keep.rows import Records, Rows
-from jaxscale.engine.run.executable import Executable
+from jaxscale.engine.ask.request import Running
+from jaxscale.engine.run.executable import Blocks, Cohort, Executable, Report
+from jaxscale.engine.run.reasons import Look, Reason, reasons
+from jaxscale.engine.run.recorder import MakeRecorder, Recorder, Records, Saved, Saver
 from jaxscale.engine.run.seats import Seats
-from jaxscale.engine.store.checkpoint import Checkpoint
 
 DISPATCH_SECONDS = 5e-4  # what a segment costs beside its steps, until it has been measured
 SPAN_STEPS, SPAN_SECONDS = 256, 10.0  # the longest segment, until a step has been timed, and then: for progress and checkpoints
@@ -37,12 +38,12 @@ def run_cohort(
     lanes: Lanes,
     times: np.ndarray,
     *,
-    recorder: Callable[[Executable, Lanes, np.ndarray, Seats], Any] = Rows,
+    recorder: MakeRecorder,
     tell: Callable[[Progress], None] = lambda progress: None,
-    reclaim: bool = True,
-    checkpoint: Checkpoint | None = None,
+    how: Running = Running(),
+    saver: Saver | None = None,
 ) -> Records:
-    """Run `lanes` from step 0, or from a checkpoint, to the last of `times` and record them.
+    """Run `lanes` from step 0, or from where they were saved, to the last of `times` and record them.
 
     Results depend on nothing but each lane's coordinates and the block width: not on the cuts made here, nor on which
     lanes share a block, nor on where a run was interrupted.
@@ -51,43 +52,50 @@ def run_cohort(
       executable: compiled for at least as many rows (and groups) as needed.
       lanes: at most `rows * devices` of them, in whole groups when disorder is shared.
       times: recorded steps, increasing.
-      recorder: keeps what the lanes observe: every lane, or moments over seeds.
+      recorder: makes what keeps the lanes' observables: every lane, or moments over seeds.
       tell: called between segments.
-      reclaim: let stopped lanes go. Off, they idle to the end; the results are the same.
-      checkpoint: where the cohort is saved between segments, and found again.
+      how: whether stopped lanes go (else they idle to the end; the results are the same), and until when segments begin.
+      saver: where the cohort is saved between segments, and found again.
+
+    Returns:
+      The records; lanes whose reason is `OUT_OF_TIME` are in no piece, and are saved if there is a `saver`.
     """
     began = time.perf_counter()
     seats = Seats(executable, lanes)
-    kept = recorder(executable, lanes, times, seats)
-    saved = checkpoint.load(lanes.ids, times) if checkpoint else None
-    cohort, records, live, now, finished = _begun(executable, lanes, seats, kept, saved)
-    pace, may_stop = _Pace(), executable.program.can_stop and reclaim
+    keeping = recorder(executable, lanes, times, seats)
+    saved = saver.load(lanes.ids, times) if saver else None
+    cohort, records, now = _begun(executable, lanes, seats, keeping, saved)
+    live = records.why == Reason.LIVE
+    pace, may_stop = _Pace(), executable.program.can_stop and how.reclaim
     cut = 0 if may_stop else min(int(times[0]), SPAN_STEPS)  # a first record far away is no reason to keep stopped lanes
     if saved:
         cut = pace.next_cut(now, times, may_stop, int(live.sum()))
     while True:
         clock = time.perf_counter()
         cohort, report, slots = _segment(executable, cohort, seats.blocks(live), now, cut)
-        stopped, bad = _flags(report, seats)
+        look = _looked(report, seats, cut == times[-1])
         ran = time.perf_counter() - clock
         records.paid(int(live.sum()), slots, cut - now)
 
-        diverged = live & (bad >= 0)
-        records.diverged_at[diverged] = bad[diverged]
-        ended = live & (stopped | diverged) if reclaim else diverged
-        kept.see(report, live, ended, cut, records.diverged_at)
-        finished += int((ended & ~diverged).sum())
+        why = reasons(look, live, how)
+        records.diverged_at[live & (why == Reason.DIVERGED)] = look.bad[live & (why == Reason.DIVERGED)]
+        ended = (why == Reason.STOPPED) | (why == Reason.DIVERGED)
+        keeping.see(report, live, ended, cut, records.diverged_at)
         pace.saw(cut - now, int(live.sum()), int(ended.sum()), ran, time.perf_counter() - clock - ran, slots)
+        records.why[live] = np.where(ended, why, Reason.LIVE)[live]
         live &= ~ended
         now = cut
-        tell(_progress(records, now, times, live, finished))
-        if now == times[-1] or not live.any():
-            break
-        if checkpoint and checkpoint.due():
+        tell(_progress(records, now, times, live))
+        over = now == times[-1] or not live.any()
+        late = not over and bool((why[live] == Reason.OUT_OF_TIME).any())
+        if saver and not over and (late or saver.due()):
             leaves = [leaf[seats.slot[live]] for leaf in jax.tree.leaves(jax.device_get(cohort.state))]
-            checkpoint.save(lanes.ids, times, now, live, finished, records, kept.arrays(), leaves)
+            saver.save(lanes.ids, times, Saved(now, records, keeping.arrays(), leaves))
+        if over or late:
+            break
         cut = pace.next_cut(now, times, may_stop, int(live.sum()))
-    records.arrays = kept.close(records.diverged_at)
+    records.why[live] = why[live]
+    records.piece = keeping.close(records.diverged_at, records.why != Reason.OUT_OF_TIME)
     records.seconds = time.perf_counter() - began
     return records
 
@@ -110,8 +118,8 @@ class _Pace:
             self.hazard = 0.5 * self.hazard + 0.5 * ended / (steps * live)
 
     def next_cut(self, now: int, times: np.ndarray, may_stop: bool, live: int) -> int:
-        """The next record, or a point before it: to be seen and saved, and where looking pays, at most twice as far, so that
-        estimates stay fresh.
+        """Return the next record, or a point before it: to be seen and saved, and where looking pays, at most twice as far, so
+        that estimates stay fresh.
         """
         stride = SPAN_SECONDS / self.step if self.step else SPAN_STEPS
         if may_stop:
@@ -120,31 +128,32 @@ class _Pace:
         return min(int(times[np.searchsorted(times, now, side="right")]), now + int(max(1, stride)))
 
 
-def _begun(executable, lanes, seats, kept, saved):
-    """Cohort, records, live lanes, step and how many have finished: at step 0, or where a checkpoint left them."""
-    live = np.ones(len(lanes), bool)
-    cohort = executable.start(seats.lanes(lanes), seats.group_lanes(lanes), seats.blocks(live))
+def _begun(
+    executable: Executable, lanes: Lanes, seats: Seats, keeping: Recorder, saved: Saved | None
+) -> tuple[Cohort, Records, int]:
+    """Return cohort, records and step: at step 0, or where the cohort was saved."""
+    cohort = executable.start(seats.lanes(lanes), seats.group_lanes(lanes), seats.blocks(np.ones(len(lanes), bool)))
     if not saved:
-        return cohort, Records(np.full(len(lanes), -1, np.int32)), live, 0, 0
-    kept.restore(saved.kept)
-    cohort = cohort._replace(state=seats.place_state(cohort.state, saved.leaves, saved.live))
-    return cohort, saved.records, saved.live, saved.step, saved.finished
+        return cohort, Records.empty(len(lanes)), 0
+    keeping.restore(saved.recorded)
+    live = saved.records.why == Reason.LIVE
+    return cohort._replace(state=seats.place_state(cohort.state, saved.leaves, live)), saved.records, saved.step
 
 
-def _segment(executable, cohort, blocks, now, cut):
-    """The cohort at the cut, its report, and the slots that were paid for."""
+def _segment(executable: Executable, cohort: Cohort, blocks: Blocks, now: int, cut: int) -> tuple[Cohort, Report, int]:
+    """Return the cohort at the cut, its report, and the slots that were paid for."""
     cohort, report = executable.advance(cohort, blocks, jnp.int32(now), jnp.int32(cut))
     return cohort, report, int(np.asarray(blocks.used).sum()) * executable.width
 
 
-def _progress(records, now, times, live, finished):
-    gone = int((records.diverged_at >= 0).sum())
+def _progress(records: Records, now: int, times: np.ndarray, live: np.ndarray) -> Progress:
+    finished, diverged = (int((records.why == reason).sum()) for reason in (Reason.STOPPED, Reason.DIVERGED))
     return Progress(
-        now, int(times[-1]), len(live), int(live.sum()), finished, gone, records.lane_steps, records.slot_steps
+        now, int(times[-1]), len(live), int(live.sum()), finished, diverged, records.lane_steps, records.slot_steps
     )  # fmt: skip
 
 
-def _flags(report, seats):
-    """Stop flags and first bad steps by lane."""
+def _looked(report: Report, seats: Seats, at_end: bool) -> Look:
+    """Return stop flags and first bad steps by lane."""
     stopped, bad, ran = (x[seats.slot] for x in jax.device_get((report.stopped, report.bad, report.ran)))
-    return stopped & ran, np.where(ran, bad, -1)
+    return Look(stopped & ran, np.where(ran, bad, -1), at_end)

@@ -21,7 +21,7 @@ MOVES = {"dot_general", "conv_general_dilated", "gather", "scatter", "scatter-ad
 
 @dataclasses.dataclass
 class Cost:
-    """Of one step of one lane."""
+    """What one step of one lane costs."""
 
     flops: float = 0.0
     bytes: float = 0.0  # read and written by operations that are not fused into others
@@ -30,7 +30,7 @@ class Cost:
     open_loops: int = 0  # loops whose trip count is not known before running: counted once
 
     def add(self, other: "Cost", times: float = 1) -> None:
-        """Count another piece of program, `times` over."""
+        """Add the cost of another piece of program, run `times` over."""
         self.flops += times * other.flops
         self.bytes += times * other.bytes
         for product, count in other.products.items():
@@ -41,11 +41,11 @@ class Cost:
 
 
 def step_cost(program: Any) -> Cost:
-    """Of one step of a `Program`."""
+    """Return the cost of one step of a `Program`."""
     data, state, _ = program.shapes
     key = jax.ShapeDtypeStruct((2,), jnp.uint32)
 
-    def step(lane, key, state, data):
+    def step(lane: Any, key: jax.Array, state: Any, data: Any) -> Any:
         return program.build(lane).step(jax.random.wrap_key_data(key, impl="threefry2x32"), state, data)
 
     with jax.default_matmul_precision(program.precision):
@@ -55,13 +55,13 @@ def step_cost(program: Any) -> Cost:
 
 
 def draw_cost(program: Any) -> Cost:
-    """Of drawing the disorder of one lane of a `Program`."""
+    """Return the cost of drawing the disorder of one lane of a `Program`."""
     with jax.default_matmul_precision(program.precision):
         return count(jax.make_jaxpr(program.begin_data)(program.lane).jaxpr)
 
 
 def count(jaxpr: Any) -> Cost:
-    """Of a jaxpr, once through."""
+    """Return the cost of a jaxpr, loop bodies times their trip counts."""
     total = Cost()
     for equation in jaxpr.eqns:
         name, inner = equation.primitive.name, inner_jaxprs(equation)
@@ -81,12 +81,12 @@ def count(jaxpr: Any) -> Cost:
 
 
 def inner_jaxprs(equation: Any) -> list[Any]:
-    """The jaxprs inside an operation: loops, branches, calls."""
+    """Return the jaxprs inside an operation: loops, branches, calls."""
     values = [p for v in equation.params.values() for p in (v if isinstance(v, tuple | list) else (v,))]
     return [jaxpr for p in values if hasattr(jaxpr := getattr(p, "jaxpr", p), "eqns")]
 
 
-def _operation(equation) -> Cost:
+def _operation(equation: Any) -> Cost:
     name = equation.primitive.name
     ins = [v.aval for v in equation.invars if hasattr(v.aval, "shape")]
     outs = [v.aval for v in equation.outvars if hasattr(v.aval, "shape")]
@@ -114,29 +114,31 @@ def _operation(equation) -> Cost:
     return cost
 
 
-def _add_product(cost, shapes, equation, ins):
+def _add_product(cost: Cost, shapes: str, equation: Any, ins: list[Any]) -> None:
     kind = (str(ins[0].dtype), _precision(equation.params.get("precision")))
     cost.products[shapes, *kind] += 1
     cost.product_flops[kind] += cost.flops
 
 
-def _precision(given):
+def _precision(given: Any) -> str:
     if given is None:
         return "default"
     return str(given[0] if isinstance(given, tuple) else given).rpartition(".")[2].lower()
 
 
-def _bytes(aval):
+def _bytes(aval: Any) -> int:
     return math.prod(aval.shape) * getattr(aval.dtype, "itemsize", 8)
 
 
 def tree_bytes(tree: Any) -> int:
-    """Bytes of all leaves."""
+    """Return the bytes of all leaves."""
     return sum(int(np.prod(s.shape, dtype=np.int64)) * s.dtype.itemsize for s in jax.tree.leaves(tree))
 
 
 def largest_operand(jaxpr: Any) -> int:
-    """Bytes of the largest input or output of any operation, loops and branches entered, rows picked out of an array apart."""
+    """Return the bytes of the largest input or output of any operation, loops and branches entered, rows picked out of an
+    array apart.
+    """
     largest = 0
     for equation in jaxpr.eqns:
         if inner := inner_jaxprs(equation):

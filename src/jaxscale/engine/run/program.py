@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -35,29 +35,30 @@ class Program:
     shared: bool  # disorder shared within a group
     root: int
     precision: str
-    reserved: frozenset[str] = RESERVED  # names that no observable may have
+    reserved: frozenset[str] = frozenset()  # names that no observable may have, beside those of every result
 
     def build(self, lane: Lane) -> Any:
-        """The system of one lane."""
+        """Return the system of one lane."""
         return self.experiment(**lane.coords, **self.static)
 
     def begin_data(self, lane: Lane) -> Any:
-        """The frozen disorder of one lane (of one group when it is shared)."""
+        """Draw the frozen disorder of one lane (of one group when it is shared)."""
         return jax.tree.map(jnp.asarray, self.build(lane).sample(_keys(self.root, lane.words, lane.seeds[:1])[0]))
 
     def begin(self, lane: Lane, data: Any) -> tuple[jax.Array, Any]:
-        """Step key and state of one lane."""
+        """Return the step key and the state at step 0 of one lane."""
         _, key_init, key_step = _keys(self.root, lane.words, lane.seeds)
         return jax.random.key_data(key_step), jax.tree.map(jnp.asarray, self.build(lane).init(key_init, data))
 
     def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any) -> tuple[Any, jax.Array]:
-        """One lane from step span[0] to span[1], and the first step whose state is not finite, -1 if all are.
+        """Run one lane from step span[0] to span[1]; return its state, and the first step whose state is not finite, -1 if
+        all are.
 
         Every step is looked at: a state that recovers counts too, so the answer does not depend on where a run is cut.
         """
         system, key_step = self.build(lane), jax.random.wrap_key_data(key, impl="threefry2x32")
 
-        def step(t, carry):
+        def step(t: jax.Array, carry: Any) -> Any:
             state, bad = carry
             state = system.step(jax.random.fold_in(key_step, t), state, data)
             return state, jnp.where((bad < 0) & ~is_finite(state), t + 1, bad)
@@ -65,14 +66,14 @@ class Program:
         return jax.lax.fori_loop(span[0], span[1], step, (state, jnp.where(is_finite(state), -1, span[0])))
 
     def look(self, lane: Lane, state: Any, data: Any) -> tuple[dict[str, jax.Array], jax.Array]:
-        """Observables and whether the run has stopped."""
+        """Return the observables, and whether the run has stopped."""
         system = self.build(lane)
         observed = {name: jnp.asarray(value) for name, value in system.observe(state, data).items()}
         return observed, has_stopped(system, state, data)
 
     @cached_property
     def lane(self) -> Lane:
-        """Shapes of one lane."""
+        """The shapes of one lane's coordinates, hash and seeds."""
         coords = {name: jax.ShapeDtypeStruct((), dtype) for name, dtype in self.dtypes.items()}
         seeds = jax.ShapeDtypeStruct((2 if self.shared else 1,), jnp.uint32)
         return Lane(coords, jax.ShapeDtypeStruct((2,), jnp.uint32), seeds)
@@ -81,7 +82,7 @@ class Program:
     def shapes(self) -> tuple[Any, Any, Any]:
         """Shapes of one lane's data, state and observables. Traces the experiment once."""
 
-        def trace(lane):
+        def trace(lane: Lane) -> Any:
             data = self.begin_data(lane)
             _, state = self.begin(lane, data)
             return data, state, self.look(lane, state, data)[0]
@@ -94,7 +95,7 @@ class Program:
                 f"a traced value was used where Python needs a plain number (a shape, int(), if, math or numpy); the traced "
                 f"axes are {list(self.dtypes)}. Put such an axis in static=, or compute with jax.numpy."
             ) from error
-        taken = {*self.dtypes, *self.static, *self.reserved}
+        taken = {*self.dtypes, *self.static, *RESERVED, *self.reserved}
         for name, value in observed.items():
             if name in taken:
                 raise ValueError(f"observable '{name}' has the name of an axis of the result; rename one of them.")
@@ -106,7 +107,7 @@ class Program:
     def fingerprint(self) -> str:
         """Hash of what one lane computes, captured arrays and names included: it changes when the model's code does."""
 
-        def whole(lane):
+        def whole(lane: Lane) -> Any:
             data = self.begin_data(lane)
             key, state = self.begin(lane, data)
             state, _ = self.run(lane, key, state, data, (jnp.int32(0), jnp.int32(1)))
@@ -131,10 +132,10 @@ class Program:
         return definitions(self._example)
 
     @cached_property
-    def _example(self):
+    def _example(self) -> Any:
         found = []
 
-        def build(lane):
+        def build(lane: Lane) -> None:
             found.append(self.build(lane))
 
         jax.eval_shape(build, self.lane)
@@ -154,7 +155,7 @@ class Program:
         return tree_bytes(self.shapes[0]) + tree_bytes(self.shapes[1])
 
 
-def _keys(root, words, seeds):
+def _keys(root: int, words: jax.Array, seeds: jax.Array) -> jax.Array:
     """The three streams of a run, as `simulate` splits them: disorder, initialisation, steps."""
     key = jax.random.key(root, impl="threefry2x32")
     for word in (words[0], words[1], *seeds):
@@ -176,7 +177,7 @@ def is_finite(state: Any) -> jax.Array:
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
 
 
-def _constants(jaxpr):
+def _constants(jaxpr: Any) -> Iterator[Any]:
     """Captured arrays of a jaxpr and of every jaxpr inside it, in order."""
     yield from getattr(jaxpr, "consts", ())
     inner = getattr(jaxpr, "jaxpr", jaxpr)

@@ -1,5 +1,6 @@
 """Which lane sits where: rows of devices, full blocks of live lanes, lanes that share their disorder side by side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -41,8 +42,8 @@ class Seats:
         slot = self.device[self.first] * self.executable.groups + self.group[self.first]
         return self._seated(lanes, self.first, slot, self.executable.groups)
 
-    def _seated(self, lanes, which, slot, rows):
-        def place(values):
+    def _seated(self, lanes: Lanes, which: np.ndarray, slot: np.ndarray, rows: int) -> Lane:
+        def place(values: np.ndarray) -> jax.Array:
             out = np.zeros((rows * len(self.executable.devices), *values.shape[1:]), values.dtype)
             out[:] = values[0]  # empty seats hold a valid lane
             out[slot] = values[which]
@@ -50,10 +51,10 @@ class Seats:
 
         return Lane({k: place(v) for k, v in lanes.coords.items()}, place(lanes.words), place(lanes.seeds))
 
-    def place_state(self, like: Any, leaves: list[np.ndarray], live: np.ndarray) -> Any:
+    def place_state(self, like: Any, leaves: Sequence[np.ndarray], live: np.ndarray) -> Any:
         """The saved states of the live lanes in their seats; `leaves` hold them as bytes, (live, bytes of one)."""
 
-        def place(old, saved):
+        def place(old: jax.Array, saved: np.ndarray) -> jax.Array:
             out = np.zeros(old.shape, old.dtype)
             out[self.slot[live]] = np.frombuffer(saved.tobytes(), old.dtype).reshape(len(saved), *old.shape[1:])
             return jax.device_put(out, self.executable.sharding)

@@ -10,7 +10,6 @@ Every file appears by write to a temporary name, fsync, rename. Arrays are plain
 """
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -22,19 +21,23 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.engine.keep.pieces import Piece, Pieces, check_piece, forbidden, piece_name
-from jaxscale.engine.store import checkpoint
-from jaxscale.engine.store.files import StoreError, held, is_held, load_arrays, read_file, sync_folder, told, write_atomic
+from jaxscale.engine.ask.reduction import find_reduction
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.events import Tell
+from jaxscale.engine.keep.pieces import Piece, Pieces, piece_name, reserved_names
+from jaxscale.engine.store.checkpoint import Checkpoint, SavedCohort
+from jaxscale.engine.store.contract import Settings, Units
+from jaxscale.engine.store.files import as_store_errors, is_held, locked, read_file, sync_folder, write_atomic
 from jaxscale.engine.store.manifest import FORMAT, compare, read_manifest
 
-MOST_PIECE = 8 * 2**30  # bytes
+MAX_PIECE = 8 * 2**30  # bytes
 HALF_WRITTEN = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
 
 
-class Store:
-    """One sweep's folder. Open it with `Store.open` to write or `Store.read` to look."""
+class DiskStore:
+    """One sweep's folder. Open it with `DiskStore.open` to write or `DiskStore.read` to look."""
 
-    on_disk = True
+    outlives = True
 
     def __init__(self, path: Path, manifest: dict[str, Any]):
         self.path, self.manifest = path, manifest
@@ -47,7 +50,7 @@ class Store:
         contract: Mapping[str, Any],
         request: Mapping[str, Any],
         part: tuple[int, int] | None = None,
-    ) -> "Iterator[Store]":
+    ) -> "Iterator[DiskStore]":
         """Open for writing: a new folder, or an old one whose contract agrees.
 
         Args:
@@ -61,12 +64,12 @@ class Store:
         """
         path = Path(path)
         with contextlib.ExitStack() as locks:
-            with told(path):
+            with as_store_errors(path):
                 _make_folders(path)
-                locks.enter_context(held(path, shared=part is not None))
+                locks.enter_context(locked(path, shared=part is not None))
                 if part is not None:
-                    with held(path, "manifest.lock", wait=True):  # or two parts look for each other before either is there
-                        locks.enter_context(held(path, _part_lock(path, part, request)))
+                    with locked(path, "manifest.lock", wait=True):  # or two parts look for each other before either is there
+                        locks.enter_context(locked(path, _part_lock(path, part, request)))
                 store = cls(path, {})
                 with store.changing():
                     store._begin(json.loads(json.dumps(contract)), dict(request))
@@ -74,7 +77,7 @@ class Store:
                     store._sweep_up()
             yield store
 
-    def _begin(self, contract, request):
+    def _begin(self, contract: dict[str, Any], request: dict[str, Any]) -> None:
         old = self.manifest
         if not old and any((self.path / "pieces").glob("*.done")):
             raise StoreError(f"store='{self.path}' holds pieces but no manifest.json; it is damaged. Use a new folder.")
@@ -87,7 +90,7 @@ class Store:
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The manifest, read afresh, written back if it was changed; other processes wait meanwhile."""
-        with told(self.path), held(self.path, "manifest.lock", wait=True):
+        with as_store_errors(self.path), locked(self.path, "manifest.lock", wait=True):
             self.manifest = read_manifest(self.path) or {}
             before = json.dumps(self.manifest)
             yield self.manifest
@@ -95,7 +98,7 @@ class Store:
                 write_atomic(self.path / "manifest.json", json.dumps(self.manifest, indent=1).encode())
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> "Store":
+    def read(cls, path: str | os.PathLike) -> "DiskStore":
         """Open an existing store to look at it.
 
         Raises:
@@ -108,7 +111,7 @@ class Store:
             raise StoreError(f"'{path}' holds no jaxscale store: there is no manifest.json in it.{hint}")
         return cls(Path(path), manifest)
 
-    def settle(self, bucket: str, program: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    def settle(self, bucket: str, program: str, make: Callable[[], Mapping[str, Any]]) -> Settings:
         """Fix a bucket's settings (width, how it was found) the first time; later compare the program and return them.
 
         Raises:
@@ -125,10 +128,10 @@ class Store:
             )
         return fixed
 
-    def narrow(self, bucket: str, width: int) -> dict[str, Any]:
+    def narrow(self, bucket: str, width: int) -> Settings:
         """Begin a bucket anew at a smaller width: its pieces are set aside, since all runs of a bucket have one width."""
-        wide = [name for name, piece in self._whole(mend=False) if str(piece["bucket"]) == bucket]
-        with told(self.path):
+        wide = [name for name, of, _ in self._undamaged(mend=False) if of == bucket]
+        with as_store_errors(self.path):
             for kind in (".done", ".npz"):
                 for name in wide:
                     file = self.path / "pieces" / f"{name}{kind}"
@@ -140,34 +143,32 @@ class Store:
             fixed["width"] = width
         return fixed
 
-    def write(self, bucket: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Add a finished piece.
+    def write(self, bucket: str, piece: Piece) -> None:
+        """Add a finished piece: its file first, and its mark when the file is whole.
 
         Raises:
           StoreError: the disk is full or gone; what was written before is kept.
         """
-        name = piece_name(bucket, arrays["ids"])
-        buffer = io.BytesIO()
-        np.savez(buffer, bucket=np.array(bucket), **arrays)  # type: ignore[arg-type]
-        content = buffer.getvalue()
-        with told(self.path):
-            write_atomic(self.path / "pieces" / f"{name}.npz", content)
-            write_atomic(self.path / "pieces" / f"{name}.done", sha256(content).hexdigest().encode())
+        file = self.path / "pieces" / f"{piece_name(bucket, piece.ids)}.npz"
+        content = piece.to_npz(bucket)
+        with as_store_errors(self.path):
+            write_atomic(file, content)
+            write_atomic(file.with_suffix(".done"), sha256(content).hexdigest().encode())
 
-    def checkpoint_path(self, bucket: str, ids: np.ndarray) -> Path:
-        """Where a cohort of these lanes is saved."""
-        return self.path / "checkpoints" / piece_name(bucket, ids)
+    def saver(self, bucket: str, ids: np.ndarray, every: float, program: str, tell: Tell) -> Checkpoint:
+        """Return the place where the cohort of these lanes is saved."""
+        return Checkpoint(self.path / "checkpoints" / piece_name(bucket, ids), every, program, tell)
 
     def saved_cohorts(self) -> list[np.ndarray]:
-        """Identities of the lanes of every whole checkpoint."""
-        return [arrays["ids"] for arrays in self.checkpoints()]
+        """Return the identities of the lanes of every whole checkpoint."""
+        return [cohort.ids for cohort in self.checkpoints()]
 
-    def checkpoints(self) -> list[dict[str, np.ndarray]]:
-        """What is saved of cohorts that have not finished, damaged files left out."""
-        found = (checkpoint.read(file) for file in sorted((self.path / "checkpoints").glob("[!.]*")))
-        return [arrays for arrays in found if arrays is not None]
+    def checkpoints(self) -> list[SavedCohort]:
+        """Return what is saved of cohorts that have not finished, damaged files left out."""
+        cohorts = (SavedCohort.read(file) for file in sorted((self.path / "checkpoints").glob("[!.]*")))
+        return [cohort for cohort in cohorts if cohort is not None]
 
-    def keep_units(self, units: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    def add_units(self, units: Units) -> Units:
         """Remember definitions for readers that do not have the experiment; return all that are known."""
         with self.changing() as manifest:
             merged = {**manifest["request"].get("units", {}), **{name: list(pair) for name, pair in units.items()}}
@@ -175,26 +176,27 @@ class Store:
         return {name: tuple(pair) for name, pair in merged.items()}
 
     def pieces(self, *, mend: bool = False) -> Pieces:
-        """All finished pieces by bucket, damaged ones left out with a warning: their runs count as pending.
+        """Return all finished pieces by bucket, damaged ones left out with a warning: their runs count as pending.
 
         Args:
           mend: also set damaged pieces aside, so that they can be written anew. For the process that holds the store.
         """
-        found: Pieces = {}
-        for _, piece in self._whole(mend):
-            found.setdefault(str(piece.pop("bucket")), []).append(piece)
-        return found
+        by_bucket: Pieces = {}
+        for _, bucket, piece in self._undamaged(mend):
+            by_bucket.setdefault(bucket, []).append(piece)
+        return by_bucket
 
-    def _whole(self, mend):
-        names = forbidden(self.manifest)
+    def _undamaged(self, mend: bool) -> Iterator[tuple[str, str, Piece]]:
+        """Give (name, bucket, piece) of every piece that is as it was written."""
+        reserved, contract = reserved_names(self.manifest), self.manifest["contract"]
+        kind, times = find_reduction(contract.get("reduce", False)).piece, len(contract["times"])
         for mark in sorted((self.path / "pieces").glob("*.done")):
             file = mark.with_suffix(".npz")
             try:
-                content = read_file(file, MOST_PIECE) if file.exists() else b""
-                if sha256(content).hexdigest().encode() != read_file(mark, MOST_PIECE):
+                content = read_file(file, MAX_PIECE) if file.exists() else b""
+                if sha256(content).hexdigest().encode() != read_file(mark, MAX_PIECE):
                     raise StoreError("it does not match its checksum (truncated or altered)")
-                piece = Piece(load_arrays(content))
-                check_piece(piece, self.manifest["contract"], names)
+                bucket, piece = kind.from_npz(content, times, reserved)
             except OSError as error:  # too many open files, a network that is away: no reason to throw a piece away
                 raise StoreError(f"'{file}' cannot be read: {error.strerror}. Try again.") from error
             except StoreError as error:
@@ -205,26 +207,26 @@ class Store:
                     if file.exists():
                         file.rename(file.with_suffix(".npz.damaged"))
                 continue
-            yield mark.stem, piece
+            yield mark.stem, bucket, piece
 
-    def _sweep_up(self):
+    def _sweep_up(self) -> None:
         """Remove what was half-written when a process died."""
         for folder in ("", "pieces", "checkpoints"):
             for left_over in (self.path / folder).glob(".*"):
                 if HALF_WRITTEN.fullmatch(left_over.name) and left_over.is_file():
                     left_over.unlink()
 
-    def drop_checkpoints(self, done: Callable[[], np.ndarray]) -> None:
+    def drop_saved(self, done: Callable[[], np.ndarray]) -> None:
         """Remove checkpoints of runs that are finished by now, and what is no checkpoint."""
         files = [file for file in (self.path / "checkpoints").glob("[!.]*") if file.is_file()]
         ids = done() if files else np.zeros(0, np.uint64)
         for file in files:
-            saved = checkpoint.read(file)
-            if saved is None or np.isin(saved["ids"], ids).any():
+            saved = SavedCohort.read(file)
+            if saved is None or np.isin(saved.ids, ids).any():
                 file.unlink()
 
 
-def _make_folders(path):
+def _make_folders(path: Path) -> None:
     """The store's folders, and their names safe from a power cut."""
     new = [folder for folder in ("pieces", "checkpoints") if not (path / folder).is_dir()]
     try:
@@ -237,8 +239,9 @@ def _make_folders(path):
             sync_folder(parent)
 
 
-def _part_lock(path, part, request) -> str:
-    """Name of a part's lock; parts that cut the sweep in another way must not run beside it, or runs are computed twice.
+def _part_lock(path: Path, part: tuple[int, int], request: Mapping[str, Any]) -> str:
+    """Return the name of a part's lock; parts that cut the sweep in another way must not run beside it, or runs are
+    computed twice.
 
     Raises:
       StoreError: one does.

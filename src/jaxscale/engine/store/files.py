@@ -2,34 +2,20 @@
 
 import contextlib
 import errno
-import io
-import math
 import os
-import re
 import stat
 import time
 import warnings
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-import numpy as np
+from jaxscale.engine.errors import StoreError
 
 try:
     import fcntl
 except ModuleNotFoundError:  # not a POSIX system: no locks
     fcntl = None  # type: ignore[assignment]
-
-
-MOST_HEADER = 1024  # bytes before an array: 118 as numpy writes it
-HEADER = re.compile(
-    rb"\{'descr': '[<>|=][biufU][1-9]\d{0,8}', 'fortran_order': (True|False), "
-    rb"'shape': \(((\d{1,18}, ?)*(\d{1,18})?)\), \}\s*"
-)
-
-
-class StoreError(ValueError):
-    """The store cannot be used as asked; the message says why and what to do."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -70,8 +56,8 @@ def read_file(path: Path, most: int, what: str = "file") -> bytes:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Errors of the file system inside become a message that names the store.
+def as_store_errors(path: Path) -> Iterator[None]:
+    """Raise errors of the file system inside as a StoreError that names the store and says that finished runs are kept.
 
     Raises:
       StoreError: disk full, no permission, gone.
@@ -94,42 +80,8 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def load_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Nothing in it is executed, unpacked or allocated before its size is known to be true.
-
-    Raises:
-      StoreError: it is not what `numpy.savez` writes: objects, compressed members, shapes that do not fit their bytes.
-    """
-    found, left = {}, len(content)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as members:
-            for member in members.infolist():
-                left -= member.file_size  # members that overlap, or unpack to more than there is
-                if member.compress_type != zipfile.ZIP_STORED or left < 0:
-                    raise ValueError(f"member '{member.filename}' is compressed, or larger than the file")
-                found[member.filename.removesuffix(".npy")] = _array(members.read(member))
-    except Exception as error:  # a stranger's bytes can break the readers of zip files and headers in any way
-        raise StoreError(f"not a file of plain arrays: {error}") from error
-    return found
-
-
-def _array(data: bytes) -> np.ndarray:
-    stream = io.BytesIO(data)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("not an array as numpy writes plain ones")
-    size = int.from_bytes(data[8:10], "little")
-    if not HEADER.fullmatch(data[10 : 10 + min(size, MOST_HEADER)]):  # before numpy parses it: no objects, no records
-        raise ValueError(f"an array with the header {data[10:110]!r}")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    size = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or any(n < 0 for n in shape) or size != len(data) - stream.tell():
-        raise ValueError(f"an array of {dtype} and shape {shape} in {len(data)} bytes")
-    flat = np.frombuffer(data, dtype, math.prod(shape), stream.tell()) if size else np.zeros(math.prod(shape), dtype)
-    return flat.reshape(shape, order="F" if fortran else "C").copy()
-
-
 @contextlib.contextmanager
-def held(path: Path, name: str = "lock", *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, name: str = "lock", *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a lock file of a store; whoever asks in vain is told who holds it.
 
     Args:
@@ -142,7 +94,7 @@ def held(path: Path, name: str = "lock", *, shared: bool = False, wait: bool = F
       StoreError: another process, or another sweep of this one, is writing.
     """
     with open(path / name, "ab", buffering=0) as lock:
-        if _locked(lock, path, shared, wait):
+        if _take(lock, path, shared, wait):
             _sign(lock, not shared)  # a shared holder blots out the name of an exclusive one that died
         else:
             owners = "; ".join(sorted(filter(None, map(_owner, path.glob("lock*"))))) or "another process"
@@ -155,7 +107,7 @@ def held(path: Path, name: str = "lock", *, shared: bool = False, wait: bool = F
                     lock.truncate(0)
 
 
-def _locked(lock, path, shared, wait) -> bool:
+def _take(lock: IO[bytes], path: Path, shared: bool, wait: bool) -> bool:
     if fcntl is None:
         return True
     try:
@@ -179,17 +131,17 @@ def is_held(file: Path) -> bool:
     return False
 
 
-def _owner(file):
+def _owner(file: Path) -> str:
     """Who holds a lock file; nobody if its last holder died."""
     return file.read_text(errors="replace") if is_held(file) else ""
 
 
-def _sign(lock, alone) -> None:
+def _sign(lock: IO[bytes], alone: bool) -> None:
     with contextlib.suppress(OSError):  # the lock holds without the name
         lock.truncate(0)
         if alone:
             lock.write(f"process {os.getpid()} on {_host()} since {time.strftime('%F %T')}".encode())
 
 
-def _host():
+def _host() -> str:
     return os.uname().nodename if hasattr(os, "uname") else "this machine"

@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 
 from jaxscale.engine.ask.grid import Grid, make_grid
-from jaxscale.engine.store.files import StoreError, read_file
+from jaxscale.engine.ask.reduction import find_reduction
+from jaxscale.engine.errors import StoreError
+from jaxscale.engine.store.files import read_file
 from jaxscale.simulation import check_times
 
 FORMAT = 2
-MOST_BYTES = 256 * 2**20  # of a manifest
-MOST_AXES, MOST_BUCKETS, MOST_RUNS = 24, 10**5, 10**12
+MAX_BYTES = 256 * 2**20  # of a manifest
+MAX_AXES, MAX_BUCKETS, MAX_RUNS = 24, 10**5, 10**12
 DTYPES = ("int32", "float32", "bool")
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a store, None if there is none.
+    """Return the manifest of a store, None if there is none.
 
     Raises:
       StoreError: it is damaged, of another format, or says what no jaxscale manifest says.
     """
     file = path / "manifest.json"
     try:
-        manifest = json.loads(read_file(file, MOST_BYTES, "manifest"))
+        manifest = json.loads(read_file(file, MAX_BYTES, "manifest"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -53,7 +55,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def read_grid(manifest: Mapping[str, Any]) -> Grid:
-    """The grid last asked for.
+    """Return the grid last asked for.
 
     Raises:
       ValueError, TypeError, KeyError: it is not a grid.
@@ -69,18 +71,18 @@ def read_grid(manifest: Mapping[str, Any]) -> Grid:
         name.encode()  # a ValueError where it is no text
     grid = make_grid(axes, static, asked["seeds"], _plain(asked["share"], str))
     buckets = math.prod(len(v) for v in static.values())
-    if len(axes) + len(static) > MOST_AXES or buckets > MOST_BUCKETS or buckets * grid.lanes_per_bucket > MOST_RUNS:
+    if len(axes) + len(static) > MAX_AXES or buckets > MAX_BUCKETS or buckets * grid.lanes_per_bucket > MAX_RUNS:
         raise ValueError(f"{len(axes) + len(static)} axes, {buckets} buckets of {grid.lanes_per_bucket} runs are no sweep")
     return grid
 
 
 def read_times(manifest: Mapping[str, Any]) -> np.ndarray:
-    """The recorded steps."""
+    """Return the recorded steps."""
     return check_times(_plain(manifest["contract"]["times"], int))
 
 
 def write_grid(grid: Grid) -> dict[str, Any]:
-    """Plain JSON of a grid."""
+    """Return a grid as plain JSON."""
     axes = {name: {"values": v.tolist(), "dtype": str(v.dtype)} for name, v in grid.axes.items()}
     static = {name: list(values) for name, values in grid.static.items()}
     return {"grid": axes, "static": static, "seeds": grid.seeds, "share": sorted(grid.share)}
@@ -100,7 +102,8 @@ def compare(path: str | os.PathLike, old: Mapping[str, Any], new: Mapping[str, A
             )
 
 
-def _check_rest(manifest):
+def _check_rest(manifest: Mapping[str, Any]) -> None:
+    find_reduction(manifest["contract"].get("reduce", False))
     for name, bucket in manifest["buckets"].items():
         width, program = bucket["width"], bucket["program"]
         if type(width) is not int or not 2 <= width <= 2**24 or not isinstance(program, str):
@@ -110,7 +113,7 @@ def _check_rest(manifest):
             raise ValueError(f"observable '{name}' has units {unit!r}")
 
 
-def _plain(values, kinds):
+def _plain(values: Any, kinds: Any) -> list[Any]:
     if not isinstance(values, list) or not all(isinstance(v, kinds) for v in values):
         raise ValueError(f"{values!r} is no list of plain values")
     return values

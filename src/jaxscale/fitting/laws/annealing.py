@@ -1,12 +1,12 @@
-"""A whole loss curve under any learning-rate schedule: an area under the rate, and an area of its annealing."""
+"""A loss curve under any learning-rate schedule follows from two areas: under the rate, and of its annealing."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
 def areas(rates: np.ndarray, *, decay: float = 0.998, warmup: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """S1 and S2 after every step of a schedule.
+    """Return S1 and S2 after every step of a schedule: the inputs of this law.
 
     Args:
       rates: (steps,) learning rate of each step.
@@ -28,15 +28,15 @@ def areas(rates: np.ndarray, *, decay: float = 0.998, warmup: int = 0) -> tuple[
         raise ValueError(f"decay must lie in [0, 1); got {decay}.")
     drops = np.concatenate([[0.0], rates[:-1] - rates[1:]])
     drops[: warmup + 1] = 0.0
-    momentum, kept = np.empty_like(drops), 0.0
+    momentum, last = np.empty_like(drops), 0.0
     for i, drop in enumerate(drops):
-        kept = decay * kept + drop
-        momentum[i] = kept
+        last = decay * last + drop
+        momentum[i] = last
     return np.cumsum(rates), np.cumsum(momentum)
 
 
-def shape(s1, s2, *, floor, amplitude, drop, alpha):
-    """The formula."""
+def shape(s1: Value, s2: Value, *, floor: Value, amplitude: Value, drop: Value, alpha: Value) -> Value:
+    """Return the loss after areas s1 and s2 (see `areas`): floor + amplitude s1^-alpha - drop s2."""
     return floor + amplitude * power(s1, -alpha) - drop * s2
 
 
@@ -59,7 +59,7 @@ LAW = Law(
 )
 
 
-def _example():
+def _example() -> tuple[np.ndarray, ...]:
     steps = np.arange(4000)
     flat = np.where(steps < 3000, 1.0, 0.1) * 1e-3
     cosine = 1e-3 * (0.55 + 0.45 * np.cos(np.pi * steps / 4000))

@@ -1,15 +1,15 @@
-"""Smoothly broken power law, with any number of breaks."""
+"""A smoothly broken power law changes its exponent at any number of breaks."""
 
 import functools
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(x, *, limit, amplitude, slope, **breaks):
-    """The formula, with the breaks' factors in the logarithm so that sharp breaks do not overflow."""
+def shape(x: Value, *, limit: Value, amplitude: Value, slope: Value, **breaks: Value) -> Value:
+    """Return y at x. The breaks' factors are taken in the logarithm, so that sharp breaks do not overflow."""
     bend = -slope * jnp.log(x)
     for i in range(len(breaks) // 3):
         change, at, width = (breaks[f"{part}{i + 1 if i else ''}"] for part in ("change", "at", "width"))
@@ -19,7 +19,7 @@ def shape(x, *, limit, amplitude, slope, **breaks):
 
 @functools.cache
 def broken(breaks: int) -> Law:
-    """The law with so many breaks; from the second on, parameters carry its number: change2, at2, width2."""
+    """Return the law with so many breaks; from the second on, parameters carry its number: change2, at2, width2."""
     params = {
         "limit": Param(lower=0, meaning="limit at large x, in units of y"),
         "amplitude": Param(lower=0, meaning="y - limit at x = 1 before the breaks, in units of y"),

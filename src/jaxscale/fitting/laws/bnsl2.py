@@ -1,4 +1,4 @@
-"""Smoothly broken power law with two breaks: plateau, power law, floor, or a curve that turns twice."""
+"""A smoothly broken power law with two breaks describes plateau, power law and floor, or a curve that turns twice."""
 
 import numpy as np
 

@@ -1,32 +1,32 @@
-"""Loss against parameters and tokens: L = E + A N^-alpha + B D^-beta."""
+"""The loss of a language model falls with parameters and tokens as L = E + A N^-alpha + B D^-beta."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns, power
+from jaxscale.fitting.law import Example, Law, Param, Value, columns, power
 
 
-def shape(n, d, *, A, B, E, alpha, beta):
-    """The formula."""
+def shape(n: Value, d: Value, *, A: Value, B: Value, E: Value, alpha: Value, beta: Value) -> Value:
+    """Return the loss, nats per token, of n parameters trained on d tokens."""
     return E + A * power(n, -alpha) + B * power(d, -beta)
 
 
-def scale(A, B, alpha, beta, **_):
-    """G of N_opt = G (C/6)^a, D_opt = (C/6)^b / G."""
+def scale(A: Value, B: Value, alpha: Value, beta: Value, **_: Value) -> Value:
+    """Return G of N_opt = G (C/6)^a and D_opt = (C/6)^b / G."""
     return (alpha * A / (beta * B)) ** (1 / (alpha + beta))
 
 
-def optimal_parameters(compute, **p):
-    """N_opt at a budget of `compute` flops, with C = 6 N D."""
+def optimal_parameters(compute: Value, **p: Value) -> Value:
+    """Return N_opt at a budget of `compute` flops, with C = 6 N D."""
     return scale(**p) * (compute / 6) ** (p["beta"] / (p["alpha"] + p["beta"]))
 
 
-def optimal_tokens(compute, **p):
-    """D_opt at a budget of `compute` flops."""
+def optimal_tokens(compute: Value, **p: Value) -> Value:
+    """Return D_opt at a budget of `compute` flops, with C = 6 N D."""
     return (compute / 6) ** (p["alpha"] / (p["alpha"] + p["beta"])) / scale(**p)
 
 
-def tokens_per_parameter(compute, **p):
-    """D_opt / N_opt at a budget of `compute` flops."""
+def tokens_per_parameter(compute: Value, **p: Value) -> Value:
+    """Return D_opt / N_opt at a budget of `compute` flops."""
     return optimal_tokens(compute, **p) / optimal_parameters(compute, **p)
 
 

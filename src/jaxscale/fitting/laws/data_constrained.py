@@ -1,21 +1,21 @@
-"""Loss when data are repeated: Chinchilla's law of effective parameters and effective tokens."""
+"""Loss when data are repeated follows Chinchilla's law of effective parameters and effective tokens."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns, power
+from jaxscale.fitting.law import Example, Law, Param, Value, columns, power
 
 A, B, E, ALPHA = 6.255414, 7.3049974, 0.6254804, 0.3526596  # of the unrepeated law: log A, log B, log E and the tied exponent
 
 
-def effective(size, unique, decay):
-    """Unique plus what repetition is worth, R* (1 - exp(-R / R*)) times as much."""
+def effective(size: Value, unique: Value, decay: Value) -> Value:
+    """Return the unique part plus what repeating it is worth, R* (1 - exp(-R / R*)) times as much; R* is `decay`."""
     repeats = jnp.maximum(size / unique - 1, 0.0)
     return unique * (1 + decay * (1 - jnp.exp(-repeats / decay)))
 
 
-def shape(n, d, unique, *, tokens_decay, parameters_decay):
-    """The formula, with the constants of the unrepeated law fixed."""
+def shape(n: Value, d: Value, unique: Value, *, tokens_decay: Value, parameters_decay: Value) -> Value:
+    """Return the loss of n parameters trained on d tokens, of which `unique` are distinct. The unrepeated law is fixed."""
     scale = jnp.exp((A - B) / (2 * ALPHA))  # G of the tied law
     matched = jnp.minimum(n, unique * scale * scale)  # N_opt of the unique tokens
     n_eff, d_eff = effective(n, matched, parameters_decay), effective(d, unique, tokens_decay)

@@ -1,29 +1,33 @@
-"""Error on repeated, filtered data: every pool has a utility, which halves with every so many repetitions."""
+"""The error on repeated, filtered data: every pool has a utility, which halves with every so many repetitions."""
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns
+from jaxscale.fitting.law import Example, Law, Param, Value, columns
 
 EPOCHS = 40  # repetitions beyond these teach nothing
 
 
-def progress(n, pool):
-    """(m,) twice -> (m, EPOCHS): ln of the growth of the samples seen in each epoch; the first one starts from one sample."""
+def progress(n: Value, pool: Value) -> Value:
+    """Return (m, EPOCHS) of n and pool, (m,) each: ln of the growth of the samples seen in each epoch, from one sample on."""
     k = jnp.arange(EPOCHS)[None, :]
     seen, pool = jnp.asarray(n)[..., None], jnp.asarray(pool)[..., None]
     start = jnp.where(k == 0, 1.0, k * pool)
     return jnp.log(jnp.maximum(jnp.minimum(seen, (k + 1) * pool), start) / start)
 
 
-def shape(n, pool, *, amplitude, floor, utility, half_life):
-    """The formula."""
+def shape(n: Value, pool: Value, *, amplitude: Value, floor: Value, utility: Value, half_life: Value) -> Value:
+    """Return the error after n samples were seen, drawn from a pool of `pool` distinct ones."""
     fading = 2.0 ** (-jnp.arange(EPOCHS) / half_life)
     return floor + amplitude * jnp.exp(-utility * progress(n, pool) @ fading)
 
 
-def mixed(n, pool, *, amplitude, floor, utilities, half_lives):
-    """Error of training on equal parts of several pools, from the fits of each alone.
+def mixed(
+    n: Value, pool: Value, *, amplitude: Value, floor: Value, utilities: Sequence[float], half_lives: Sequence[float]
+) -> Value:
+    """Return the error of training on equal parts of several pools, from the fits of each alone.
 
     A sample of a mixture of p pools is met p times less often, so half-lives grow p-fold.
 

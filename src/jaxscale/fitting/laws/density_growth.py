@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(t, *, start, rate):
-    """The formula."""
+def shape(t: Value, *, start: Value, rate: Value) -> Value:
+    """Return the best capacity density after t days: start e^(rate t)."""
     return start * jnp.exp(rate * t)
 
 

@@ -1,13 +1,13 @@
-"""Translation quality after fine-tuning against pre-training tokens: a power of a logarithm."""
+"""Translation quality after fine-tuning grows with the pre-training tokens as a power of a logarithm."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(d, *, scale, offset, beta):
-    """The formula, with (log A + alpha log D)^beta written as scale (log D + offset)^beta."""
+def shape(d: Value, *, scale: Value, offset: Value, beta: Value) -> Value:
+    """Return the score after d tokens; (log A + alpha log D)^beta is written as scale (log D + offset)^beta."""
     return scale * power(jnp.maximum(jnp.log(d) + offset, 1e-9), beta)
 
 

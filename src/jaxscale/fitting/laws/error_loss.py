@@ -1,13 +1,13 @@
-"""Downstream error against loss: an exponential that levels off near chance."""
+"""Downstream error rises with loss as an exponential that levels off near chance."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(loss, *, ceiling, drop, rate):
-    """The formula."""
+def shape(loss: Value, *, ceiling: Value, drop: Value, rate: Value) -> Value:
+    """Return the downstream error of a model with this loss: ceiling - drop e^(-rate loss)."""
     return ceiling - drop * jnp.exp(-rate * loss)
 
 

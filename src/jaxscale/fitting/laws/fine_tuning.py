@@ -1,12 +1,12 @@
-"""Loss after fine-tuning: a product of power laws, in the fine-tuning data and in one resource of pre-training."""
+"""Loss after fine-tuning falls as a product of power laws, in the fine-tuning data and in one resource of pre-training."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns, power
+from jaxscale.fitting.law import Example, Law, Param, Value, columns, power
 
 
-def shape(x, d, *, amplitude, alpha, beta, floor):
-    """The formula."""
+def shape(x: Value, d: Value, *, amplitude: Value, alpha: Value, beta: Value, floor: Value) -> Value:
+    """Return the loss after fine-tuning on d tokens, given x of the pre-training resource."""
     return floor + amplitude * power(x, -alpha) * power(d, -beta)
 
 

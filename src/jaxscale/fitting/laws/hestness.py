@@ -1,12 +1,12 @@
-"""Hestness's three regions: best guess at small data, a power law, an irreducible error."""
+"""A learning curve has Hestness's three regions: best guess at small data, a power law, an irreducible error."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(x, *, floor, guess, onset, exponent):
-    """The formula."""
+def shape(x: Value, *, floor: Value, guess: Value, onset: Value, exponent: Value) -> Value:
+    """Return the error at data size x: `guess` above the floor for x far below the onset, a power law far above it."""
     return floor + guess * power(1 + x / onset, -exponent)
 
 

@@ -1,12 +1,12 @@
-"""Kaplan's loss against parameters and tokens: two power laws joined by one exponent."""
+"""Kaplan's loss falls with parameters and tokens as two power laws that one exponent joins."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns, power
+from jaxscale.fitting.law import Example, Law, Param, Value, columns, power
 
 
-def shape(n, d, *, n_scale, d_scale, alpha_n, alpha_d):
-    """The formula."""
+def shape(n: Value, d: Value, *, n_scale: Value, d_scale: Value, alpha_n: Value, alpha_d: Value) -> Value:
+    """Return the loss, nats per token, of n parameters trained on d tokens until it stops falling."""
     return power(power(n_scale / n, alpha_n / alpha_d) + d_scale / d, alpha_d)
 
 

@@ -1,13 +1,13 @@
-"""Kaplan's laws of one resource, parameters, tokens or compute, in their own form: the scale at which the loss is one."""
+"""Kaplan's laws of one resource, parameters, tokens or compute, are written by the scale at which the loss is one."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(x, *, amplitude, alpha):
-    """The formula; `amplitude` is x_c^alpha, which is what the data determine."""
+def shape(x: Value, *, amplitude: Value, alpha: Value) -> Value:
+    """Return the loss at scale x; `amplitude` is x_c^alpha, which is what the data determine."""
     return amplitude * jnp.exp(-alpha * jnp.log(x))
 
 

@@ -1,19 +1,31 @@
 """Kaplan's loss along training at any batch size: the critical batch depends on the loss, so the loss solves an equation."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.fitting.implicit import root
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(n, steps, batch, *, n_scale, alpha_n, s_scale, alpha_s, b_scale, alpha_b):
-    """The root L of L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, with S_min = S / (1 + B_* L^(-1 / alpha_B) / B)."""
+def shape(
+    n: Value,
+    steps: Value,
+    batch: Value,
+    *,
+    n_scale: Value,
+    alpha_n: Value,
+    s_scale: Value,
+    alpha_s: Value,
+    b_scale: Value,
+    alpha_b: Value,
+) -> Value:
+    """Return the root L of L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, with S_min = S / (1 + B_* L^(-1 / alpha_B) / B)."""
     converged = alpha_n * (jnp.log(n_scale) - jnp.log(n))
     learning = alpha_s * (jnp.log(s_scale) - jnp.log(steps))
     noise = jnp.log(b_scale) - jnp.log(batch)
 
-    def equation(v, params):  # v = log L; concave and increasing
+    def equation(v: jax.Array, params: tuple[jax.Array, ...]) -> jax.Array:  # v = log L; concave and increasing
         converged, learning, noise, alpha_s, alpha_b = params
         return v - jnp.logaddexp(converged, learning + alpha_s * jnp.logaddexp(0.0, noise - v / alpha_b))
 

@@ -1,12 +1,12 @@
-"""A learning curve that rises towards a limit: accuracy against training examples."""
+"""A learning curve rises towards a limit: accuracy against training examples."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(x, *, limit, drop, exponent):
-    """The formula."""
+def shape(x: Value, *, limit: Value, drop: Value, exponent: Value) -> Value:
+    """Return the accuracy after x training examples: limit - drop x^-exponent."""
     return limit - drop * power(x, -exponent)
 
 

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(x, *, offset, gain):
-    """The formula."""
+def shape(x: Value, *, offset: Value, gain: Value) -> Value:
+    """Return the score at data size x: offset + gain ln x."""
     return offset + gain * jnp.log(x)
 
 

@@ -1,18 +1,18 @@
-"""Alabdulmohsin's M4: from chance at small x to a limit at large x, given by an equation for y."""
+"""Alabdulmohsin's M4 goes from chance at small x to a limit at large x, and is given by an equation for y."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.fitting.implicit import root
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(x, *, limit, span, amplitude, exponent, bend):
-    """The root y of (y - limit) / (limit + span - y)^bend = amplitude x^-exponent."""
+def shape(x: Value, *, limit: Value, span: Value, amplitude: Value, exponent: Value, bend: Value) -> Value:
+    """Return the root y of (y - limit) / (limit + span - y)^bend = amplitude x^-exponent."""
     right = jnp.log(amplitude) - exponent * jnp.log(x) - (1 - bend) * jnp.log(span)
 
-    def equation(v, params):  # y = limit + span * sigmoid(v)
+    def equation(v: jax.Array, params: tuple[jax.Array, ...]) -> jax.Array:  # y = limit + span * sigmoid(v)
         bend, right = params
         return bend * jax.nn.softplus(v) - jax.nn.softplus(-v) - right
 

@@ -1,23 +1,31 @@
-"""Loss against the proportions of a data mixture, and the best mixture."""
+"""The loss depends on the proportions of a data mixture; one mixture is the best."""
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(*shares, floor, scale, **pulls):
-    """The formula; the last domain is the reference, with pull 0."""
+class Fitted(Protocol):
+    """Require what `best` needs of a fit: its parameters by name."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Return {parameter: value}."""
+
+
+def shape(*shares: Value, floor: Value, scale: Value, **pulls: Value) -> Value:
+    """Return the loss of a mixture with these shares; the last domain is the reference, with pull 0."""
     return floor + scale * jnp.exp(sum(pull * share for pull, share in zip(pulls.values(), shares)))
 
 
 def sums_to_one(shares: np.ndarray) -> None:
-    """Check (domains, n) proportions."""
+    """Raise ValueError unless (domains, n) proportions are positive and sum to one."""
     total = shares.sum(axis=0)
     if np.any(shares < 0) or not np.allclose(total, 1, atol=1e-3):
         raise ValueError(f"proportions must be positive and sum to one; they sum to {total.min():.4g} ... {total.max():.4g}.")
@@ -25,7 +33,7 @@ def sums_to_one(shares: np.ndarray) -> None:
 
 @functools.cache
 def law(domains: int) -> Law:
-    """The loss on one validation set as a function of `domains` proportions that sum to one."""
+    """Return the law of the loss on one validation set as a function of `domains` proportions that sum to one."""
     if domains < 2:
         raise ValueError(f"a mixture has at least 2 domains; got {domains}.")
     pulls = {
@@ -51,8 +59,8 @@ def law(domains: int) -> Law:
     )
 
 
-def best(fits: Sequence[Any], weights: Sequence[float]) -> np.ndarray:
-    """The proportions of the lowest weighted loss over several validation sets, (domains,).
+def best(fits: Sequence[Fitted | Mapping[str, float]], weights: Sequence[float]) -> np.ndarray:
+    """Return the proportions of the lowest weighted loss over several validation sets, (domains,).
 
     Searched in log-ratio coordinates ln(r_i / r_last), where the simplex has no edge, from its middle and from near each
     corner.
@@ -63,24 +71,24 @@ def best(fits: Sequence[Any], weights: Sequence[float]) -> np.ndarray:
     """
     from scipy.optimize import minimize
 
-    fits = [getattr(fit, "values", fit) if not isinstance(fit, Mapping) else fit for fit in fits]
-    if len(fits) != len(weights):
-        raise ValueError(f"one weight for each validation set: got {len(fits)} fits and {len(weights)} weights.")
-    domains = sum(name.startswith("pull") for name in fits[0]) + 1
-    pulls = np.array([[fit[f"pull{i}"] for i in range(1, domains)] + [0.0] for fit in fits])
-    scale = np.array([fit["scale"] for fit in fits]) * np.asarray(weights, float)
+    parameters = [fit if isinstance(fit, Mapping) else fit.values for fit in fits]
+    if len(parameters) != len(weights):
+        raise ValueError(f"one weight for each validation set: got {len(parameters)} fits and {len(weights)} weights.")
+    domains = sum(name.startswith("pull") for name in parameters[0]) + 1
+    pulls = np.array([[p[f"pull{i}"] for i in range(1, domains)] + [0.0] for p in parameters])
+    scale = np.array([p["scale"] for p in parameters]) * np.asarray(weights, float)
 
-    def total(z):
+    def total(z: np.ndarray) -> float:
         shares = np.asarray(jax.nn.softmax(np.append(z, 0.0)))
         return float(scale @ np.exp(pulls @ shares))
 
     corners = 6.0 * np.eye(domains)
     starts = [np.zeros(domains - 1), *(corner[:-1] - corner[-1] for corner in corners)]
-    found = min((minimize(total, z, method="Nelder-Mead", options={"xatol": 1e-5}) for z in starts), key=lambda f: f.fun)
-    return np.asarray(jax.nn.softmax(np.append(found.x, 0.0)))
+    optimum = min((minimize(total, z, method="Nelder-Mead", options={"xatol": 1e-5}) for z in starts), key=lambda o: o.fun)
+    return np.asarray(jax.nn.softmax(np.append(optimum.x, 0.0)))
 
 
-def _simplex(side: int):
+def _simplex(side: int) -> tuple[np.ndarray, ...]:
     grid = [(i, j, side - i - j) for i in range(side + 1) for j in range(side + 1 - i)]
     return tuple(np.array(grid, float).T / side)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 KNOTS = 256  # drops of a long decay are merged into so many for a fit; None keeps every one
 
 
 def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None = KNOTS) -> Law:
-    """The law of losses measured under some schedules. Its inputs are the number of the schedule and the step.
+    """Return the law of losses measured under some schedules. Its inputs are the number of the schedule and the step.
 
     Args:
       schedules: for each, (steps,) learning rate of every step, warm-up included.
@@ -29,7 +29,7 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
 
     lengths = np.array([len(s) for s in sums])
 
-    def check(columns):
+    def check(columns: np.ndarray) -> None:
         curve, step = columns
         if np.any((curve < 0) | (curve >= len(lengths)) | (curve != np.round(curve))):
             raise ValueError(
@@ -38,7 +38,10 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
         if np.any((step < 0) | (step >= lengths[curve.astype(int)])):
             raise ValueError(f"step must lie within its schedule of {lengths.tolist()} steps; got up to {step.max():.6g}.")
 
-    def shape(curve, step, *, floor, amplitude, gain, alpha, beta, gamma, scale):
+    def shape(
+        curve: Value, step: Value, *, floor: Value, amplitude: Value, gain: Value, alpha: Value, beta: Value, gamma: Value,
+        scale: Value,
+    ) -> Value:  # fmt: skip
         which = jnp.asarray(curve, jnp.int32)
         s1 = jnp.asarray(area)[which, jnp.asarray(step, jnp.int32)]
         drop, rate, before = jnp.moveaxis(jnp.asarray(padded)[which], -1, 0)  # (n, drops)
@@ -71,8 +74,8 @@ def law(schedules: Sequence[np.ndarray], *, warmup: int = 0, knots: int | None =
     )
 
 
-def _drops(rates, area, warmup, knots) -> np.ndarray:
-    """(drops, 3): size, rate after it, area before it."""
+def _drops(rates: np.ndarray, area: np.ndarray, warmup: int, knots: int | None) -> np.ndarray:
+    """Return (drops, 3) of a schedule: the size of each drop, the rate after it, the area under the rate before it."""
     drop = np.concatenate([[0.0], rates[:-1] - rates[1:]])
     drop[: warmup + 1] = 0.0
     at = np.flatnonzero(drop)
@@ -89,7 +92,7 @@ def _drops(rates, area, warmup, knots) -> np.ndarray:
     return np.stack([size, *means], axis=1)[weight > 0]
 
 
-def _schedules():
+def _schedules() -> tuple[np.ndarray, ...]:
     steps = np.arange(3000)
     return (
         np.full(3000, 1e-3),
@@ -99,7 +102,7 @@ def _schedules():
     )
 
 
-def _example_only(columns):
+def _example_only(columns: np.ndarray) -> None:
     raise ValueError("this multi_power law knows the schedules of its example only; make yours: multi_power.law(schedules).")
 
 

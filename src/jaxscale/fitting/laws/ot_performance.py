@@ -1,16 +1,19 @@
-"""Performance of a mixture of sources from its optimal-transport distance to the target, and its projection to more data."""
+"""A mixture of sources performs by its optimal-transport distance to the target; a projection takes it to more data."""
 
 import functools
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(*inputs, **coefficients):
-    """Quadratic in the shares, once times the distance and once alone; constants are absorbed, since shares sum to one."""
+def shape(*inputs: Value, **coefficients: Value) -> Value:
+    """Return the performance of a mixture: quadratic in the shares, once times the distance and once alone.
+
+    `inputs` are the shares and then the distance. Constants are absorbed, since shares sum to one.
+    """
     *shares, distance = inputs
-    total = 0.0
+    total: Value = 0.0
     for i, share in enumerate(shares, 1):
         slope, level = (coefficients[f"{name}1_{i}"] + coefficients.get(f"{name}2_{i}", 0.0) * share for name in ("b", "c"))
         total = total + share * (slope * distance + level)
@@ -19,7 +22,7 @@ def shape(*inputs, **coefficients):
 
 @functools.cache
 def law(sources: int) -> Law:
-    """The law for `sources` shares and one distance. Of two shares, the second one's square says nothing new."""
+    """Return the law for `sources` shares and one distance. Of two shares, the second one's square says nothing new."""
     meaning = {"b1": "distance times share", "b2": "distance times share squared", "c1": "share", "c2": "share squared"}
     terms = {
         f"{name}_{i}": f"of {text}, source {i}"
@@ -41,8 +44,10 @@ def law(sources: int) -> Law:
     )
 
 
-def project(low, high, *, sizes: tuple[float, float], to: float):
-    """Performance at size `to` on the line in ln N through two smaller sizes; it knows no ceiling, so report another law too.
+def project(low: Value, high: Value, *, sizes: tuple[float, float], to: float) -> Value:
+    """Return the performance at size `to`, on the line in ln N through two smaller sizes.
+
+    It knows no ceiling, so report a law of the performance beside it.
 
     Args:
       low: performance at the first size.
@@ -56,7 +61,7 @@ def project(low, high, *, sizes: tuple[float, float], to: float):
     return (np.log(to / first) * high - np.log(to / second) * low) / np.log(second / first)
 
 
-def _example():
+def _example() -> tuple[np.ndarray, ...]:
     share, distance = (a.ravel() for a in np.meshgrid(np.linspace(0, 1, 9), np.linspace(0.5, 3.0, 6)))
     return share, 1 - share, distance
 

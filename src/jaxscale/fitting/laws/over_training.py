@@ -1,12 +1,12 @@
-"""Loss of over-trained models: Chinchilla's law with one exponent, seen against compute at a fixed ratio of tokens."""
+"""The loss of over-trained models follows Chinchilla's law with one exponent, seen against compute at a fixed token ratio."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, columns, power
+from jaxscale.fitting.law import Example, Law, Param, Value, columns, power
 
 
-def shape(n, d, *, A, B, E, eta):
-    """The formula."""
+def shape(n: Value, d: Value, *, A: Value, B: Value, E: Value, eta: Value) -> Value:
+    """Return the loss, nats per token, of n parameters trained on d tokens."""
     return E + A * power(n, -2 * eta) + B * power(d, -2 * eta)
 
 

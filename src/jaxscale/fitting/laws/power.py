@@ -1,12 +1,12 @@
-"""Power law: y = amplitude * x**-exponent."""
+"""The power law says y = amplitude * x**-exponent."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(x, *, amplitude, exponent):
-    """The formula."""
+def shape(x: Value, *, amplitude: Value, exponent: Value) -> Value:
+    """Return y at scale x: amplitude x^-exponent."""
     return amplitude * power(x, -exponent)
 
 

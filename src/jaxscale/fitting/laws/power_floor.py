@@ -1,12 +1,12 @@
-"""Power law with a floor: y = floor + amplitude * x**-exponent."""
+"""The power law with a floor says y = floor + amplitude * x**-exponent."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(x, *, amplitude, exponent, floor):
-    """The formula."""
+def shape(x: Value, *, amplitude: Value, exponent: Value, floor: Value) -> Value:
+    """Return y at scale x: floor + amplitude x^-exponent."""
     return floor + amplitude * power(x, -exponent)
 
 

@@ -1,13 +1,13 @@
-"""Exponential approach to a limit: what a score does that needs a few examples only."""
+"""A score that needs a few examples only approaches its limit exponentially."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(x, *, limit, drop, scale):
-    """The formula."""
+def shape(x: Value, *, limit: Value, drop: Value, scale: Value) -> Value:
+    """Return y at x: limit + drop e^(-x / scale)."""
     return limit + drop * jnp.exp(-x / scale)
 
 

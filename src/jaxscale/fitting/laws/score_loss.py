@@ -1,13 +1,13 @@
-"""A benchmark score against loss: a falling sigmoid between chance and a ceiling."""
+"""A benchmark score falls with loss as a sigmoid between a ceiling and chance."""
 
 import jax
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param
+from jaxscale.fitting.law import Example, Law, Param, Value
 
 
-def shape(loss, *, height, chance, middle, steepness):
-    """The formula."""
+def shape(loss: Value, *, height: Value, chance: Value, middle: Value, steepness: Value) -> Value:
+    """Return the benchmark score of a model with this loss: a sigmoid from the ceiling down to chance."""
     return chance + height * jax.nn.sigmoid(-steepness * (loss - middle))
 
 

@@ -1,12 +1,12 @@
-"""Power law of a shifted argument: a plateau at large x that belongs to the exponent and is no additive floor (M3)."""
+"""A power law of a shifted argument levels off at large x; the plateau belongs to the exponent and is no floor (M3)."""
 
 import numpy as np
 
-from jaxscale.fitting.law import Example, Law, Param, power
+from jaxscale.fitting.law import Example, Law, Param, Value, power
 
 
-def shape(x, *, amplitude, shift, exponent):
-    """The formula."""
+def shape(x: Value, *, amplitude: Value, shift: Value, exponent: Value) -> Value:
+    """Return y at scale x: amplitude (1 / x + shift)^exponent."""
     return amplitude * power(1 / x + shift, exponent)
 
 

@@ -1,19 +1,21 @@
-"""Capacity density: parameters that a reference family would need for the same score, over the parameters there are.
+"""Capacity density compares the parameters a reference family would need for the same score with those there are.
 
 Xiao et al. 2024, arXiv:2412.04315.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "capacity density"
 EDGE = 0.02  # share of the sigmoid's height within which its inverse is refused
 
 
-def effective_parameters(score: Any, *, family: Mapping[str, float], sigmoid: Mapping[str, float], tokens: float) -> np.ndarray:
-    """N of the reference family that reaches a score when trained on `tokens`; NaN near chance and ceiling.
+def effective_parameters(
+    score: ArrayLike, *, family: Mapping[str, float], sigmoid: Mapping[str, float], tokens: float
+) -> np.ndarray:
+    """Return N of the reference family that reaches a score when trained on `tokens`; NaN near chance and ceiling.
 
     Args:
       score: any shape.
@@ -30,13 +32,15 @@ def effective_parameters(score: Any, *, family: Mapping[str, float], sigmoid: Ma
         return np.where(excess > 0, (family["A"] / np.where(excess > 0, excess, 1.0)) ** (1 / family["alpha"]), np.nan)
 
 
-def density(score: Any, parameters: Any, **reference: Any) -> np.ndarray:
-    """Effective over actual parameters; `reference` as for `effective_parameters`."""
-    return effective_parameters(score, **reference) / np.asarray(parameters, np.float64)
+def density(
+    score: ArrayLike, parameters: ArrayLike, *, family: Mapping[str, float], sigmoid: Mapping[str, float], tokens: float
+) -> np.ndarray:
+    """Return effective over actual parameters; `family`, `sigmoid` and `tokens` as for `effective_parameters`."""
+    return effective_parameters(score, family=family, sigmoid=sigmoid, tokens=tokens) / np.asarray(parameters, np.float64)
 
 
-def records(time: Any, value: Any) -> np.ndarray:
-    """Indices of the running maxima in order of time: the law of the best is fitted to these, not to all models."""
+def records(time: ArrayLike, value: ArrayLike) -> np.ndarray:
+    """Return indices of the running maxima in order of time: the law of the best is fitted to these, not to all models."""
     time, value = np.asarray(time, np.float64), np.asarray(value, np.float64)
     order = np.lexsort((-value, time))
     order = order[np.isfinite(value[order])]

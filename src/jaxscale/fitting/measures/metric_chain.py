@@ -3,16 +3,15 @@
 Schaeffer et al. 2024, arXiv:2406.04391.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "metric chain"
 STEPS = ("log p", "p", "p among choices", "accuracy")
 
 
-def chain(log_p: Any, right: Any) -> dict[str, np.ndarray]:
-    """The scores of every item along the chain.
+def chain(log_p: ArrayLike, right: ArrayLike) -> dict[str, np.ndarray]:
+    """Return the scores of every item along the chain.
 
     Args:
       log_p: (models, items, choices) log-probability of each choice under the whole vocabulary.
@@ -30,8 +29,8 @@ def chain(log_p: Any, right: Any) -> dict[str, np.ndarray]:
             "accuracy": (np.argmax(log_p, axis=2) == right).astype(np.float64)}  # fmt: skip
 
 
-def correlations(score: Any, compute: Any, *, kind: str = "spearman") -> tuple[np.ndarray, int]:
-    """Of each item's score with log compute over models.
+def correlations(score: ArrayLike, compute: ArrayLike, *, kind: str = "spearman") -> tuple[np.ndarray, int]:
+    """Return the correlation of each item's score with log compute over models.
 
     Args:
       score: (models, items).
@@ -54,6 +53,6 @@ def correlations(score: Any, compute: Any, *, kind: str = "spearman") -> tuple[n
     return np.where(constant, 0.0, (x @ y) / np.where(constant, 1.0, power)), int(constant.sum())
 
 
-def survival(correlation: Any) -> float:
-    """Area under the share of items whose correlation exceeds rho, for rho from -1 to 1: 2 at best, 1 on average by chance."""
+def survival(correlation: ArrayLike) -> float:
+    """Return the area under the share of items whose correlation exceeds rho, from -1 to 1: 2 at best, 1 by chance."""
     return float(np.mean(np.asarray(correlation)) + 1)

@@ -1,14 +1,13 @@
-"""The Pareto frontier: runs that no cheaper run beats."""
-
-from typing import Any
+"""The Pareto frontier holds the runs that no cheaper run beats."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "Pareto frontier"
 
 
-def frontier(cost: Any, performance: Any, *, larger_is_better: bool = True) -> np.ndarray:
-    """Indices of the runs that no other run beats at no more cost, cheapest first.
+def frontier(cost: ArrayLike, performance: ArrayLike, *, larger_is_better: bool = True) -> np.ndarray:
+    """Return indices of the runs that no other run beats at no more cost, cheapest first.
 
     Args:
       cost: (n,).

@@ -1,17 +1,16 @@
-"""pass@k: the chance that one of k samples is right, from n samples of which c are.
+"""pass@k is the chance that one of k samples is right, from n samples of which c are.
 
 Chen et al. 2021, arXiv:2107.03374, eq. 1.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "pass@k"
 
 
-def pass_at_k(n: Any, c: Any, k: Any) -> np.ndarray:
-    """1 - C(n - c, k) / C(n, k), without bias, elementwise.
+def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> np.ndarray:
+    """Return 1 - C(n - c, k) / C(n, k), without bias, elementwise.
 
     Args:
       n: samples drawn, at least k.

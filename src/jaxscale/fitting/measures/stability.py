@@ -3,15 +3,14 @@
 Madaan et al. 2024, arXiv:2406.10229; the correlation with ties is Kendall's tau-b.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "stability and signal to noise"
 
 
-def kendall(a: Any, b: Any) -> float:
-    """Tau-b of two rankings, 0 where one of them is constant.
+def kendall(a: ArrayLike, b: ArrayLike) -> float:
+    """Return tau-b of two rankings, 0 where one of them is constant.
 
     Stability of a benchmark along training: `kendall(steps, scores)`. Consistency of two ways to rank models:
     `kendall(base, tuned)`.
@@ -25,8 +24,8 @@ def kendall(a: Any, b: Any) -> float:
     return float(tau) if np.isfinite(tau) else 0.0
 
 
-def seed_variance(score: Any) -> tuple[float, float, float]:
-    """Variance over seeds and its 95 % interval, which supposes a normal distribution.
+def seed_variance(score: ArrayLike) -> tuple[float, float, float]:
+    """Return the variance over seeds and its 95 % interval, which supposes a normal distribution.
 
     Args:
       score: (seeds,) of one configuration.
@@ -40,8 +39,8 @@ def seed_variance(score: Any) -> tuple[float, float, float]:
     return variance, freedom * variance / chdtri(freedom, 0.025), freedom * variance / chdtri(freedom, 0.975)
 
 
-def signal_to_noise(score: Any) -> float:
-    """Range of the mean over configurations, divided by the root mean square deviation over seeds.
+def signal_to_noise(score: ArrayLike) -> float:
+    """Return the range of the mean over configurations, divided by the root mean square deviation over seeds.
 
     Args:
       score: (configurations, seeds).

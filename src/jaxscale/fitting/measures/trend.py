@@ -4,9 +4,9 @@ Mann 1945; McKenzie et al. 2023, arXiv:2306.09479.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NAME = "trend class"
 KINDS = ("rising", "falling", "U", "inverted U", "flat")
@@ -14,7 +14,7 @@ KINDS = ("rising", "falling", "U", "inverted U", "flat")
 
 @dataclasses.dataclass(frozen=True)
 class Trend:
-    """A class, and what speaks for it.
+    """Hold the class of a curve, and what speaks for it.
 
     Attributes:
       kind: "rising", "falling" (inverse scaling), "U", "inverted U" or "flat".
@@ -31,8 +31,8 @@ class Trend:
     gain: float
 
 
-def trend(score: Any, error: Any, *, level: float = 0.05, permutations: int = 2000, root: int = 0) -> Trend:
-    """Classify a curve.
+def trend(score: ArrayLike, error: ArrayLike, *, level: float = 0.05, permutations: int = 2000, root: int = 0) -> Trend:
+    """Classify a curve as rising, falling, turning or flat, with the evidence.
 
     Monotone shapes are fitted by isotonic regression, turning ones by an isotonic piece on either side of each turn. A turn
     must beat every monotone shape by more than noise alone would, of which 95 % of simulated monotone curves decide.
@@ -62,29 +62,29 @@ def trend(score: Any, error: Any, *, level: float = 0.05, permutations: int = 20
     p = float((1 + np.sum(np.abs(shuffled) >= abs(tau) - 1e-12)) / (permutations + 1))
     spread = np.sum(((y - np.average(y, weights=1 / s**2)) / s) ** 2)
     if gain > np.quantile(gains, 1 - level):
-        found = kind
+        verdict = kind
     elif spread < len(y) - 1 + 3 * np.sqrt(2 * (len(y) - 1)) and p > level:
-        found = "flat"
+        verdict = "flat"
     else:
-        found = "rising" if _isotonic(y, s)[0] < _isotonic(-y, s)[0] else "falling"
-    return Trend(found, float(tau), p, int(turn), float(gain))
+        verdict = "rising" if _isotonic(y, s)[0] < _isotonic(-y, s)[0] else "falling"
+    return Trend(verdict, float(tau), p, int(turn), float(gain))
 
 
-def _shapes(y, s):
-    """(chi2 of the best monotone shape, of the best turning one, its turn, its name, the monotone shape)."""
+def _shapes(y: np.ndarray, s: np.ndarray) -> tuple[float, float, int, str, np.ndarray]:
+    """Return chi2 of the best monotone shape and of the best turning one, its turn and name, and the monotone shape."""
     (up, rising), (down, falling) = _isotonic(y, s), _isotonic(-y, s)
     best = min(((_turned(sign * y, s, t), t, name) for sign, name in ((1, "U"), (-1, "inverted U"))
-                for t in range(1, len(y) - 1)), key=lambda found: found[0])  # fmt: skip
+                for t in range(1, len(y) - 1)), key=lambda shape: shape[0])  # fmt: skip
     return min(up, down), best[0], best[1], best[2], rising if up <= down else -falling
 
 
-def _turned(y, s, turn):
-    """Chi2 of falling up to `turn`, rising from it."""
+def _turned(y: np.ndarray, s: np.ndarray, turn: int) -> float:
+    """Return chi2 of the best curve that falls up to `turn` and rises from it."""
     return _isotonic(-y[: turn + 1], s[: turn + 1])[0] + _isotonic(y[turn + 1 :], s[turn + 1 :])[0]
 
 
-def _isotonic(y, s):
-    """Chi2 and shape of the best non-decreasing curve (pool adjacent violators)."""
+def _isotonic(y: np.ndarray, s: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return chi2 and shape of the best non-decreasing curve (pool adjacent violators)."""
     blocks: list[list[float]] = []  # value, weight, length
     for value, weight in zip(y, 1 / s**2):
         blocks.append([value, weight, 1])
@@ -97,7 +97,8 @@ def _isotonic(y, s):
     return float(np.sum(((y - shape) / s) ** 2)), shape
 
 
-def _tau(y):
+def _tau(y: np.ndarray) -> float:
+    """Return Kendall's tau of values in order of scale; 0 where all are equal."""
     i, j = np.triu_indices(len(y), 1)
     sign = np.sign(y[j] - y[i])
     untied = np.sqrt(np.sum(sign != 0) * len(sign))

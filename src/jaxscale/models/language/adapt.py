@@ -18,7 +18,9 @@ from jaxscale.records import record, static
 
 @record
 class LowRank:
-    """K + scale a core b, with a (in, r), core (r, r), b (r, out). Which of them is trained is the method's: see `tuned`."""
+    """An adapter that adds scale a core b to the kernel, with a (in, r), core (r, r), b (r, out). The method says which of them
+    is trained, see `tuned`.
+    """
 
     a: Any
     core: Any
@@ -26,12 +28,12 @@ class LowRank:
     scale: Any = 1.0
 
     def delta(self, kernel: jax.Array) -> jax.Array:
-        """What is added, (in, out)."""
+        """Return what is added to the kernel, (in, out)."""
         return self.scale * (self.a @ self.core @ self.b)
 
 
 def lora(key: jax.Array, kernel: jax.Array, rank: int, *, alpha: float | None = None) -> LowRank:
-    """LoRA: a uniform in +-1 / sqrt(in), b = 0, scale alpha / rank: nothing is added at the start.
+    """Begin LoRA: a uniform in +-1 / sqrt(in), b = 0, scale alpha / rank, so that nothing is added at the start.
 
     References:
       Hu et al. 2021, arXiv:2106.09685, section 4.1; their released code has Kaiming's rule with a = sqrt(5), this bound.
@@ -44,7 +46,8 @@ def lora(key: jax.Array, kernel: jax.Array, rank: int, *, alpha: float | None = 
 
 
 def eva(inputs: jax.Array, kernel: jax.Array, rank: int) -> tuple[LowRank, jax.Array]:
-    """EVA: a = the directions in which the layer's inputs vary most, b = 0. Also every direction's share of the variance.
+    """Begin EVA: a = the directions in which the layer's inputs vary most, b = 0. Return each direction's share of the variance
+    too.
 
     Args:
       inputs: (n, in), what the layer reads on the new data.
@@ -61,7 +64,7 @@ def eva(inputs: jax.Array, kernel: jax.Array, rank: int) -> tuple[LowRank, jax.A
 
 
 def allocate(shares: Mapping[str, jax.Array], rank: int) -> dict[str, jax.Array]:
-    """Which directions of each layer to keep, `rank` a layer on average: the largest explained shares of all layers win.
+    """Choose which directions of each layer to keep, `rank` a layer on average: the largest shares of all layers win.
 
     Args:
       shares: (k,) of each layer, the shares of its k candidates, k >= rank; traced ones will do.
@@ -72,13 +75,13 @@ def allocate(shares: Mapping[str, jax.Array], rank: int) -> dict[str, jax.Array]
     """
     each = jnp.concatenate(list(shares.values()))
     _, best = jax.lax.top_k(each, rank * len(shares))
-    kept = jnp.zeros(each.shape).at[best].set(1.0)
+    mask = jnp.zeros(each.shape).at[best].set(1.0)
     ends = np.cumsum([len(share) for share in shares.values()])
-    return dict(zip(shares, jnp.split(kept, ends[:-1])))
+    return dict(zip(shares, jnp.split(mask, ends[:-1])))
 
 
 def lora_sb(gradient: jax.Array, rank: int, *, rate: float) -> LowRank:
-    """LoRA-SB: a and b frozen at the singular vectors of the first Adam step, the core trained from its singular values.
+    """Begin LoRA-SB: a and b frozen at the singular vectors of the first Adam step, the core trained from its singular values.
 
     With orthonormal a and b the gradient of the core, put back, is the best approximation of the full one in their subspace.
 
@@ -97,7 +100,8 @@ def lora_sb(gradient: jax.Array, rank: int, *, rate: float) -> LowRank:
 
 @record
 class Bone:
-    """y = x K + (sum of the blocks of x) block: the delta is `block` (r, out) repeated, of rank r.
+    """An adapter that adds `block` (r, out), repeated, to the kernel, a delta of rank r: y = x K + (sum of the blocks of x)
+    block.
 
     References:
       Kang & Yin 2024, Bone: block-affine adaptation, arXiv:2409.15371.
@@ -106,36 +110,38 @@ class Bone:
     block: Any
 
     def delta(self, kernel: jax.Array) -> jax.Array:
-        """(in, out)."""
+        """Return what is added to the kernel, (in, out)."""
         return jnp.tile(self.block, (kernel.shape[0] // self.block.shape[0], 1))
 
 
 def bone(kernel: jax.Array, rank: int) -> Bone:
-    """A zero block. `rank` must divide the kernel's inputs."""
+    """Begin Bone with a zero block. `rank` must divide the kernel's inputs."""
     _check_divides("bone", rank, kernel.shape[:1])
     return Bone(block=jnp.zeros((rank, kernel.shape[1])))
 
 
 @record
 class Bat:
-    """Bone with weight guide: in W = K^T, block (j, k) becomes W_jk (1 + b_j) + b_j, a delta that can have full rank."""
+    """An adapter like Bone that the weights guide: in W = K^T, block (j, k) becomes W_jk (1 + b_j) + b_j, a delta that can have
+    full rank.
+    """
 
     blocks: Any  # (out / r, r, r)
 
     def delta(self, kernel: jax.Array) -> jax.Array:
-        """(in, out)."""
+        """Return what is added to the kernel, (in, out)."""
         w = _blocks(kernel, self.blocks.shape[1])
         return _unblocked(jnp.einsum("jkab,jbc->jkac", w, self.blocks) + self.blocks[:, None])
 
     def unmerge(self, merged: jax.Array) -> jax.Array:
-        """The kernel that `merged` = kernel + delta came from: (W' - b)(1 + b)^-1 block by block."""
+        """Return the kernel that `merged` = kernel + delta came from: (W' - b)(1 + b)^-1 block by block."""
         w = _blocks(merged, self.blocks.shape[1])
         inverse = jnp.linalg.inv(jnp.eye(self.blocks.shape[1])[None] + self.blocks)
         return _unblocked(jnp.einsum("jkab,jbc->jkac", w - self.blocks[:, None], inverse))
 
 
 def bat(kernel: jax.Array, rank: int) -> Bat:
-    """Zero blocks. `rank` must divide both sides of the kernel."""
+    """Begin BAT with zero blocks. `rank` must divide both sides of the kernel."""
     _check_divides("bat", rank, kernel.shape)
     return Bat(blocks=jnp.zeros((kernel.shape[1] // rank, rank, rank)))
 
@@ -143,7 +149,7 @@ def bat(kernel: jax.Array, rank: int) -> Bat:
 def lora_fair(
     a: Sequence[jax.Array], b: Sequence[jax.Array], weights: jax.Array, *, ridge: float = 0.01
 ) -> tuple[jax.Array, jax.Array]:
-    """LoRA-FAIR: average the clients' factors, then correct b so that their product comes near the average of the products.
+    """Average the clients' factors, then correct b so that their product comes near the average of the products (LoRA-FAIR).
 
     Args:
       a: (in, r) of every client.
@@ -166,7 +172,7 @@ def lora_fair(
 
 
 def adapted(params: Any, adapters: Mapping[str, Any]) -> Any:
-    """Parameters with every adapter's delta added at its path, e.g. "layer0_mixer/q/kernel".
+    """Return parameters with every adapter's delta added at its path, e.g. "layer0_mixer/q/kernel".
 
     Raises:
       ValueError: a path that is none; the paths are offered.
@@ -184,7 +190,7 @@ def adapted(params: Any, adapters: Mapping[str, Any]) -> Any:
 
 @record
 class Emulated:
-    """Emulated fine-tuning: a large model's log-probabilities plus what fine-tuning did to a small one's.
+    """Emulated fine-tuning: add to a large model's log-probabilities what fine-tuning did to a small one's.
 
     Two fine-tunings are blended by emulating one on top of the other, with strengths that sum to one.
 
@@ -200,7 +206,7 @@ class Emulated:
     floor: float = static(default=50.0)
 
     def __call__(self, large: jax.Array, tuned: jax.Array, base: jax.Array) -> jax.Array:
-        """(..., V) log-probabilities from (..., V) logits of the three."""
+        """Return (..., V) log-probabilities from the (..., V) logits of the large model, the tuned small one and its base."""
         large, tuned, base = (jax.nn.log_softmax(x, axis=-1) for x in (large, tuned, base))
         return jax.nn.log_softmax(large + self.strength * jnp.clip(tuned - base, -self.floor, self.floor), axis=-1)
 
@@ -208,7 +214,7 @@ class Emulated:
 def distilled(
     logits: jax.Array, teacher: jax.Array, targets: jax.Array, similarity: jax.Array | float, weight: jax.Array | float = 1.0
 ) -> jax.Array:
-    """PANDA's loss of a soft prompt: cross-entropy plus similarity times KL(teacher || student), mean over places, nats.
+    """Return PANDA's loss of a soft prompt: cross-entropy plus similarity times KL(teacher || student), mean over places, nats.
 
     Args:
       logits: (..., V) with the prompt that is trained.
@@ -228,7 +234,7 @@ def distilled(
 
 
 def hull_rows(key: jax.Array, old: jax.Array, count: int, *, inner: int = 64) -> jax.Array:
-    """(count, D) new embeddings inside the convex hull of the (V, D) old ones: softmax(A1 A2) old.
+    """Draw (count, D) new embeddings inside the convex hull of the (V, D) old ones: softmax(A1 A2) old.
 
     A new token's logit is then a convex combination of the old ones, so that the likeliest token stays an old one.
 
@@ -243,7 +249,7 @@ def hull_rows(key: jax.Array, old: jax.Array, count: int, *, inner: int = 64) ->
 
 
 def cross_row(trunk: Any, references: jax.Array) -> jax.Array:
-    """Cross initialisation of a new token: what the trunk makes of the mean embedding of reference tokens, (D,).
+    """Return a new token's embedding, (D,), by cross initialisation: what the trunk makes of the references' mean embedding.
 
     Args:
       trunk: function of (1, 1, D) embeddings giving (1, 1, D) states.

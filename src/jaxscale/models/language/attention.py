@@ -12,7 +12,8 @@ from jaxscale.models.language.taps import Sites
 
 
 class Attention(nn.Module):
-    """Multi-head attention. Sites per layer: "q", "k", "v", "scores" (before the softmax), "pattern", "heads" (per head).
+    """Multi-head softmax attention. Its sites per layer are "q", "k", "v", "scores" (before the softmax), "pattern" and "heads"
+    (per head).
 
     Attributes:
       heads: H; must divide the width.
@@ -30,7 +31,7 @@ class Attention(nn.Module):
     mup: bool = False
 
     def check_width(self, width: int) -> None:
-        """Heads that divide the width, and pairs to rotate."""
+        """Raise unless the heads divide the width, into pairs where positions are rotated."""
         _check_heads("Attention", self.heads, width)
         if self.rope and (width // self.heads) % 2:
             raise ValueError(
@@ -39,12 +40,12 @@ class Attention(nn.Module):
             )
 
     def flops(self, width: int, context: int) -> float:
-        """Of one token forward: four maps, and scores and sum over the whole context."""
+        """Return the flops of one token forward: four maps, and scores and sum over the whole context."""
         return 8 * width**2 + 4 * width * context
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         length, width = x_BTD.shape[1:]
         size = width // self.heads
 
@@ -81,16 +82,16 @@ class LinearAttention(nn.Module):
     mup: bool = False
 
     def check_width(self, width: int) -> None:
-        """Heads that divide the width."""
+        """Raise unless the heads divide the width."""
         _check_heads("LinearAttention", self.heads, width)
 
     def flops(self, width: int, context: int) -> float:
-        """Of one token forward: four maps, and scores and sum over the whole context."""
+        """Return the flops of one token forward: four maps, and scores and sum over the whole context."""
         return 8 * width**2 + 4 * width * context
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         length, width = x_BTD.shape[1:]
         size = width // self.heads
         q, k, v = (
@@ -117,7 +118,7 @@ def _normalised(x):
 
 
 def rotated(x_BTHK: jax.Array, base: float = 10_000.0) -> jax.Array:
-    """Rotary positions: pair j of position t turned by t base^(-2 j / K)."""
+    """Rotate queries or keys by their positions: pair j of position t is turned by t base^(-2 j / K)."""
     length, size = x_BTHK.shape[1], x_BTHK.shape[-1]
     angle_TK = jnp.arange(length)[:, None] * base ** (-jnp.arange(0, size, 2) / size)[None, :]
     cos, sin = (f(angle_TK)[None, :, None, :] for f in (jnp.cos, jnp.sin))

@@ -16,7 +16,7 @@ POSITIONS = ("rope", "learned", "none")
 
 
 class Decoder(nn.Module):
-    """Pre-norm residual stack. `apply(params, tokens, taps)` gives (logits, {site: activation}).
+    """A pre-norm residual stack. `apply(params, tokens, taps)` gives (logits, {site: activation}).
 
     Sites: "embed", per layer i "layer{i}/mixer" and "layer{i}/mlp" (what is added to the residual stream), "layer{i}/out" (the
     stream after the block), "final" and "logits"; and what the mixer names, e.g. "layer{i}/pattern".
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
     top: int = 2
 
     def check(self) -> None:
-        """Plain-number checks, before anything is traced."""
+        """Raise, before anything is traced, unless sizes, experts, muP and mixer agree."""
         if self.vocabulary < 2 or self.context < 1 or self.width < 1 or self.depth < 0:
             raise ValueError(
                 f"Decoder needs vocabulary >= 2, context >= 1, width >= 1, depth >= 0; got {self.vocabulary}, {self.context}, "
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """(B, T) tokens to (B, T, V) logits and every site."""
+        """Return (B, T, V) logits of (B, T) tokens, and every site."""
         if tokens.shape[1] > self.context:
             raise ValueError(
                 f"the sequences have {tokens.shape[1]} tokens and Decoder.context is {self.context}; make it as long as them."
@@ -120,21 +120,21 @@ class Decoder(nn.Module):
 
 
 def norm(name: str) -> nn.Module:
-    """Layer norm without biases."""
+    """Make a layer norm without biases."""
     return nn.LayerNorm(use_bias=False, name=name)
 
 
 def dense(size: int, name: str) -> nn.Module:
-    """Linear map without bias, variance 1 / fan-in."""
+    """Make a linear map without bias, its weights of variance 1 / fan-in."""
     return nn.Dense(size, use_bias=False, kernel_init=nn.initializers.variance_scaling(1.0, "fan_in", "normal"), name=name)
 
 
 def readout(size: int, *, zero: bool) -> nn.Module:
-    """The last map. Zero at the start under muP, where what a random one adds would fall off with the width."""
+    """Make the last map. It is zero at the start under muP, where what a random one adds would fall off with the width."""
     start = nn.initializers.zeros if zero else nn.initializers.variance_scaling(1.0, "fan_in", "normal")
     return nn.Dense(size, use_bias=False, kernel_init=start, name="readout")
 
 
 def causal(length: int) -> jax.Array:
-    """(T, T) bool, who may be looked at."""
+    """Return (T, T) bool: which places (second axis) each place may look at."""
     return jnp.tril(jnp.ones((length, length), bool))

@@ -32,7 +32,7 @@ class Experts:
     top: int = static(default=2)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(n, D) to (n, D); all experts are computed, which is what small ones cost least by."""
+        """Return (n, D) outputs of (n, D) inputs; all experts are computed, which is cheapest while they are small."""
         scores = x @ self.router
         best, which = jax.lax.top_k(scores, self.top)
         gates = jnp.sum(jax.nn.softmax(best, axis=-1)[..., None] * jax.nn.one_hot(which, scores.shape[-1]), axis=-2)
@@ -41,7 +41,7 @@ class Experts:
 
 
 class ExpertPerceptron(nn.Module):
-    """A perceptron of a decoder's block, as a mixture.
+    """The perceptron of a decoder's block, as a mixture of experts.
 
     Attributes:
       experts: E.
@@ -55,7 +55,7 @@ class ExpertPerceptron(nn.Module):
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         width = x_BTD.shape[-1]
         fan_in = nn.initializers.variance_scaling(1.0, "fan_in", "normal", batch_axis=(0,))
         up_EDF = self.param("up", fan_in, (self.experts, width, self.hidden))

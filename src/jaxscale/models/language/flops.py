@@ -9,8 +9,9 @@ from jaxscale.models.language.decoder import Decoder
 
 
 def flops_per_token(network: Decoder) -> float:
-    """Of a decoder, forward and backward: with softmax attention 6 N + 12 depth D T, N the parameters in matrices that are
-    multiplied (embeddings are looked up), causality not taken off; of experts all, since all are computed.
+    """Count a decoder's flops per token, forward and backward. With softmax attention they are 6 N + 12 depth D T, N the
+    parameters in matrices that are multiplied (embeddings are looked up), causality not taken off; of experts all count, since
+    all are computed.
 
     What is done element by element (norms, gates, softmax) is left out, as is usual: a tenth of the compiler's count at
     D = 64, a sixth at 32.
@@ -34,7 +35,7 @@ def flops_per_token(network: Decoder) -> float:
 
 
 def mfu(network: Decoder, *, batch: int, steps_per_second: float, lanes: int = 1, peak: float) -> float:
-    """Model flop utilisation: useful flops a second of all lanes over the peak.
+    """Return the model flop utilisation: useful flops a second of all lanes over the peak.
 
     Args:
       network: of each lane.
@@ -47,7 +48,7 @@ def mfu(network: Decoder, *, batch: int, steps_per_second: float, lanes: int = 1
 
 
 def throughput(system: Any, *, steps: int = 20, repeats: int = 3) -> float:
-    """Tokens a second of one training run of a language model on this machine, the best of `repeats`, compiling apart.
+    """Measure tokens a second of one training run of a language model on this machine, the best of `repeats`, compiling apart.
 
     Measure it once, then hand it to `steps_in`: results of training do not depend on when the machine was busy.
 
@@ -78,7 +79,7 @@ def throughput(system: Any, *, steps: int = 20, repeats: int = 3) -> float:
 
 
 def steps_in(hours: float, tokens_per_second: float, *, batch: int, context: int) -> int:
-    """Steps of training that a budget of accelerator hours buys, the whole number nearest to tokens/s 3600 hours / (batch T).
+    """Return how many steps of training a budget of accelerator hours buys: tokens/s 3600 hours / (batch T), rounded.
 
     References:
       Stanic et al. 2023, The Languini Kitchen, arXiv:2309.11197, section 3.2.

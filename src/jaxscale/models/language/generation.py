@@ -11,7 +11,7 @@ from jaxscale.models.language.tensor_roles import check_alike
 
 
 def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length: int, *, temperature: float = 1.0) -> jax.Array:
-    """Tokens drawn one after another from what the network predicts.
+    """Draw tokens one after another from what the network predicts.
 
     Args:
       model: a `LanguageModel`.
@@ -50,7 +50,7 @@ def generate(model: Any, params: Any, key: jax.Array, prompt: jax.Array, length:
 
 
 def check_drawing(length: int, temperature: float) -> None:
-    """How much is drawn, and how, before anything is trained for it.
+    """Raise, before anything is trained for it, if a length or temperature cannot be drawn with.
 
     Raises:
       ValueError: below 0, or not finite.
@@ -63,7 +63,7 @@ def check_drawing(length: int, temperature: float) -> None:
 
 
 def trained_model(system: Any, data: Any, state: Any) -> tuple[Any, Any]:
-    """(language model, its parameters) inside a system's state, out of any wrappers; adapters are merged.
+    """Return (language model, its parameters) inside a system's state, out of any wrappers; adapters are merged.
 
     Raises:
       ValueError: no language model is trained there.
@@ -94,7 +94,7 @@ def save_params(folder: str | os.PathLike, params: Any) -> Path:
 
 
 def load_params(folder: str | os.PathLike, like: Any) -> Any:
-    """Read them back, for `module.apply({"params": params}, ...)`.
+    """Read parameters that `save_params` has written, for `module.apply({"params": params}, ...)`.
 
     Args:
       folder: as given to `save_params`.

@@ -21,7 +21,7 @@ class GhostBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Same shape."""
+        """Return the normalised input, of the same shape."""
         if self.group < 1 or x.shape[0] % self.group:
             fitting = [g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0]
             raise ValueError(
@@ -37,5 +37,5 @@ class GhostBatchNorm(nn.Module):
 
 
 def sqrt_rate(rate: float, batch: int, base: int) -> float:
-    """The learning rate of a larger batch that keeps the noise of the update: rate sqrt(batch / base) (their section 4)."""
+    """Return the learning rate of a larger batch that keeps the update's noise, rate sqrt(batch / base) (their section 4)."""
     return rate * (batch / base) ** 0.5

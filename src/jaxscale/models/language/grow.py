@@ -12,7 +12,7 @@ from jaxscale.records import record, static
 
 
 def unit_map(old: int, new: int, *, even: bool = True, root: int = 0) -> np.ndarray:
-    """(new,) which old unit each new one copies; the first `old` copy themselves.
+    """Return (new,) numbers: which old unit each new one copies; the first `old` copy themselves.
 
     Args:
       old: width before.
@@ -30,7 +30,7 @@ def unit_map(old: int, new: int, *, even: bool = True, root: int = 0) -> np.ndar
 
 
 def fpi(before: jax.Array, after: jax.Array, units: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    """Function-preserving growth of a hidden layer: copy units, and share what follows among the copies.
+    """Grow a hidden layer and preserve its function: copy units, and share what follows among the copies.
 
     Args:
       before: (in, h) kernel into the layer.
@@ -48,7 +48,8 @@ def fpi(before: jax.Array, after: jax.Array, units: np.ndarray) -> tuple[jax.Arr
 
 
 def aki(before: jax.Array, above: jax.Array, after: jax.Array, units: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    """Advanced knowledge initialisation: new units come from the layer above, which breaks the symmetry of copies.
+    """Grow a hidden layer by advanced knowledge initialisation: new units come from the layer above, which breaks the symmetry
+    of copies.
 
     Args:
       before: (in, h) kernel into the layer.
@@ -65,7 +66,8 @@ def aki(before: jax.Array, above: jax.Array, after: jax.Array, units: np.ndarray
 
 
 def grown_moments(first: Any, second: Any, units: np.ndarray, *, after: bool) -> tuple[Any, Any]:
-    """Adam's moments of a kernel grown by `fpi`: gradients of shared rows shrink by their count, their squares by its square.
+    """Return Adam's moments of a kernel grown by `fpi`: gradients of shared rows shrink by their count, their squares by its
+    square.
 
     Args:
       first: first moment of the kernel.
@@ -80,7 +82,7 @@ def grown_moments(first: Any, second: Any, units: np.ndarray, *, after: bool) ->
 
 
 def deepen(layers: Sequence[Any], depth: int, *, how: str = "stack") -> list[Any]:
-    """Parameters of `depth` layers from fewer: 1 2 1 2 ("stack") or 1 1 2 2 ("interpolate").
+    """Return parameters of `depth` layers from fewer: 1 2 1 2 ("stack") or 1 1 2 2 ("interpolate").
 
     Raises:
       ValueError: a depth that is no multiple, or another way.
@@ -94,7 +96,7 @@ def deepen(layers: Sequence[Any], depth: int, *, how: str = "stack") -> list[Any
 
 
 def identity_block(block: Any, outputs: Sequence[str]) -> Any:
-    """A block that adds nothing: its output projections, named by the last module of their paths, are zero."""
+    """Return a block that adds nothing: its output projections, named by the last module of their paths, are zero."""
 
     def one(path, leaf):
         names = [str(k.key) for k in path]
@@ -104,7 +106,7 @@ def identity_block(block: Any, outputs: Sequence[str]) -> Any:
 
 
 def upcycle(key: jax.Array, up: jax.Array, down: jax.Array, experts: int, *, top: int = 2) -> Experts:
-    """Every expert a copy of a dense perceptron, a random router: the same function, since gates sum to one."""
+    """Return experts that all copy a dense perceptron, with a random router: the same function, since gates sum to one."""
     if not 1 <= top <= experts:
         raise ValueError(f"upcycle sends each token to 1 <= top <= {experts} experts; got {top}.")
     router = 0.02 * jax.random.normal(key, (up.shape[0], experts))
@@ -112,7 +114,7 @@ def upcycle(key: jax.Array, up: jax.Array, down: jax.Array, experts: int, *, top
 
 
 def stages(shared: Sequence[Any], depths: Sequence[int]) -> list[Any]:
-    """Stage-wise weight sharing (learngenes): each stage's one layer, repeated to the depth a descendant gives it.
+    """Share weights by stage (learngenes): repeat each stage's one layer to the depth that a descendant gives it.
 
     References:
       Xia et al. 2024, Exploring learngene via stage-wise weight sharing, arXiv:2404.16897.
@@ -124,7 +126,7 @@ def stages(shared: Sequence[Any], depths: Sequence[int]) -> list[Any]:
 
 @record
 class HyperNetwork:
-    """Kernels of any shape up to (most, most) from a code of the layer: two factors of rank r, cut to shape.
+    """A maker of kernels of any shape up to (most, most) from a code of the layer: two factors of rank r, cut to shape.
 
     Attributes:
       trunk: (code, 2 r r).
@@ -140,8 +142,8 @@ class HyperNetwork:
     rank: int = static()
 
     def __call__(self, code: jax.Array, shape: tuple[int, int]) -> jax.Array:
-        """A kernel of `shape`, of rank r at most. Of a random network and c normals as code, entries off the diagonal have the
-        variance (1 + 2 / c) (1 + (r - 1) / pi^2) / fan-in.
+        """Return a kernel of `shape`, of rank r at most. With a random network and c normals as code, entries off the diagonal
+        have the variance (1 + 2 / c) (1 + (r - 1) / pi^2) / fan-in.
         """
         if max(shape) > self.lift.shape[1]:
             raise ValueError(f"this hyper-network makes kernels up to {self.lift.shape[1]} wide; got shape {shape}.")
@@ -151,7 +153,7 @@ class HyperNetwork:
 
 
 def hyper_network(key: jax.Array, *, code: int, rank: int, most: int) -> HyperNetwork:
-    """A random one."""
+    """Draw a random hyper-network for kernels up to (most, most), with codes of `code` numbers. Consumes `key`."""
     key_trunk, key_lift = jax.random.split(key)
     trunk = jax.random.normal(key_trunk, (code, 2 * rank * rank)) * (2 / code) ** 0.5
     return HyperNetwork(trunk=trunk, lift=jax.random.normal(key_lift, (rank, most)) / rank**0.5, rank=rank)

@@ -16,7 +16,7 @@ from jaxscale.models.language.tensor_roles import READOUT, Role, by_path, roles
 
 
 def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> tuple[Decoder, Any]:
-    """A decoder `times` as wide: every unit, and every head whole, copied `times` times, what reads them divided by it.
+    """Return a decoder `times` as wide: every unit, and every head whole, copied `times` times, what reads them divided by it.
 
     All units are copied equally often, so that layer norms stay what they are; head widths stay, so that scores do.
 
@@ -61,7 +61,8 @@ def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> t
 
 
 def widened_moments(network: Decoder, first: Any, second: Any, times: int) -> tuple[Any, Any]:
-    """Adam's moments of a decoder grown by FPI: a copy's gradient is its original's over `times`, its square over times^2.
+    """Return Adam's moments of a decoder grown by FPI: a copy's gradient is its original's over `times`, the square over
+    times^2.
 
     Args:
       network: before it grew.
@@ -86,7 +87,7 @@ def widened_moments(network: Decoder, first: Any, second: Any, times: int) -> tu
 
 
 def deepened(network: Decoder, params: Any, depth: int, *, how: str = "stack", quiet: bool = False) -> tuple[Decoder, Any]:
-    """A decoder of `depth` blocks, a multiple of those it has: 1 2 1 2 ("stack") or 1 1 2 2 ("interpolate").
+    """Return a decoder of `depth` blocks, a multiple of those it has: 1 2 1 2 ("stack") or 1 1 2 2 ("interpolate").
 
     Args:
       network: what has grown.
@@ -110,7 +111,7 @@ def deepened(network: Decoder, params: Any, depth: int, *, how: str = "stack", q
 
 
 def staged(network: Decoder, params: Any, depths: Sequence[int]) -> tuple[Decoder, Any]:
-    """A descendant of a decoder whose blocks are stages: block i is repeated `depths[i]` times. See `grow.stages`.
+    """Return a descendant of a decoder whose blocks are stages: block i is repeated `depths[i]` times. See `grow.stages`.
 
     Raises:
       ValueError: no depth of at least 1 for each block.
@@ -131,7 +132,7 @@ def _rebuilt(network, params, order, quiet):
 
 
 def upcycled(key: jax.Array, network: Decoder, params: Any, experts: int, *, top: int = 2) -> tuple[Decoder, Any]:
-    """A decoder whose perceptrons are mixtures of copies of what they were, with random routers: it computes the same.
+    """Return a decoder that computes the same with mixtures for perceptrons: copies of what they were, and random routers.
 
     Raises:
       ValueError: no perceptrons, or experts already; top not in 1..experts.
@@ -161,8 +162,8 @@ def _check(network, params):
 def _unlike(network, params):
     """The first path at which parameters differ in shape from the network's, or "" where there is none."""
     wanted = by_path(jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"])
-    found = by_path(params)
-    shapes = [{path: leaf.shape for path, leaf in tree.items()} for tree in (wanted, found)]
+    given = by_path(params)
+    shapes = [{path: leaf.shape for path, leaf in tree.items()} for tree in (wanted, given)]
     return min((path for path, _ in shapes[0].items() ^ shapes[1].items()), default="")
 
 

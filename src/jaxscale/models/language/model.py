@@ -59,7 +59,7 @@ class LanguageModel:
     }
 
     def check(self):
-        """World and network agree, and the sizes make sense."""
+        """Raise unless world and network agree, and the sizes make sense."""
         if hasattr(self.network, "check"):
             self.network.check()
         for name in ("vocabulary", "context"):
@@ -84,7 +84,7 @@ class LanguageModel:
         return network(self.network)
 
     def sample(self, key: jax.Array) -> Data:
-        """The world's disorder, the key of a training set, held-out sequences."""
+        """Draw the world's disorder, the key of a training set, and held-out sequences. Consumes `key`."""
         key_world, key_train, key_test = jax.random.split(key, 3)
         frozen = self.world.sample(key_world)
         if hasattr(self.world, "held_out"):
@@ -96,11 +96,11 @@ class LanguageModel:
         return Data(frozen, key_train, test)
 
     def init(self, key: jax.Array, data: Data) -> Any:
-        """The network's parameters."""
+        """Draw the network's parameters. Consumes `key`."""
         return self._pure()[0](key, data.test.tokens[:1])
 
     def frozen(self, trunk: Any, key: jax.Array, data: Data) -> Any:
-        """Parameters that are trained no more: `trunk`, or untrained ones if it is None.
+        """Return parameters that are trained no more: `trunk`, or untrained ones if it is None.
 
         Raises:
           ValueError: `trunk` is another network's.
@@ -112,7 +112,9 @@ class LanguageModel:
         return jax.tree.map(jnp.asarray, trunk)
 
     def apply(self, params: Any, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """(logits, sites) on (B, T) tokens; `taps` of the model unless others are given. A plain network has no sites."""
+        """Return (logits, sites) on (B, T) tokens; `taps` are the model's unless others are given. A plain network has no
+        sites.
+        """
         chosen = self.taps if taps is None else taps
         chosen = chosen(tokens) if callable(chosen) else chosen
         if chosen is not None and "taps" not in (takes := arguments(self.network)):
@@ -135,7 +137,7 @@ class LanguageModel:
         return getattr(self.world, "answers", self.world.vocabulary)
 
     def examples(self, data: Data, key: jax.Array) -> Example:
-        """What one step sees."""
+        """Return the sequences of one step: the whole table, fresh draws, or draws from the finite training set."""
         if self.batch == 0:
             return self.world.training(data.frozen)
         if self.points is None:
@@ -144,47 +146,47 @@ class LanguageModel:
         return numbered(self.world, data.train, data.frozen, index)
 
     def loss(self, params: Any, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean cross-entropy of one step's sequences, and z-loss."""
+        """Return the mean cross-entropy of one step's sequences, plus the z-loss."""
         seen = self.examples(data, fresh(self, key))
         logits, _ = self.apply(params, seen.tokens)
         seen = answers(seen, logits)
         return cross_entropy(logits, seen) + self.z_loss * _weighted(jax.nn.logsumexp(logits, axis=-1) ** 2, seen.weight)
 
     def activations(self, params: Any, data: Data) -> dict[str, jax.Array]:
-        """Every site on the held-out sequences."""
+        """Return {site: activation} on the held-out sequences."""
         return self.apply(params, data.test.tokens)[1]
 
     def observe(self, params: Any, data: Data) -> dict[str, jax.Array]:
-        """Held-out loss and error, log Z, the largest attention logit, excess over the floor, and the probes."""
+        """Return held-out loss and error, log Z, the largest attention logit, excess over the floor, and the probes."""
         return self.observables(params, data, *self.apply(params, data.test.tokens))
 
     def observables(self, params: Any, data: Data, logits: jax.Array, sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """The same of (B, T, V) logits and sites that are known."""
+        """Return what `observe` does, of (B, T, V) logits and sites on the held-out sequences that are known already."""
         test = answers(data.test, logits)
         loss = cross_entropy(logits, test)
         wrong = (jnp.argmax(logits, axis=-1) != test.targets).astype(jnp.float32)
-        found = {
+        observables = {
             "loss": loss,
             "error": _weighted(wrong, test.weight),
             "log_z": _weighted(jax.nn.logsumexp(logits, axis=-1), test.weight),
         }
         scores = [value for name, value in sites.items() if name.endswith("/scores")]
         if scores:
-            found["max_score"] = jnp.max(jnp.stack([jnp.max(jnp.abs(jnp.tril(s))) for s in scores]))
+            observables["max_score"] = jnp.max(jnp.stack([jnp.max(jnp.abs(jnp.tril(s))) for s in scores]))
         if hasattr(self.world, "entropy_floor"):
-            found["excess"] = loss - self.world.entropy_floor(data.frozen)
+            observables["excess"] = loss - self.world.entropy_floor(data.frozen)
         for probe in self.probes:
-            found |= probe(self, params, data, logits, sites)
-        return found
+            observables |= probe(self, params, data, logits, sites)
+        return observables
 
 
 def answers(seen: Example, logits: jax.Array) -> Example:
-    """Targets where the network answers: everywhere, or at the last place alone if it gives one answer a sequence."""
+    """Return the targets where the network answers: everywhere, or at the last place if it gives one answer a sequence."""
     return seen if logits.shape[1] > 1 else seen._replace(targets=seen.targets[:, -1:], weight=seen.weight[:, -1:])
 
 
 def cross_entropy(logits: jax.Array, seen: Example) -> jax.Array:
-    """Weighted mean over places of -log p(target), nats."""
+    """Return the weighted mean over places of -log p(target), nats."""
     log_p = jax.nn.log_softmax(logits, axis=-1)
     return -_weighted(jnp.take_along_axis(log_p, seen.targets[..., None], axis=-1)[..., 0], seen.weight)
 

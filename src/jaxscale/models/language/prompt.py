@@ -42,7 +42,7 @@ class Prompted:
     units = LanguageModel.units
 
     def check(self):
-        """A prompt, and a network with room for it."""
+        """Raise unless there is a prompt, the model is plain, and the network has room for both prompt and sequences."""
         context = getattr(self.model.network, "context", None)
         needs = self.model.world.context + self.length
         if self.model.taps is not None or self.model.probes or self.model.z_loss:
@@ -59,19 +59,19 @@ class Prompted:
             )
 
     def sample(self, key: jax.Array) -> Data:
-        """The language model's disorder, and its parameters."""
+        """Draw the language model's disorder, and its parameters unless they are given. Consumes `key`."""
         data = self.model.sample(key)
         return Data(self.model.frozen(self.trunk, jax.random.fold_in(key, 0), data), data)
 
     def init(self, key: jax.Array, data: Data) -> jax.Array:
-        """(l, D) prompt."""
+        """Draw the prompt, (l, D). Consumes `key`."""
         sites = jax.eval_shape(lambda: self.model.apply(data.trunk, data.own.test.tokens)[1])
         if "embed" not in sites:
             raise ValueError(f"a prompt needs a network with the site 'embed'; this one has {sorted(sites)}.")
         return self.spread * jax.random.normal(key, (self.length, sites["embed"].shape[-1]))
 
     def apply(self, prompt: jax.Array, data: Data, tokens: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """((B, T, V) logits on (B, T) tokens, sites with the prompt's places in front)."""
+        """Return ((B, T, V) logits on (B, T) tokens, sites with the prompt's places in front)."""
         placed = jnp.pad(tokens, ((0, 0), (self.length, 0)))
         mask = (jnp.arange(placed.shape[1]) < self.length)[:, None]
         value = jnp.pad(prompt, ((0, tokens.shape[1]), (0, 0)))
@@ -79,12 +79,12 @@ class Prompted:
         return logits[:, self.length :], sites
 
     def loss(self, prompt: jax.Array, data: Data, key: jax.Array | None = None) -> jax.Array:
-        """Mean cross-entropy of one step's sequences."""
+        """Return the mean cross-entropy of one step's sequences behind the prompt."""
         seen = self.model.examples(data.own, fresh(self, key))
         return cross_entropy(self.apply(prompt, data, seen.tokens)[0], seen)
 
     def observe(self, prompt: jax.Array, data: Data) -> dict[str, jax.Array]:
-        """What the language model observes, on its held-out sequences."""
+        """Return what the language model observes on its held-out sequences, behind the prompt."""
         logits, sites = self.apply(prompt, data, data.own.test.tokens)
         return self.model.observables(prompt, data.own, logits, sites)
 

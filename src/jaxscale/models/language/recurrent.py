@@ -12,20 +12,21 @@ from jaxscale.models.language.taps import Sites
 
 
 class QuasiLstm(nn.Module):
-    """c_t = f_t c_{t-1} + i_t z_t, h_t = o_t tanh(c_t), with gates of the input alone. Sites per layer: "cell", "hidden".
+    """A mixer c_t = f_t c_{t-1} + i_t z_t, h_t = o_t tanh(c_t), with gates of the input alone. Its sites per layer are "cell"
+    and "hidden".
 
     References:
       Bradbury et al. 2016, arXiv:1611.01576; Stanic et al. 2023, arXiv:2309.11197 (Languini Kitchen's qLSTM).
     """
 
     def flops(self, width: int, context: int) -> float:
-        """Of one token forward: five maps; the recurrence is element by element."""
+        """Return the flops of one token forward: five maps; the recurrence is element by element."""
         del context
         return 10 * width**2
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         width = x_BTD.shape[-1]
         forget, write, new, read = (dense(width, name)(x_BTD) for name in ("forget", "write", "new", "read"))
         keep = jax.nn.sigmoid(forget + 1)
@@ -35,7 +36,7 @@ class QuasiLstm(nn.Module):
 
 
 def recurrence(keep_BTD: jax.Array, new_BTD: jax.Array) -> jax.Array:
-    """c_t = keep_t c_{t-1} + new_t from c = 0, along axis 1, by a parallel prefix."""
+    """Return c_t = keep_t c_{t-1} + new_t from c = 0, along axis 1, by a parallel prefix."""
 
     def join(left, right):
         (a, b), (c, d) = left, right
@@ -45,7 +46,7 @@ def recurrence(keep_BTD: jax.Array, new_BTD: jax.Array) -> jax.Array:
 
 
 class ReluRnn(nn.Module):
-    """h_t = relu(W h_{t-1} + U x_t), W = gain N(0, 1/D) cut to a rank at the start and rescaled to its norm.
+    """A mixer h_t = relu(W h_{t-1} + U x_t), W = gain N(0, 1/D) cut to a rank at the start and rescaled to its norm.
 
     Attributes:
       rank: of W at the start; 0 for full.
@@ -59,18 +60,18 @@ class ReluRnn(nn.Module):
     gain: float = 1.25
 
     def check_width(self, width: int) -> None:
-        """A rank that the matrix can have."""
+        """Raise unless the matrix can have the rank."""
         if not 0 <= self.rank <= width:
             raise ValueError(f"ReluRnn.rank must lie in 0..{width}, the width; got {self.rank}. 0 is full rank.")
 
     def flops(self, width: int, context: int) -> float:
-        """Of one token forward: three maps, the recurrent one among them."""
+        """Return the flops of one token forward: three maps, the recurrent one among them."""
         del context
         return 6 * width**2
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         width = x_BTD.shape[-1]
         w_DD = self.param("recurrent", lambda key: low_rank(key, width, self.rank, self.gain))
         u_BTD = dense(width, "input")(x_BTD)
@@ -84,7 +85,7 @@ class ReluRnn(nn.Module):
 
 
 def low_rank(key: jax.Array, size: int, rank: int, gain: float) -> jax.Array:
-    """Gain N(0, 1/size) of (size, size), cut to its `rank` largest singular values at the same Frobenius norm; 0 keeps all."""
+    """Draw gain N(0, 1/size), (size, size), cut to its `rank` largest singular values at the same norm; 0 keeps all."""
     w = gain * jax.random.normal(key, (size, size)) / size**0.5
     if not rank:
         return w

@@ -15,7 +15,8 @@ INITS = ("lin", "inv", "legs", "real", "random")
 
 
 class S4D(nn.Module):
-    """y = K * u + D u, K_l = 2 Re sum_n C_n B_n A_n^l; then GELU and a gated map. Sites per layer: "kernel", "state_out".
+    """A mixer y = K * u + D u, K_l = 2 Re sum_n C_n B_n A_n^l; then GELU and a gated map. Its sites per layer are "kernel" and
+    "state_out".
 
     Attributes:
       modes: N / 2 of the paper.
@@ -33,7 +34,7 @@ class S4D(nn.Module):
     step_range: tuple[float, float] = (1e-3, 1e-1)
 
     def check_width(self, width: int) -> None:
-        """A start that is known, modes, and steps in order."""
+        """Raise unless the start is known, there are modes, and the time steps are in order."""
         del width
         if self.start not in INITS or self.modes < 1 or not 0 < self.step_range[0] <= self.step_range[1]:
             raise ValueError(
@@ -42,12 +43,12 @@ class S4D(nn.Module):
             )
 
     def flops(self, width: int, context: int) -> float:
-        """Of one token forward: two maps, and two transforms of 2 T per channel at the compiler's 8 n log2 n."""
+        """Return the flops of one token forward: two maps, and two transforms of 2 T a channel at the compiler's 8 n log2 n."""
         return 4 * width**2 + 32 * width * np.log2(2 * context)
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array, sites: Sites, layer: str) -> jax.Array:
-        """(B, T, D)."""
+        """Return what is added to the stream, (B, T, D)."""
         length, width = x_BTD.shape[1:]
         low, high = np.log(self.step_range)
         log_step_D = self.param("log_step", lambda key: jax.random.uniform(key, (width,), minval=low, maxval=high))
@@ -73,7 +74,7 @@ class S4D(nn.Module):
 
 
 def initial_poles(start: str, modes: int, key: jax.Array | None = None) -> np.ndarray | jax.Array:
-    """(modes,) complex A_n at the start; `modes` is half of the state size N. A random start draws them from `key`."""
+    """Return (modes,) complex A_n at the start; `modes` is half of the state size N. A random start draws them from `key`."""
     n, size = np.arange(modes), 2 * modes
     if start == "lin":
         return -0.5 + 1j * np.pi * n
@@ -89,7 +90,8 @@ def initial_poles(start: str, modes: int, key: jax.Array | None = None) -> np.nd
 
 
 def input_sizes(start: str, modes: int) -> np.ndarray:
-    """(modes,) |B_n| at the start: 1, and for S4D-LegS that of HiPPO's input in the eigenvectors of the normal part, halved.
+    """Return (modes,) |B_n| at the start: 1, and for S4D-LegS that of HiPPO's input in the eigenvectors of the normal part,
+    halved.
 
     Its phases change nothing, since those of C are random. The half is what makes the normal part alone HiPPO's limit.
     """
@@ -97,12 +99,12 @@ def input_sizes(start: str, modes: int) -> np.ndarray:
 
 
 def legs_poles(size: int) -> np.ndarray:
-    """(size / 2,) eigenvalues of the normal part of HiPPO-LegS with positive imaginary part, small to large."""
+    """Return (size / 2,) eigenvalues of the normal part of HiPPO-LegS with positive imaginary part, small to large."""
     return legs_modes(size)[0]
 
 
 def legs_modes(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """((size / 2,) poles, (size / 2,) sizes of half the input) of the normal part of HiPPO-LegS, in its eigenvectors."""
+    """Return ((size / 2,) poles, (size / 2,) sizes of half the input) of the normal part of HiPPO-LegS, in its eigenvectors."""
     n = np.arange(size)
     root = np.sqrt(2 * n + 1)
     hippo = -np.where(n[:, None] > n[None, :], root[:, None] * root[None, :], 0) - np.diag(n + 1.0)
@@ -114,7 +116,7 @@ def legs_modes(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Array, jax.Array]:
-    """(D, N) A and B of the recurrence x_t = A x_{t-1} + B u_t, for B = 1 in continuous time."""
+    """Return (D, N) A and B of the recurrence x_t = A x_{t-1} + B u_t, for B = 1 in continuous time."""
     scaled = a_DN * step_D[:, None]
     if bilinear:
         return (1 + scaled / 2) / (1 - scaled / 2), step_D[:, None] / (1 - scaled / 2)
@@ -122,7 +124,7 @@ def discrete(a_DN: jax.Array, step_D: jax.Array, bilinear: bool) -> tuple[jax.Ar
 
 
 def kernel(a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, length: int, bilinear: bool = False) -> jax.Array:
-    """(D, T) real, by a Vandermonde product."""
+    """Return the convolution's kernel, (D, T) real, by a Vandermonde product."""
     _, b = discrete(a_DN, step_D, bilinear)
     scaled = a_DN * step_D[:, None]
     log_a = jnp.log1p(scaled / 2) - jnp.log1p(-scaled / 2) if bilinear else scaled  # the log of A loses A's last digits
@@ -131,14 +133,14 @@ def kernel(a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, length: int, bil
 
 
 def convolved(x_BTD: jax.Array, kernel_DT: jax.Array) -> jax.Array:
-    """Causal convolution along time, by FFT of twice the length."""
+    """Return the causal convolution of inputs and kernel along time, by FFT of twice the length."""
     length = x_BTD.shape[1]
     both = jnp.fft.rfft(x_BTD, 2 * length, axis=1) * jnp.fft.rfft(kernel_DT.T, 2 * length, axis=0)[None]
     return jnp.fft.irfft(both, 2 * length, axis=1)[:, :length].astype(x_BTD.dtype)
 
 
 def recurrent(x_BTD: jax.Array, a_DN: jax.Array, c_DN: jax.Array, step_D: jax.Array, bilinear: bool = False) -> jax.Array:
-    """The same map step by step: what the convolution must equal."""
+    """Return the same map as `convolved`, computed step by step: what the convolution must equal."""
     a, b = discrete(a_DN, step_D, bilinear)
 
     def step(state_BDN, u_BD):

@@ -11,8 +11,8 @@ from jaxscale.records import record
 
 @record
 class Tap:
-    """x -> mask value + (1 - mask) scale x, and its gradient times `gradient`. Every field broadcasts against the activation.
-    What is masked out still has to be finite.
+    """Put x -> mask value + (1 - mask) scale x in place of an activation x, and multiply its gradient by `gradient`. Every
+    field broadcasts against the activation.
 
     Attributes:
       mask: where to put `value`, 0 or 1; a mask between them mixes.
@@ -31,7 +31,7 @@ class Tap:
     gradient: Any = 1.0
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """The activation as the rest of the network sees it."""
+        """Return the activation as the rest of the network sees it."""
         mask, value, scale, gradient = (_like(getattr(self, name), x, name) for name in ("mask", "value", "scale", "gradient"))
         x = x - (1 - gradient) * (x - jax.lax.stop_gradient(x))  # exactly x: the difference is zero
         return mask * value + (1 - mask) * (scale * x)
@@ -41,14 +41,14 @@ Taps = Mapping[str, Tap]
 
 
 class Sites:
-    """The named activations of one forward pass. Call it where an activation is made: it keeps it and returns it tapped."""
+    """Hold the named activations of one forward pass. Call it where an activation is made: it keeps and returns it, tapped."""
 
     def __init__(self, taps: Taps | None):
         self.taps: dict[str, Tap] = dict(taps or {})
         self.seen: dict[str, jax.Array] = {}
 
     def __call__(self, name: str, x: jax.Array) -> jax.Array:
-        """The activation `name`, tapped; what is kept is what the rest of the network sees."""
+        """Return the activation `name`, tapped, and keep it as the rest of the network sees it."""
         self.seen[name] = self._tapped(name, x) if name in self.taps else x
         return self.seen[name]
 
@@ -61,7 +61,7 @@ class Sites:
             raise ValueError(f"at the site '{name}': {error}") from None
 
     def check(self) -> None:
-        """Every tap has met its site.
+        """Raise unless every tap has met its site.
 
         Raises:
           ValueError: a tap's name is no site; the sites are offered.

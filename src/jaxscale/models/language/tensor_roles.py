@@ -19,7 +19,7 @@ NAMED = {
 
 
 class Role(NamedTuple):
-    """Of one leaf."""
+    """Say what one tensor of parameters does, its fans, and which of its axes grow with the width."""
 
     kind: str
     fan_in: int
@@ -29,7 +29,7 @@ class Role(NamedTuple):
 
 
 def roles(params: Any) -> Any:
-    """A tree like `params` with a `Role` per leaf, from names and shapes.
+    """Return a tree like `params` with a `Role` per leaf, from names and shapes.
 
     Embeddings and positions are inputs (their fan-in does not grow with the width), a "readout" is the readout, poles and
     time steps of S4D are of the state, other matrices (in, out) are hidden, and what has one axis is a vector, as is what reads
@@ -56,18 +56,18 @@ def roles(params: Any) -> Any:
 
 
 def shrunk(updates: Any, params: Any, decay: Any) -> Any:
-    """Updates plus `decay` times the parameters, but for poles and time steps of state spaces, which do not decay."""
+    """Return updates plus `decay` times the parameters, but for poles and time steps of state spaces, which do not decay."""
     return jax.tree.map(lambda u, p, r: u if r.kind == STATE else u + decay * p, updates, params, roles(params))
 
 
 def by_path(tree: Any) -> dict[str, Any]:
-    """{"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
+    """Return a tree's leaves as {"layer0_mixer/q/kernel": leaf}; a `Role` is a leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Role))
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
-    """Factors of Adam's learning rate under muP: base / fan-in for hidden matrices and readout kernels of variance 1 / fan-in.
+    """Return factors of Adam's rate under muP: base / fan-in for hidden matrices, its root for readout kernels, 1 for the rest.
 
     With the readout's output multiplied by sqrt(base / width), its entries must move by 1 / sqrt(width): sqrt(base / fan-in).
 
@@ -82,8 +82,8 @@ def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
     References:
       Yang & Hu 2022, Tensor programs V, arXiv:2203.03466, table 8.
     """
-    found = roles(params)
-    kinds = [role.kind for role in jax.tree.leaves(found, is_leaf=lambda r: isinstance(r, Role))]
+    tree = roles(params)
+    kinds = [role.kind for role in jax.tree.leaves(tree, is_leaf=lambda r: isinstance(r, Role))]
     if INPUT not in kinds or not (READOUT in kinds or tied):
         names = sorted(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
         raise ValueError(
@@ -91,11 +91,11 @@ def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
             f"{names}. Name its modules so."
         )
     factor = {HIDDEN: lambda r: base / r.fan_in, READOUT: lambda r: (base / r.fan_in) ** 0.5}
-    return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), found, is_leaf=lambda r: isinstance(r, Role))
+    return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), tree, is_leaf=lambda r: isinstance(r, Role))
 
 
 def check_alike(given: Any, wanted: Any, what: str) -> None:
-    """Two trees of parameters have the same names and shapes.
+    """Raise unless two trees of parameters have the same names and shapes.
 
     Raises:
       ValueError: `what` is wrong and where, the first five differences.

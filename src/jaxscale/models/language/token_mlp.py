@@ -11,7 +11,7 @@ ACTIVATIONS = {"relu": jax.nn.relu, "square": jnp.square}
 
 
 class TokenMlp(nn.Module):
-    """One-hot tokens of every place, `depth` hidden layers, logits of one answer: (B, T) to (B, 1, outputs).
+    """A perceptron on one-hot tokens of every place: `depth` hidden layers, logits of one answer, (B, T) to (B, 1, outputs).
 
     The first layer gathers a row per token, the same map as a matrix on one-hot inputs. Sites: "layer{i}", "logits".
 
@@ -38,7 +38,7 @@ class TokenMlp(nn.Module):
     scale: float = 1.0
 
     def check(self) -> None:
-        """An activation that is known, a layer at least."""
+        """Raise unless the activation is known and there is a layer."""
         if self.activation not in ACTIVATIONS or self.depth < 1:
             raise ValueError(
                 f"TokenMlp.activation must be in {sorted(ACTIVATIONS)} and depth >= 1; got {self.activation!r}, {self.depth}."
@@ -46,7 +46,7 @@ class TokenMlp(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, taps: Taps | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """(B, T) tokens to (B, 1, outputs) logits and every site."""
+        """Return (B, 1, outputs) logits of (B, T) tokens, and every site."""
         if tokens.shape[1] != self.context:
             raise ValueError(f"TokenMlp reads sequences of {self.context} tokens; got {tokens.shape[1]}.")
         sites, act = Sites(taps), ACTIVATIONS[self.activation]

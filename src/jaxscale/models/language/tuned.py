@@ -18,7 +18,7 @@ from jaxscale.records import record, replace, static
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What a method may look at: the frozen model on the new data."""
+    """Show a method what it may look at: the frozen model on the new data."""
 
     model: LanguageModel
     trunk: Any
@@ -26,22 +26,24 @@ class Seen:
     key: jax.Array
 
     def inputs(self, draws: int) -> dict[str, jax.Array]:
-        """{path: (n, in) what its layer reads on the sequences of `draws` steps}, of every dense layer of a Linen network."""
+        """Return {path: (n, in) what its layer reads on the sequences of `draws` steps}, of every dense layer of a Linen
+        network.
+        """
         tokens = jax.vmap(lambda key: self.model.examples(self.own, key).tokens)(jax.random.split(self.key, draws))
-        found: dict[str, list[jax.Array]] = {}
+        rows_of: dict[str, list[jax.Array]] = {}
 
         def look(call, args, kwargs, context):
             if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
                 rows = args[0].reshape(-1, args[0].shape[-1])
-                found.setdefault("/".join((*context.module.path, "kernel")), []).append(rows)
+                rows_of.setdefault("/".join((*context.module.path, "kernel")), []).append(rows)
             return call(*args, **kwargs)
 
         with nn.intercept_methods(look):
             self.model.apply(self.trunk, tokens.reshape(-1, tokens.shape[-1]))
-        return {path: jnp.concatenate(rows) for path, rows in found.items()}
+        return {path: jnp.concatenate(rows) for path, rows in rows_of.items()}
 
     def gradient(self, draws: int) -> dict[str, jax.Array]:
-        """{path: gradient of the loss}, the mean of `draws` steps' batches."""
+        """Return {path: gradient of the loss}, the mean of `draws` steps' batches."""
         keys = jax.random.split(self.key, draws)
         grads = jax.vmap(lambda key: jax.grad(self.model.loss)(self.trunk, self.own, key))(keys)
         return by_path(jax.tree.map(lambda g: jnp.mean(g, axis=0), grads))
@@ -49,7 +51,7 @@ class Seen:
 
 @record
 class Lora:
-    """LoRA: a random, b zero, both trained. See `adapt.lora`."""
+    """The method LoRA: a random, b zero, both trained. See `adapt.lora`."""
 
     rank: int = static(default=4)
     alpha: float | None = None
@@ -57,14 +59,15 @@ class Lora:
     trains = ("a", "b")
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
-        """One of each kernel."""
+        """Return {path: adapter}, one for each kernel. Consumes `key`."""
         keys = jax.random.split(key, len(kernels))
         return {p: adapt.lora(k, kernel, self.rank, alpha=self.alpha) for k, (p, kernel) in zip(keys, kernels.items())}
 
 
 @record
 class Eva:
-    """EVA: a along the largest directions of what the layer reads on the new data, b zero, both trained. See `adapt.eva`.
+    """The method EVA: a along the largest directions of what the layer reads on the new data, b zero, both trained. See
+    `adapt.eva`.
 
     Attributes:
       rank: of a layer, on average. Static.
@@ -80,12 +83,12 @@ class Eva:
     trains = ("a", "b")
 
     def check(self):
-        """A batch to look at, and ranks to give."""
+        """Raise unless there is a batch to look at and a layer may have its rank."""
         if self.draws < 1 or self.most < 1:
             raise ValueError(f"Eva needs draws >= 1 and most >= 1; got {self.draws} and {self.most}.")
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
-        """One of each kernel, which must be a dense layer's."""
+        """Return {path: adapter}, one for each kernel, which must be a dense layer's. Looks at what `seen` reads."""
         inputs, limit = seen.inputs(self.draws), int(self.most * self.rank)
         if unknown := sorted(set(kernels) - set(inputs)):
             raise ValueError(
@@ -96,13 +99,13 @@ class Eva:
         if rows < limit:
             raise ValueError(f"EVA needs as many places in its sequences as ranks, {limit}; got {rows}. Raise batch or draws.")
         made = {path: adapt.eva(inputs[path], kernel, limit) for path, kernel in kernels.items()}
-        kept = adapt.allocate({path: share[:limit] for path, (_, share) in made.items()}, self.rank)
-        return {path: replace(one, a=one.a * kept[path][None]) for path, (one, _) in made.items()}
+        mask = adapt.allocate({path: share[:limit] for path, (_, share) in made.items()}, self.rank)
+        return {path: replace(one, a=one.a * mask[path][None]) for path, (one, _) in made.items()}
 
 
 @record
 class LoraSb:
-    """LoRA-SB: a and b frozen at the first step's singular vectors, the core alone trained. See `adapt.lora_sb`.
+    """The method LoRA-SB: a and b frozen at the first step's singular vectors, the core alone trained. See `adapt.lora_sb`.
 
     Attributes:
       rank: static.
@@ -117,39 +120,39 @@ class LoraSb:
     trains = ("core",)
 
     def check(self):
-        """A batch to look at."""
+        """Raise unless there is a batch to look at."""
         if self.draws < 1:
             raise ValueError(f"LoraSb.draws must be at least 1 batch; got {self.draws}.")
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.LowRank]:
-        """One of each kernel."""
+        """Return {path: adapter}, one for each kernel, from the gradient of `seen`."""
         gradient = seen.gradient(self.draws)
         return {path: adapt.lora_sb(gradient[path], self.rank, rate=self.rate) for path in kernels}
 
 
 @record
 class Bone:
-    """Bone: one zero block per kernel, trained. See `adapt.bone`."""
+    """The method Bone: one zero block per kernel, trained. See `adapt.bone`."""
 
     rank: int = static(default=4)
 
     trains = ("block",)
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.Bone]:
-        """One of each kernel."""
+        """Return {path: adapter}, one for each kernel."""
         return {path: adapt.bone(kernel, self.rank) for path, kernel in kernels.items()}
 
 
 @record
 class Bat:
-    """BAT: zero blocks guided by the weights, trained. See `adapt.bat`."""
+    """The method BAT: zero blocks guided by the weights, trained. See `adapt.bat`."""
 
     rank: int = static(default=4)
 
     trains = ("blocks",)
 
     def begin(self, key: jax.Array, kernels: dict[str, jax.Array], seen: Seen) -> dict[str, adapt.Bat]:
-        """One of each kernel."""
+        """Return {path: adapter}, one for each kernel."""
         return {path: adapt.bat(kernel, self.rank) for path, kernel in kernels.items()}
 
 
@@ -183,7 +186,7 @@ class Tuned:
     units = LanguageModel.units
 
     def check(self):
-        """A method that is one."""
+        """Raise unless the model is valid and the method is one."""
         self.model.check()
         if not (hasattr(self.method, "begin") and hasattr(self.method, "trains")):
             raise TypeError(f"Tuned.method must be a record with trains and begin, e.g. Lora(); got {self.method!r}.")
@@ -191,7 +194,7 @@ class Tuned:
             self.method.check()
 
     def sample(self, key: jax.Array) -> Data:
-        """The language model's disorder, its parameters, and the adapters."""
+        """Draw the language model's disorder, its parameters unless they are given, and the adapters. Consumes `key`."""
         key_own, key_trunk, key_begin, key_seen = jax.random.split(key, 4)
         own = self.model.sample(key_own)
         trunk = self.model.frozen(self.trunk, key_trunk, own)
@@ -206,21 +209,21 @@ class Tuned:
         return {path: leaf for path, leaf in hidden.items() if not self.where or set(self.where) & set(path.split("/"))}
 
     def init(self, key: jax.Array, data: Data) -> dict[str, dict[str, jax.Array]]:
-        """What is trained of every adapter, as it begins."""
+        """Return what is trained of every adapter, as it begins; `key` goes unused."""
         del key
         return {path: {name: getattr(one, name) for name in self.method.trains} for path, one in data.start.items()}
 
     def merged(self, params: dict[str, dict[str, jax.Array]], data: Data) -> Any:
-        """The network's parameters with the adapters added."""
+        """Return the network's parameters with the adapters added."""
         adapters = {path: dataclasses.replace(data.start[path], **part) for path, part in params.items()}
         return adapt.adapted(data.trunk, adapters)
 
     def loss(self, params: dict[str, dict[str, jax.Array]], data: Data, key: jax.Array | None = None) -> jax.Array:
-        """The language model's, of the merged parameters."""
+        """Return the language model's loss at the merged parameters."""
         return self.model.loss(self.merged(params, data), data.own, key)
 
     def observe(self, params: dict[str, dict[str, jax.Array]], data: Data) -> dict[str, jax.Array]:
-        """What the language model observes, of the merged parameters."""
+        """Return what the language model observes at the merged parameters."""
         return self.model.observe(self.merged(params, data), data.own)
 
 

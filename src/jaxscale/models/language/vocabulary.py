@@ -12,7 +12,7 @@ from jaxscale.models.language.taps import Tap
 
 
 def hull_expanded(key: jax.Array, network: Decoder, params: Any, count: int) -> tuple[Decoder, Any]:
-    """A decoder with `count` tokens more, embedded and read out inside the hulls of its own. See `adapt.hull_rows`.
+    """Return a decoder with `count` tokens more, embedded and read out inside the hulls of its own. See `adapt.hull_rows`.
 
     Old tokens' logits do not change, and before training no new one is ever likelier than all of them.
 
@@ -29,8 +29,8 @@ def hull_expanded(key: jax.Array, network: Decoder, params: Any, count: int) -> 
 
 
 def crossed(network: Decoder, params: Any, references: Sequence[Sequence[int]]) -> tuple[Decoder, Any]:
-    """A decoder with a token more for each group of reference tokens: embedded as what the blocks make of the group's mean, see
-    `adapt.cross_row`, and read out by the group's mean.
+    """Return a decoder with a token more for each group of reference tokens: embedded as what the blocks make of the group's
+    mean, see `adapt.cross_row`, and read out by the group's mean.
 
     Args:
       network: tied or not.

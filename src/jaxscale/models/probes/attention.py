@@ -5,12 +5,12 @@ import jax.numpy as jnp
 
 
 def previous_token(pattern_BHTS: jax.Array) -> jax.Array:
-    """(H,) mean attention to the token before, over all places but the first."""
+    """Return (H,) mean attention to the token before, over all places but the first."""
     return jnp.mean(jnp.diagonal(pattern_BHTS, offset=-1, axis1=-2, axis2=-1), axis=(0, 2))
 
 
 def induction(pattern_BHTS: jax.Array, tokens_BT: jax.Array) -> jax.Array:
-    """(H,) attention to tokens that followed an earlier occurrence of the present one, averaged over places that have any.
+    """Return (H,) attention to tokens that followed an earlier occurrence of the present one, over the places that have any.
 
     References:
       Olsson et al. 2022, In-context learning and induction heads, arXiv:2209.11895.

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def redundancy(bits: jax.Array, used: jax.Array | None = None) -> jax.Array:
-    """Redundancy ratio (n - distinct codes) / n: 0 when every input has a code of its own.
+    """Return the redundancy ratio (n - distinct codes) / n: 0 when every input has a code of its own.
 
     Codes are hashed to 64 bits and sorted; two codes of a million inputs collide with a chance of 3e-8.
 

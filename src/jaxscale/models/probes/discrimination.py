@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool = False) -> jax.Array:
-    """0 without structure, negative where points of a class lie together.
+    """Return the discrimination value: 0 without structure, negative where points of a class lie together.
 
     z-scored per dimension and halved; D^-1/2 [mean over classes of the mean distance within, less mean over pairs of classes of
     the mean distance between, both over distinct pairs].
@@ -26,7 +26,7 @@ def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool 
 def shuffled_gdv(
     key: jax.Array, points: jax.Array, labels: jax.Array, classes: int, *, draws: int = 64, normalised: bool = False
 ) -> jax.Array:
-    """Mean of the same over `draws` random permutations of the labels: zero exactly in expectation, what `gdv` is judged by.
+    """Return the mean of `gdv` over `draws` random permutations of the labels, which is 0 in expectation: what it is judged by.
 
     Args:
       key: of the permutations.

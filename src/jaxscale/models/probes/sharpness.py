@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 def top_eigenvalue(
     loss: Callable[[Any], jax.Array], params: Any, *, start: Any = None, iterations: int = 20, key: int = 0
 ) -> tuple[jax.Array, Any]:
-    """Largest Hessian eigenvalue in size by power iteration, and its vector, to warm the next call.
+    """Return the Hessian's eigenvalue of largest size by power iteration, and its vector, to warm the next call.
 
     Args:
       loss: of the parameters alone.
@@ -38,19 +38,19 @@ def top_eigenvalue(
 
 
 def tangent_kernel(apply: Callable[[Any, jax.Array], jax.Array], params: Any, inputs: jax.Array) -> jax.Array:
-    """(n, n) neural tangent kernel, summed over outputs: K_ij = sum_o <grad f_o(x_i), grad f_o(x_j)>."""
+    """Return the (n, n) neural tangent kernel, summed over outputs: K_ij = sum_o <grad f_o(x_i), grad f_o(x_j)>."""
     flat, unravel = ravel_pytree(params)
     jacobian = jax.jacrev(lambda w: apply(unravel(w), inputs).reshape(inputs.shape[0], -1))(flat)
     return jnp.einsum("iop,jop->ij", jacobian, jacobian)
 
 
 def alignment(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Cosine between two kernels, <A, B> / (|A| |B|), (): representation alignment of R = H H^T, kernel alignment of NTKs."""
+    """Return the cosine between two kernels, <A, B> / (|A| |B|), (): of NTKs, or of representations R = H H^T."""
     return jnp.sum(first * second) / (jnp.linalg.norm(first) * jnp.linalg.norm(second))
 
 
 def gradient_noise_scale(grads: Any) -> jax.Array:
-    """tr(covariance) / |mean|^2 of per-example gradients with a leading axis: the batch size up to which averaging pays.
+    """Return tr(covariance) / |mean|^2 of per-example gradients with a leading axis: up to this batch size averaging pays.
 
     The squared norm of the mean is corrected for the noise in it.
 
