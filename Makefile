@@ -5,7 +5,7 @@ COLAB ?= .venv-colab
 RUN = $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: demo test slow lint types test-colab bench notebooks clean
+.PHONY: demo test test-cold slow mutants lint types test-colab bench notebooks stubs clean
 
 # The (B, eta) diagram of SGD noise with its exponents, then the same question on real digits.
 demo: $(VENV)/.ready
@@ -14,8 +14,17 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m pytest -n $(JOBS)
 
+# The same with nothing compiled yet, as on a new machine, and the thirty slowest tests.
+test-cold: $(VENV)/.ready
+	folder=$$(mktemp -d) && JAX_COMPILATION_CACHE_DIR=$$folder XDG_CACHE_HOME=$$folder \
+	  $(RUN) -m pytest -n $(JOBS) --durations=30 --durations-min=1; code=$$?; rm -rf $$folder; exit $$code
+
 slow: $(VENV)/.ready
 	JAXSCALE_TEST_LEVEL=1 $(RUN) -m pytest -n $(JOBS) -m slow
+
+# Bugs planted in a copy of the tree, and the share of them that the tests notice.
+mutants: $(VENV)/.ready
+	$(RUN) tests/mutants/run.py --jobs $(JOBS)
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
@@ -29,6 +38,7 @@ test-colab: $(COLAB)/.ready
 
 bench: $(VENV)/.ready
 	$(RUN) -m pip install --quiet --editable '.[bench]'
+	$(RUN) benchmarks/imports.py
 	$(RUN) benchmarks/perceptron.py
 	$(RUN) benchmarks/sensing.py
 	$(RUN) benchmarks/engine.py
@@ -40,6 +50,10 @@ bench: $(VENV)/.ready
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready
 	$(VENV)/bin/jupytext --to ipynb notebooks/*.py
+
+# What type checkers read of the packages that hand their names on lazily.
+stubs: $(VENV)/.ready
+	$(RUN) tests/stubs.py
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,8 @@
 """Strict where the libraries allow it: four virtual CPU devices, no implicit rank promotion, cheap compiles."""
 
+import contextlib
+import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -26,6 +29,28 @@ jaxscale.use_all_cores()  # before any test starts the back end
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # dtype promotion stays standard: optax.adam itself adds int32 counts to floats
+
+
+MAX_RESIDENT = 1.2e9  # bytes of a worker, from which on it forgets its compiled programs: the disk has them
+
+
+def resident():
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory():
+    """Thousands of compiled programs would fill gigabytes."""
+    yield
+    if Path("/proc/self/statm").exists() and resident() > MAX_RESIDENT:
+        from jaxscale.engine.run import executables
+
+        executables.forget()
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from jaxscale.discovery import discover
 
 SOURCE = Path(jaxscale.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-LAYERS = ["records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation", "engine", "fitting"]
-LAYERS += ["phase", "plot", "report", "study", "studies", "cli"]
-ROOMS = ["errors events", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping", "audit"]  # of the engine
+LAYERS = ["lazy records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation", "engine"]
+LAYERS += ["fitting", "phase", "plot", "report", "study", "studies", "cli"]
+ROOMS = ["errors", "events", "listeners", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping", "audit"]
 
 
 def imported(source, module, is_package=False):
@@ -110,17 +110,20 @@ def test_files_stay_one_idea(file):
     assert len(file.read_text().splitlines()) <= 330
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_public_docstrings_tell_a_stranger_something(file):
+    """A first line of under 26 characters never did."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            text = ast.get_docstring(node)
+            assert text is None or len(text) >= 26, f"{file.name}:{node.lineno} {node.name}: {text!r}"
+
+
 def test_importing_jaxscale_loads_no_heavy_library():
     heavy = "flax xarray matplotlib scipy.optimize sklearn pandas orbax"
     code = f"import jaxscale, sys; print([m for m in {heavy.split()} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"
-
-
-def test_everything_public_is_there():
-    for name in jaxscale.__all__:
-        assert hasattr(jaxscale, name)
-    assert len(jaxscale.__all__) <= 24
 
 
 def test_a_model_dropped_into_models_is_found_checked_and_swept(tmp_path, monkeypatch):
@@ -160,11 +163,11 @@ class Quadratic:
     def init(self, key, data):
         return jax.random.normal(key, (self.d,))
 
-    def loss(self, w, data, key):
+    def loss(self, w, data, key=None):
         return self.curvature * jnp.sum(w**2) / 2
 
     def observe(self, w, data):
-        return {"loss": self.loss(w, data, None)}
+        return {"loss": self.loss(w, data)}
 
 
 TINY = Quadratic(d=2, curvature=1.0)

@@ -19,9 +19,10 @@ def test_the_studies_are_found():
 
 
 def by_cost():
-    """Every study: the quick ones with every version, the others among the slow tests."""
+    """Every study: one with the default tests, the others among the slow ones; the quick ones with every version too."""
     for name, study in STUDIES.items():
-        yield pytest.param(name, marks=pytest.mark.smoke if study.quick else pytest.mark.slow)
+        marks = [pytest.mark.smoke] * study.quick + [pytest.mark.slow] * (name != "in_context_regression")
+        yield pytest.param(name, marks=marks)
 
 
 @pytest.mark.usefixtures("corpora")

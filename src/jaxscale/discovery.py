@@ -31,7 +31,8 @@ def discover(package: str, name: str) -> dict[str, Any]:
       name: the attribute each member defines: `TINY` in models, dynamics and data, `LAW` in fitting.laws, `STUDY` in studies.
 
     Returns:
-      {module name relative to `package`: object}, sorted. Modules without the attribute are left out. Other packages' members have
+      {module name relative to `package`: object}, sorted. Modules without the attribute are left out. Other packages'
+      members have
       the name of their entry point.
     """
     root = importlib.import_module(package)

@@ -141,7 +141,8 @@ def check_system(system: Any, *, key: int = 0, steps: int = 3, quick: bool = Fal
 
 def _check_parts(thing: Any, names: tuple[str, ...]) -> None:
     if missing := [name for name in names if not callable(getattr(thing, name, None))]:
-        raise TypeError(f"{_name(thing)} has no {missing[0]}(...); a {'model' if 'loss' in names else 'system'} needs {[*names]}.")
+        kind = "model" if "loss" in names else "system"
+        raise TypeError(f"{_name(thing)} has no {missing[0]}(...); a {kind} needs {[*names]}.")
 
 
 def _check(system: Any, name: str, key: int, steps: int, quick: bool) -> None:
@@ -179,7 +180,9 @@ STILL, FINITE = " stopped states stay as they are", " gradients are finite"  # b
 
 
 def _observed(system: Any, name: str, key: jax.Array, steps: int, only_last: bool = False) -> Any:
-    """Return what a twin of `simulate`, independent of it, observes: {name: (steps + 1,)}, or {name: ()} at the last step only."""
+    """Return what a twin of `simulate`, independent of it, observes: {name: (steps + 1,)}, or {name: ()} at the last step
+    only.
+    """
     key_data, key_init, key_step = jax.random.split(key, 3)
     data = system.sample(key_data)
     start = system.init(key_init, data)
@@ -189,10 +192,11 @@ def _observed(system: Any, name: str, key: jax.Array, steps: int, only_last: boo
         key = jax.random.fold_in(key_step, t)
         new = system.step(key, state, data)
         for (path, old), fresh in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(new), strict=True):
-            same = jnp.shape(old) == jnp.shape(fresh) and jnp.result_type(old) == jnp.result_type(fresh)
-            assert same, (
-                f"{name} changes its state's {jax.tree_util.keystr(path) or 'array'} from {jnp.result_type(old)}{jnp.shape(old)} to "
-                f"{jnp.result_type(fresh)}{jnp.shape(fresh)} in a step; a state keeps its shapes and types."
+            unchanged = jnp.shape(old) == jnp.shape(fresh) and jnp.result_type(old) == jnp.result_type(fresh)
+            assert unchanged, (
+                f"{name} changes its state's {jax.tree_util.keystr(path) or 'array'} from "
+                f"{jnp.result_type(old)}{jnp.shape(old)} to {jnp.result_type(fresh)}{jnp.shape(fresh)} in a step; a state keeps "
+                "its shapes and types."
             )
         over = has_stopped(system, state, data)
         assert over.shape == () and over.dtype == bool, f"{name}.stopped must return one bool; got {over}"
@@ -200,7 +204,8 @@ def _observed(system: Any, name: str, key: jax.Array, steps: int, only_last: boo
         still = ~over | (jnp.all(jnp.array(same)) & has_stopped(system, new, data))
         if only_last:
             return new, None
-        return new, _scalars(system.observe(new, data), name) | {STILL: still, FINITE: _finite_gradient(system, key, state, data)}
+        flags = {STILL: still, FINITE: _finite_gradient(system, key, state, data)}
+        return new, _scalars(system.observe(new, data), name) | flags
 
     last, rows = jax.lax.scan(step, start, jnp.arange(steps))
     if only_last:
@@ -234,7 +239,7 @@ def _finite_gradient(system: Any, key: jax.Array, state: Any, data: Any) -> jax.
 
 def _compiled(function: Any, *arguments: Any) -> Any:
     """Return a function compiled as fast as may be: a check runs it once."""
-    cheap = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    cheap: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     return jax.jit(function).lower(*arguments).compile(cheap if jax.default_backend() == "cpu" else None)
 
 

@@ -79,7 +79,7 @@ def record(cls: type[T]) -> type[T]:
 
 def _explained(cls: type, error: TypeError, given: dict[str, Any]) -> TypeError:
     """Return the error of a constructor with what the class says of the field that is missing or unknown."""
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)
     nothing = dataclasses.MISSING
     needed = [f.name for f in fields if f.default is nothing and f.default_factory is nothing and f.name not in given]
     if unknown := [name for name in given if name not in {f.name for f in fields}]:

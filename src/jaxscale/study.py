@@ -131,7 +131,7 @@ class Report:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """{claim name: verdict}."""
+        """The verdict of every claim, {claim name: verdict}."""
         return {claim.name: claim.verdict(self.found.get(claim.name)) for claim in self.study.claims}
 
     def __str__(self) -> str:

@@ -1,15 +1,15 @@
 """Small pieces, so that small sweeps have several."""
 
-import sys
-
 import coupled_maps
 import pytest
+
+from jaxscale.engine.place import local
 
 
 @pytest.fixture(autouse=True, scope="session")
 def small_pieces():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["jaxscale.engine.place.local"], "FIRST_BLOCKS", 4)
+        patch.setattr(local, "FIRST_BLOCKS", 4)
         yield
 
 

@@ -30,7 +30,7 @@ from walks import walk
 
 import jaxscale as js
 
-ROOM, SECONDS = 400 * 2**20, 2.0
+ROOM, SECONDS = 400 * 2**20, 5.0
 MANY = 4 * 10**8  # things of no size: enough to be slow, few enough for this test to end where they are counted one by one
 FORBIDDEN = ("os.", "subprocess.", "shutil.", "socket.", "ctypes.", "pickle.", "exec", "marshal.", "tempfile.", "pty.")
 HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
@@ -69,19 +69,19 @@ class Watch:
     def start(self):
         self.limits = resource.getrlimit(resource.RLIMIT_AS)
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        self.handler = signal.signal(signal.SIGALRM, self.too_long)
+        self.handler = signal.signal(signal.SIGPROF, self.too_long)
         resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, self.limits[1]))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.1)  # again and again: a finaliser swallows what is raised in it
+        signal.setitimer(signal.ITIMER_PROF, SECONDS, 0.1)  # again and again: a finaliser swallows what is raised in it
         self.on = True
 
     def stop(self):
         self.on = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, self.limits)
-        signal.signal(signal.SIGALRM, self.handler)
+        signal.signal(signal.SIGPROF, self.handler)
 
     def too_long(self, *_):
-        raise Forbidden(f"took over {SECONDS} s")
+        raise Forbidden(f"took over {SECONDS} s of the processor")
 
 
 WATCH = Watch()
@@ -100,7 +100,7 @@ def everything_below(folder):
 def opened(store, use=js.load):
     """What became of opening a store: a result, or a refusal. Anything else fails here."""
     before = everything_below(store.parent)
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged pieces are warned of, strange numbers by numpy
@@ -111,7 +111,7 @@ def opened(store, use=js.load):
         assert str(error)
     finally:
         WATCH.stop()
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert everything_below(store.parent) == before
     assert isinstance(found, xarray.Dataset | js.StoreError)
     return found

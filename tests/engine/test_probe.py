@@ -9,7 +9,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale.engine.ask.request import Request
-from jaxscale.engine.place import probe
+from jaxscale.engine.place import probe, width
 from jaxscale.engine.place.probe import pick
 from jaxscale.engine.place.width import SHARED_WIDTH, choose_width, usual_width
 from jaxscale.engine.run.executables import program_of
@@ -41,20 +41,20 @@ COMMON = dict(grid={"rate": [0.1, 0.2]}, seeds=4, times=[0, 50], devices=jax.dev
 
 def test_measured_on_request_and_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "STEADY_SECONDS", 1e-4)
-    monkeypatch.setattr(probe, "WIDEST", 32)
+    monkeypatch.setattr(probe, "MAX_WIDTH", 32)
     first = js.sweep(decay, **COMMON, width="measure", store=tmp_path, progress=False)
     settings = json.loads((tmp_path / "manifest.json").read_text())["buckets"]["{}"]
     assert settings["probe"]["why"] == "measured" and len(settings["probe"]["rates"]) >= 2 and settings["lane_bytes"] == 80
     assert str(settings["width"]) in settings["probe"]["rates"]
-    monkeypatch.setattr(probe, "measure", None)  # a resume must not measure again
+    monkeypatch.setattr(width, "measure", None)  # a resume must not measure again
     again = js.sweep(decay, **(COMMON | {"seeds": 5}), width="measure", store=tmp_path, progress=False)
     assert again.attrs["width"] == first.attrs["width"] and again.isel(seed=slice(4)).equals(first)
 
 
 def test_only_long_stored_runs_are_measured_unasked(monkeypatch):
     asked = []
-    monkeypatch.setattr(probe, "measure", lambda *a: asked.append(1) or {16: 1.0})
-    monkeypatch.setattr(probe, "WORTH_SECONDS", 60.0)
+    monkeypatch.setattr(width, "measure", lambda *a: asked.append(1) or {16: 1.0})
+    monkeypatch.setattr(width, "WORTH_SECONDS", 60.0)
     short, long = (Request.make(decay, **(COMMON | {"times": [0, t]})) for t in (50, 10**9))
     assert choose_width(short, program_of(short, {}), stored=True).why.startswith("rule of thumb")
     assert choose_width(long, program_of(long, {}), stored=False).why == "rule of thumb"
@@ -108,7 +108,7 @@ def test_planning_and_resuming_many_cells_stays_cheap(tmp_path):
 
 def test_a_pilot_tells_how_long_runs_are_that_stop(monkeypatch):
     """The last recorded step is an upper limit only: runs that stop at once are not worth a probe, whatever it is."""
-    monkeypatch.setattr(probe, "measure", None)  # must not be reached
+    monkeypatch.setattr(width, "measure", None)  # must not be reached
     brief = js.Until(Decay(rate=0.1), when=lambda system, state, data: jnp.array(True))
     request = Request.make(lambda rate: js.Until(Decay(rate=rate), when=brief.when), **(COMMON | {"times": [0, 2 * 10**9]}))
     assert "are not worth a probe" in choose_width(request, program_of(request, {}), stored=True).why

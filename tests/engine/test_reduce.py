@@ -299,7 +299,7 @@ def test_crossed_seeds_are_refused(nothing_compiles):
 
 @pytest.mark.parametrize("reduce", ["mean", 2, None])
 def test_unknown_reduction(reduce, nothing_compiles):
-    with pytest.raises(ValueError, match="reduce must be False, True or 'quantiles'"):
+    with pytest.raises(ValueError, match=r"reduce must be one of \[False, True, 'median', 'quantiles'\]; got"):
         run(reduce=reduce)
 
 

@@ -13,6 +13,8 @@ import pytest
 
 import jaxscale as js
 from jaxscale.engine.errors import StoreError
+from jaxscale.engine.store import disk, identity
+from jaxscale.engine.store.disk import DiskStore
 from jaxscale.engine.store.files import locked
 
 CAPTURED = {"gain": 0.5}
@@ -143,6 +145,64 @@ def test_piece_without_its_mark_does_not_exist(store, finished):
     assert again.attrs["runs_computed"] > 0 and again.equals(finished[1])
 
 
+@pytest.fixture
+def piece(finished):
+    """One finished piece, to be written elsewhere."""
+    return DiskStore.read(finished[0]).pieces()["{}"][0]
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2])
+def test_a_piece_is_there_when_both_of_its_files_are(store, piece, monkeypatch, whole):
+    """The machine dies before the first write, between the two, or after both: there is no piece, no piece, the piece."""
+    for file in (store / "pieces").iterdir():
+        file.unlink()
+    done, write = [], disk.write_atomic
+
+    def dying(path, content):
+        if len(done) == whole:
+            raise KeyboardInterrupt
+        done.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr(disk, "write_atomic", dying)
+    try:
+        DiskStore.read(store).write("{}", piece)
+    except KeyboardInterrupt:
+        assert whole < 2
+    found = DiskStore.read(store).pieces()  # and without a warning: nothing is damaged
+    assert [list(some.ids) for some in found.get("{}", [])] == ([list(piece.ids)] if whole == 2 else [])
+    assert len(done) == whole and [name.rpartition(".")[2] for name in done] == ["npz", "done"][:whole]
+
+
+def test_no_mark_ever_stands_alone(tmp_path, monkeypatch):
+    """Of a whole sweep, at every write: each mark there is is the checksum of a file that is there."""
+    marks, write = [], disk.write_atomic
+
+    def looked_at(path, content):
+        write(path, content)
+        marks.append(sorted((tmp_path / "pieces").glob("*.done")))
+        for mark in marks[-1]:
+            assert mark.read_text() == sha256(mark.with_suffix(".npz").read_bytes()).hexdigest()
+
+    monkeypatch.setattr(disk, "write_atomic", looked_at)
+    assert run(tmp_path).attrs["runs_computed"] == 12
+    assert len(marks[-1]) > 1 and len(marks) > 2 * len(marks[-1])  # two files a piece, and the manifest
+
+
+@pytest.mark.parametrize("entry, change", [("precision", None), ("chance", "even"), ("x64", None), ("root", 5)])
+def test_a_contract_with_an_entry_that_one_side_has_not_is_another(store, finished, entry, change):
+    """A store of an older or newer version, whose contract says less or more."""
+    before = (store / "manifest.json").read_text()
+    manifest = json.loads(before)
+    manifest["contract"].pop(entry, None)
+    manifest["contract"] |= {} if change is None else {entry: change}
+    (store / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=f"belongs to another sweep: its '{entry}' is .* and yours is "):
+        run(store)
+    (store / "manifest.json").write_text(before)
+    assert run(store).equals(finished[1])
+
+
 @pytest.mark.parametrize("below", [False, True])
 def test_path_that_cannot_be_written(tmp_path, below):
     file = tmp_path / "file"
@@ -226,10 +286,8 @@ def test_manifest_is_plain_json(finished):
 
 def test_a_store_of_another_compiler_level_is_refused(tmp_path, monkeypatch):
     """Bits depend on it, and XLA_FLAGS may name it."""
-    from jaxscale.engine.machine import devices
-
     run(tmp_path / "level")
-    here = devices.cpu_level()
-    monkeypatch.setattr(devices, "cpu_level", lambda: 3)
+    here = identity.cpu_level()
+    monkeypatch.setattr(identity, "cpu_level", lambda: 3)
     with pytest.raises(js.StoreError, match=f"belongs to another sweep: its 'compiler level' is {here} and yours is 3"):
         run(tmp_path / "level")

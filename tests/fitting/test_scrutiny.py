@@ -130,5 +130,6 @@ def test_the_command_answers_at_a_budget(tmp_path, capsys):
 def test_every_law_measure_and_procedure_is_listed(capsys):
     assert main(["laws"]) == 0
     text = capsys.readouterr().out
-    for name in ("chinchilla(N, D)", "pass_at_k", "isoflop", "crossover", "levels", "jackknife", "compare"):
+    for name in ("chinchilla(N, D)", "pass_at_k", "isoflop", "crossovers", "level_trends", "jackknifing", "comparison"):
         assert f"\n{name}" in text, name
+    assert "\ntable" not in text  # reading tables is no procedure

@@ -1,4 +1,6 @@
-"""The command line. Every file of this folder adds its commands: `add(commands)`. None imports JAX before it is asked to work."""
+"""The command line. Every file of this folder adds its commands: `add(commands)`. None imports JAX before it is asked to
+work.
+"""
 
 import argparse
 import os
@@ -6,6 +8,9 @@ import sys
 
 from jaxscale.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from jaxscale.discovery import discover
+from jaxscale.lazy import lazily
+
+__getattr__, __dir__ = lazily(__name__, {})
 
 
 def main(argv: list[str] | None = None) -> int:

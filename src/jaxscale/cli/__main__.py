@@ -1,4 +1,4 @@
-"""`python -m jaxscale.cli`."""
+"""Run the command line by `python -m jaxscale.cli`."""
 
 import sys
 

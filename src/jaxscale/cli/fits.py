@@ -193,7 +193,7 @@ def _laws(arguments):
     print("\nmeasures (jaxscale.fitting.measures):")
     for module, name in discover("jaxscale.fitting.measures", "NAME").items():
         print(f"{module}  {name}")
-    print("\nprocedures (jaxscale.fit):")
+    print("\nprocedures (jaxscale.fitting):")
     for module, name in discover("jaxscale.fitting", "NAME").items():
         if "." not in module:
             print(f"{module}  {name}")

@@ -10,7 +10,8 @@
     forecast  what a sweep will take: plans for this machine, and for chips that are not here
     audit     what is done afterwards: verify, replay, extend, top up, merge
 
-An option goes ask -> place -> run; a result comes run -> keep -> store -> Dataset. Rooms import those above them in this list only.
+An option goes ask -> place -> run; a result comes run -> keep -> store -> Dataset. Rooms import those above them in this
+list only.
 
 Ten words, used as said here:
     run      one system from step 0 to its end, at one grid point, with one seed

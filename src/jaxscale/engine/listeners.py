@@ -84,7 +84,7 @@ class Bar:
             self.bar.update(max(self.done - self.bar.n, 0))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar off the screen."""
         self.waiting.cancel()
         self.bar.close()
 

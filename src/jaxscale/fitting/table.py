@@ -15,7 +15,7 @@ from jaxscale.fitting.result import FitError
 
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
 SHOWN = 5  # rows named in a message
-NAME = 40  # characters of a name
+MAX_NAME = 40  # characters of a name in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _cell(cell: Any) -> str:
 def _short(name: str) -> str:
     """Return a name for a message: on one line, without control characters, not longer than a line."""
     plain = repr(str(name))[1:-1]
-    return plain if len(plain) <= NAME else plain[:NAME] + "..."
+    return plain if len(plain) <= MAX_NAME else plain[:MAX_NAME] + "..."
 
 
 def _name(source: object) -> str:

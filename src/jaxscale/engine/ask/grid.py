@@ -32,14 +32,14 @@ class Lanes:
         return len(self.index)
 
     def take(self, rows: Any) -> "Lanes":
-        """A selection of the lanes."""
+        """Return the lanes at some rows."""
         coords = {name: values[rows] for name, values in self.coords.items()}
         return Lanes(self.index[rows], coords, self.words[rows], self.seeds[rows], self.ids[rows])
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All runs of a sweep."""
+    """All runs of a sweep: axes times seeds."""
 
     axes: dict[str, np.ndarray]  # traced axes: {name: values}
     static: dict[str, tuple]  # axes that fix the program: {name: values}
@@ -53,7 +53,7 @@ class Grid:
 
     @property
     def lanes_per_bucket(self) -> int:
-        """Runs in one bucket."""
+        """How many runs one bucket has."""
         return math.prod(self.shape)
 
     @property
@@ -68,11 +68,11 @@ class Grid:
 
     @property
     def seeds_per_cell(self) -> int:
-        """Runs at one grid point."""
+        """How many runs one grid point has."""
         return math.prod(self.seeds.values())
 
     def cell_ids(self, static: Mapping[str, Any]) -> np.ndarray:
-        """(cells,) uint64, hash of the coordinates of every grid point of a bucket, in order."""
+        """Return (cells,) uint64, the hash of the coordinates of every grid point of a bucket, in order."""
         whole = np.full(self.cells, _static_hash(static, frozenset()), np.uint64)
         places = np.unravel_index(np.arange(self.cells), [len(v) for v in self.axes.values()]) if self.axes else ()
         for name, place in zip(self.axes, places):
@@ -88,7 +88,7 @@ class Grid:
         return [dict(zip(self.static, point)) for point in itertools.product(*self.static.values())]
 
     def lanes(self, static: Mapping[str, Any], index: Any = None) -> Lanes:
-        """The lanes of one bucket, cell by cell: those with flat positions `index`, or all."""
+        """Return the lanes of one bucket, cell by cell: those with flat positions `index`, or all."""
         index = np.arange(self.lanes_per_bucket, dtype=np.int64) if index is None else np.asarray(index, np.int64)
         places = dict(zip([*self.axes, *self.seeds], np.unravel_index(index, self.shape)))
         keyed = np.full(len(index), _static_hash(static, self.share), np.uint64)

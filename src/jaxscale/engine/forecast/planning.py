@@ -17,7 +17,7 @@ from jaxscale.engine.run.executables import program_of
 
 @dataclasses.dataclass(frozen=True)
 class BucketPlan:
-    """One compiled program."""
+    """What one compiled program will take."""
 
     static: dict[str, Any]
     lanes: int
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def lanes(self) -> int:
-        """Runs in all."""
+        """How many runs there are in all."""
         return sum(b.lanes for b in self.buckets)
 
     @property
@@ -115,7 +115,7 @@ def _lowers(verdicts: dict[str, str]) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes as text."""
+    """Return a number of bytes as text."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -124,7 +124,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text."""
+    """Return a number of seconds as text."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

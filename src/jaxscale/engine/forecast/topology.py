@@ -93,7 +93,7 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **options: Unpa
 
 
 def reference(experiment: Callable[..., Any]) -> str:
-    """module:name of a function that another process can import.
+    """Return module:name of a function that another process can import.
 
     Raises:
       TypeError: it cannot.
@@ -114,7 +114,7 @@ def _child(job: dict[str, Any]) -> tuple[list[dict[str, Any]], int, str]:
 
 
 def main() -> None:
-    """The child: one JSON line a bucket on standard output, then {"done"}."""
+    """Be the child: print one JSON line a bucket on standard output, then {"done"}."""
     job = json.loads(sys.stdin.read())
     sys.path[:] = job["path"]
     module, _, name = job["experiment"].partition(":")
@@ -167,7 +167,9 @@ def _bucket(request: Request, static: dict[str, Any], chip: Chip) -> dict[str, A
 
 
 def _arithmetic(cost: Cost, chip: Chip) -> float:
-    """Seconds of one lane's step if all units were busy: products at their precision, the rest at a hundredth of peak."""
+    """Return the seconds of one lane's step if all units were busy: products at their precision, the rest at a hundredth of
+    peak.
+    """
     products = sum(flops / chip.rate(*kind) for kind, flops in cost.product_flops.items())
     rest = max(cost.flops - sum(cost.product_flops.values()), 0)
     return products + rest / (chip.fast / 100)
@@ -180,7 +182,7 @@ def _collectives(text: str) -> dict[str, int]:
 
 
 def narrow_products(text: str) -> bool:
-    """Whether any product reads bfloat16. Other things a TPU keeps in it lose nothing: the value beside an argmax."""
+    """Return whether any product reads bfloat16. Other things a TPU keeps in it lose nothing: the value beside an argmax."""
     narrow = set(re.findall(r"(%[\w.-]+)(?: =|:) bf16\[", text))
     products = re.findall(r" (?:dot|convolution)\(([^)]*)\)", text)
     return any("bf16[" in operands or narrow & set(re.findall(r"%[\w.-]+", operands)) for operands in products)

@@ -128,7 +128,7 @@ def _newest(last: dict[str, jax.Array], seen: dict[str, jax.Array], ran: jax.Arr
 
 @functools.lru_cache(maxsize=16)
 def _reduction(mesh: Any, entries: int, sketch: bool) -> Any:
-    """(last, sound, entry) -> scaled sums, bins, (sound, running) counts, per device and entry."""
+    """Return the program (last, sound, entry) -> scaled sums, bins, (sound, running) counts, per device and entry."""
 
     def reduce(last: dict[str, jax.Array], sound: jax.Array, entry: jax.Array) -> tuple[Any, Any, Any]:
         def add(x: jax.Array) -> jax.Array:
@@ -147,7 +147,7 @@ def _reduction(mesh: Any, entries: int, sketch: bool) -> Any:
 
 
 def _sums(x: jax.Array, sound: jax.Array, entry: jax.Array, count: jax.Array, add: Any) -> tuple[jax.Array, jax.Array]:
-    """Per entry (count, centre, unit, smallest, largest, how many not finite), and four sums of powers in limbs."""
+    """Return per entry (count, centre, unit, smallest, largest, how many not finite), and four sums of powers in limbs."""
     here = jnp.minimum(entry, count.size - 1)  # empty seats point past the end
     wild = add((sound & ~jnp.isfinite(x)).astype(jnp.int32))
     seen, sound = sound & ~jnp.isnan(x), sound & jnp.isfinite(x)
@@ -169,13 +169,13 @@ def _sums(x: jax.Array, sound: jax.Array, entry: jax.Array, count: jax.Array, ad
 
 
 def _limbs(u: jax.Array, add: Any) -> jax.Array:
-    """(entries, 3) sums of numbers in [-1, 1] as digits of 10 bits: exact for two million of them, in any order."""
+    """Return (entries, 3), sums of numbers in [-1, 1] as digits of 10 bits: exact for two million of them, in any order."""
     whole = jnp.round(jnp.clip(u, -1, 1) * 2.0**30).astype(jnp.int32)
     return add(jnp.stack([whole >> 20, (whole >> 10) & 1023, whole & 1023], axis=1))
 
 
 def _bins(x: jax.Array, sound: jax.Array, entry: jax.Array, entries: int) -> jax.Array:
-    """Counts in bins that are even in the leading bits of a float: `PARTS` to the octave, either sign."""
+    """Return counts in bins that are even in the leading bits of a float: `PARTS` to the octave, either sign."""
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
     magnitude = ((bits & 0x7FFFFFFF) >> (23 - (PARTS.bit_length() - 1))).astype(jnp.int32)
     side = BINS // 2

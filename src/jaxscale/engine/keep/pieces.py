@@ -44,11 +44,11 @@ class Piece:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """How many bytes all arrays have."""
         return sum(values.nbytes for values in self.arrays().values())
 
     def take(self, rows: np.ndarray) -> Self:
-        """Return some rows."""
+        """Return a piece of some of the rows."""
         return self.of({name: values[rows] for name, values in self.arrays().items()})
 
     def to_npz(self, bucket: str) -> bytes:
@@ -97,7 +97,7 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class RunsPiece(Piece):
-    """Finished runs, one a row."""
+    """Finished runs, with one of them a row."""
 
     diverged_at: np.ndarray  # (n,) int32, first step whose state was not finite; -1 if all were
     observed: dict[str, np.ndarray]  # {observable: (n, times)}

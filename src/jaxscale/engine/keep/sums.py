@@ -13,7 +13,7 @@ NOTHING = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])  # sums of no run
 
 
 def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
-    """Device sums to (..., 7) sums about the mean.
+    """Return device sums as (..., 7) sums about the mean.
 
     Args:
       facts: (..., 6), count, centre, unit, smallest, largest, how many are not finite.
@@ -32,7 +32,7 @@ def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
 
 
 def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sums of two disjoint sets of runs, (..., 7) each.
+    """Return the sums of two disjoint sets of runs, (..., 7) each.
 
     References:
       Pebay, Sandia report SAND2008-6212 (2008), eqs. 2.1 and 3.1.
@@ -54,7 +54,7 @@ def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def statistics(sums: np.ndarray) -> np.ndarray:
-    """(..., 7) sums to (..., 7) `STATISTICS`: of the population; NaN without a run. Binder is 1 - <x^4> / 3 <x^2>^2."""
+    """Return (..., 7) sums as (..., 7) `STATISTICS`: of the population; NaN without a run. Binder is 1 - <x^4> / 3 <x^2>^2."""
     n, mean, m2, m3, m4, least, most = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         v, t, f = (np.where(n > 0, m / n, np.nan) for m in (m2, m3, m4))
@@ -65,7 +65,7 @@ def statistics(sums: np.ndarray) -> np.ndarray:
 
 
 def edges() -> np.ndarray:
-    """(BINS + 1,) edges of the quantile sketch; the outermost bins and the one about zero are open or wide."""
+    """Return the (BINS + 1,) edges of the quantile sketch; the outermost bins and the one about zero are open or wide."""
     steps = np.arange(OCTAVES * PARTS + 1)
     up = 2.0 ** (FIRST_OCTAVE + steps // PARTS) * (1 + steps % PARTS / PARTS)
     up = np.append(up, 2 * up[-1])
@@ -73,7 +73,9 @@ def edges() -> np.ndarray:
 
 
 def quantiles(bins: np.ndarray, sums: np.ndarray, levels: Any = QUANTILES) -> np.ndarray:
-    """(..., BINS) counts to (..., levels): the middle of the bin that holds the level, within 4 % between 2^-24 and 2^24."""
+    """Return (..., BINS) counts as (..., levels): the middle of the bin that holds the level, within 4 % between 2^-24 and
+    2^24.
+    """
     edge = edges()
     middle = (edge[1:] + edge[:-1]) / 2
     below = bins.cumsum(-1)

@@ -1,7 +1,8 @@
 """Compiled programs on disk, between processes: JAX's own cache, in a folder of ours, around our own compiles only.
 
 JAX writes an entry in place and never over an old one, so a process killed while it writes leaves a cut entry, of which
-every later process warns and which it compiles again. Entries written since the last look are therefore unpacked once. A program
+every later process warns and which it compiles again. Entries written since the last look are therefore unpacked once. A
+program
 on disk is code: a folder that another user can write is not used.
 """
 
@@ -65,7 +66,8 @@ def usable(folder: Path | None) -> bool:
 def program_cache() -> Iterator[None]:
     """Keep programs that are compiled inside on disk, even quickly compiled ones, so that a second process compiles nothing.
 
-    A folder that the host program has given JAX (`jax_compilation_cache_dir`) is used as it is. Without one ours is used, and JAX is
+    A folder that the host program has given JAX (`jax_compilation_cache_dir`) is used as it is. Without one ours is used,
+    and JAX is
     as it was before when the last thread leaves.
     """
     if not jax.config.jax_enable_compilation_cache:
@@ -156,7 +158,7 @@ def drop_cut_entries(folder: str | None, process: int) -> None:
 
 
 def _is_cut(entry: Path) -> bool:
-    """Whether an entry does not unpack, now and a moment later: another process may be writing it."""
+    """Return whether an entry does not unpack, now and a moment later: another process may be writing it."""
     if _unpacks(entry):
         return False
     time.sleep(0.1)

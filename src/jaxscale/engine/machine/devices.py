@@ -110,7 +110,9 @@ def cache_bytes() -> int:
 
 
 def memory_bytes(devices: list[Any]) -> int:
-    """Return the bytes that one device may use: 80 % of an accelerator's memory, or half of the free host memory split over its cores."""
+    """Return the bytes that one device may use: 80 % of an accelerator's memory, or half of the free host memory split over
+    its cores.
+    """
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(0.8 * stats["bytes_limit"])
@@ -123,7 +125,8 @@ def memory_bytes(devices: list[Any]) -> int:
 
 
 def block_width(operand_bytes: int, platform: str) -> int:
-    """Return the lanes per block: a power of two that depends on the program and the machine only, never on how many lanes there are.
+    """Return the lanes per block: a power of two that depends on the program and the machine only, never on how many lanes
+    there are.
 
     On a CPU what one operation reads for all lanes of a block should stay in one core's cache: two lanes were 1.4 times
     faster than four for sensing with a megabyte each, and 16 twice as fast as 4 for minibatches of a kilobyte. Wider blocks

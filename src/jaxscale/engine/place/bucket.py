@@ -46,7 +46,8 @@ class Bucket:
 
     def _part(self, index: np.ndarray, parts: int) -> np.ndarray:
         """Return which part a run belongs to, whatever is pending: every part has runs of every cell, so slow cells are shared
-        out."""
+        out.
+        """
         if self.request.reduction.consecutive:
             return index * parts // self.request.grid.lanes_per_bucket
         return (index // self.request.grid.seeds.get("init", 1)) % parts
@@ -81,7 +82,7 @@ class Runner(Protocol):
 
 @dataclasses.dataclass
 class Totals:
-    """What running cost so far."""
+    """What the runs of a sweep have cost so far."""
 
     trace_seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -100,7 +101,7 @@ class Totals:
         self.run_seconds += done.seconds
 
     def add_cohort(self, records: Records, runs: int) -> None:
-        """Add what a cohort cost."""
+        """Add what a finished cohort cost."""
         if not self.runs_computed:
             self.first_run_seconds = records.seconds
         self.run_seconds += records.seconds

@@ -33,7 +33,7 @@ class TooWide(MemoryError):
 
 @dataclasses.dataclass
 class Local:
-    """This process as a `Runner`."""
+    """A `Runner` that makes the runs in this process."""
 
     request: Request
     store: Store

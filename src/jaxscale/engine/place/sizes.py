@@ -36,7 +36,7 @@ class Sized:
             object.__setattr__(self, name, getattr(self.experiment, name))
 
     def __call__(self, **coordinates: Any) -> Any:
-        """The system of one grid point."""
+        """Return the system of one grid point."""
         own = {f"{name}_max": coordinates[name] for name in self.names}
         return self.experiment(**coordinates, **{f"{name}_max": value for name, value in self.largest.items()}, **own)
 

@@ -20,6 +20,9 @@ DISPATCH_SECONDS = 5e-4  # what a segment costs beside its steps, until it has b
 SPAN_STEPS, SPAN_SECONDS = 256, 10.0  # the longest segment, until a step has been timed, and then: for progress and checkpoints
 
 
+PLAIN = Running()
+
+
 class Progress(NamedTuple):
     """The state of a cohort between two segments."""
 
@@ -40,7 +43,7 @@ def run_cohort(
     *,
     recorder: MakeRecorder,
     tell: Callable[[Progress], None] = lambda progress: None,
-    how: Running = Running(),
+    how: Running = PLAIN,
     saver: Saver | None = None,
 ) -> Records:
     """Run `lanes` from step 0, or from where they were saved, to the last of `times` and record them.
@@ -110,7 +113,7 @@ class _Pace:
         self.look, self.step, self.lane_step, self.hazard = DISPATCH_SECONDS, 0.0, 0.0, 0.0
 
     def saw(self, steps: int, live: int, ended: int, ran: float, looked: float, slots: int) -> None:
-        """Learn from one segment."""
+        """Learn from what one segment took."""
         self.look = 0.5 * self.look + 0.5 * (looked + DISPATCH_SECONDS)
         if steps and live:
             self.step = ran / steps

@@ -63,7 +63,7 @@ class Executable:
 
     @property
     def rows(self) -> int:
-        """Lanes a device can hold."""
+        """How many lanes a device can hold."""
         return self.blocks * self.width
 
     @property
@@ -142,7 +142,7 @@ class Executable:
         return _take(lane, 0) if self.program.shared else lane
 
     def _draw(self, lane: Lane, blocks: Blocks) -> Any:
-        """The disorder of one lane or of a block of them, the same bits wherever it is drawn.
+        """Draw the disorder of one lane or of a block of them, with the same bits wherever it is drawn.
 
         A loop of length one that the compiler does not know to be one keeps the draw from being rounded together with what
         uses it; the shift, which is always zero, keeps the draw inside of the loop.

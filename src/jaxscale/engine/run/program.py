@@ -156,7 +156,7 @@ class Program:
 
 
 def _keys(root: int, words: jax.Array, seeds: jax.Array) -> jax.Array:
-    """The three streams of a run, as `simulate` splits them: disorder, initialisation, steps."""
+    """Return the three streams of a run, as `simulate` splits them: disorder, initialisation, steps."""
     key = jax.random.key(root, impl="threefry2x32")
     for word in (words[0], words[1], *seeds):
         key = jax.random.fold_in(key, word)
@@ -164,7 +164,7 @@ def _keys(root: int, words: jax.Array, seeds: jax.Array) -> jax.Array:
 
 
 def lane_key(root: int, lanes: Lanes, row: int) -> jax.Array:
-    """The key with which `simulate` repeats one lane of a sweep with plain seeds."""
+    """Return the key with which `simulate` repeats one lane of a sweep with plain seeds."""
     key = jax.random.key(root, impl="threefry2x32")
     for word in (*lanes.words[row], *lanes.seeds[row]):
         key = jax.random.fold_in(key, word)
@@ -172,13 +172,13 @@ def lane_key(root: int, lanes: Lanes, row: int) -> jax.Array:
 
 
 def is_finite(state: Any) -> jax.Array:
-    """Whether every floating leaf of a state is finite, ()."""
+    """Return whether every floating leaf of a state is finite, ()."""
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
 
 
 def _constants(jaxpr: Any) -> Iterator[Any]:
-    """Captured arrays of a jaxpr and of every jaxpr inside it, in order."""
+    """Give the captured arrays of a jaxpr and of every jaxpr inside it, in order."""
     yield from getattr(jaxpr, "consts", ())
     inner = getattr(jaxpr, "jaxpr", jaxpr)
     for equation in inner.eqns:

@@ -34,11 +34,11 @@ class Seats:
             raise ValueError(f"{n} lanes do not fit {devices} devices of {executable.rows} rows.")
 
     def lanes(self, lanes: Lanes) -> Lane:
-        """The lanes' coordinates in their seats, on the devices."""
+        """Return the lanes' coordinates in their seats, on the devices."""
         return self._seated(lanes, np.arange(len(lanes)), self.slot, self.executable.rows)
 
     def group_lanes(self, lanes: Lanes) -> Lane:
-        """One lane of each group, whose data seed draws the shared disorder."""
+        """Return one lane of each group, whose data seed draws the shared disorder."""
         slot = self.device[self.first] * self.executable.groups + self.group[self.first]
         return self._seated(lanes, self.first, slot, self.executable.groups)
 
@@ -52,7 +52,7 @@ class Seats:
         return Lane({k: place(v) for k, v in lanes.coords.items()}, place(lanes.words), place(lanes.seeds))
 
     def place_state(self, like: Any, leaves: Sequence[np.ndarray], live: np.ndarray) -> Any:
-        """The saved states of the live lanes in their seats; `leaves` hold them as bytes, (live, bytes of one)."""
+        """Return the saved states of the live lanes in their seats; `leaves` hold them as bytes, (live, bytes of one)."""
 
         def place(old: jax.Array, saved: np.ndarray) -> jax.Array:
             out = np.zeros(old.shape, old.dtype)
@@ -63,7 +63,7 @@ class Seats:
         return jax.tree.unflatten(structure, [place(old, saved) for old, saved in zip(flat, leaves, strict=True)])
 
     def blocks(self, live: np.ndarray) -> Blocks:
-        """Live lanes packed into full blocks, device by device; lanes that share disorder only with each other."""
+        """Return live lanes packed into full blocks, device by device; lanes that share disorder only with each other."""
         width, capacity = self.executable.width, self.executable.blocks
         devices = len(self.executable.devices)
         rows = np.zeros((devices, capacity * width), np.int32)
@@ -90,7 +90,7 @@ class Seats:
 
 
 def room_needed(lanes: Lanes, devices: int, width: int, shared: bool) -> tuple[int, int]:
-    """Blocks and groups per device that hold `lanes`, as `Seats` deals them."""
+    """Return the blocks and groups per device that hold `lanes`, as `Seats` deals them."""
     if not shared:
         return max(1, -(-len(lanes) // (devices * width))), 1
     device, group = np.arange(len(lanes)) % devices, shared_groups(lanes)
@@ -102,7 +102,7 @@ def room_needed(lanes: Lanes, devices: int, width: int, shared: bool) -> tuple[i
 
 
 def shared_groups(lanes: Lanes) -> np.ndarray:
-    """(n,) int, equal for lanes that share their disorder: same coordinates and data seed."""
+    """Return (n,) int, equal for lanes that share their disorder: same coordinates and data seed."""
     columns = [*lanes.coords.values(), lanes.words[:, 0], lanes.words[:, 1], lanes.seeds[:, 0]]
     codes = np.stack([np.unique(c, return_inverse=True)[1] for c in columns], axis=1)
     return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)

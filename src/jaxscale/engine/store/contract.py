@@ -31,7 +31,7 @@ class Store(Protocol):
         """Begin a bucket anew at a smaller width, its pieces set aside; return the new settings."""
 
     def write(self, bucket: str, piece: Piece) -> None:
-        """Add a finished piece."""
+        """Add a finished piece, whole or not at all."""
 
     def pieces(self, *, mend: bool = False) -> Pieces:
         """Return all finished pieces by bucket; `mend` sets damaged ones aside, for the process that holds the store."""

@@ -89,7 +89,7 @@ class DiskStore:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
-        """The manifest, read afresh, written back if it was changed; other processes wait meanwhile."""
+        """Give the manifest, read afresh, and write it back if it was changed; other processes wait meanwhile."""
         with as_store_errors(self.path), locked(self.path, "manifest.lock", wait=True):
             self.manifest = read_manifest(self.path) or {}
             before = json.dumps(self.manifest)
@@ -227,7 +227,7 @@ class DiskStore:
 
 
 def _make_folders(path: Path) -> None:
-    """The store's folders, and their names safe from a power cut."""
+    """Make the store's folders, their names safe from a power cut."""
     new = [folder for folder in ("pieces", "checkpoints") if not (path / folder).is_dir()]
     try:
         for folder in new:

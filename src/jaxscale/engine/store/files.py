@@ -41,7 +41,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def read_file(path: Path, most: int, what: str = "file") -> bytes:
-    """The bytes of a plain file.
+    """Return the bytes of a plain file.
 
     Raises:
       OSError: it is not there, or cannot be read just now.
@@ -120,7 +120,7 @@ def _take(lock: IO[bytes], path: Path, shared: bool, wait: bool) -> bool:
 
 
 def is_held(file: Path) -> bool:
-    """Whether some process holds a lock file for itself alone."""
+    """Return whether some process holds a lock file for itself alone."""
     if fcntl is None:
         return False
     with contextlib.suppress(OSError), open(file) as lock:
@@ -132,7 +132,7 @@ def is_held(file: Path) -> bool:
 
 
 def _owner(file: Path) -> str:
-    """Who holds a lock file; nobody if its last holder died."""
+    """Return who holds a lock file; nobody if its last holder died."""
     return file.read_text(errors="replace") if is_held(file) else ""
 
 

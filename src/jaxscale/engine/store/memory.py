@@ -23,14 +23,14 @@ class MemoryStore:
         return settings | {"width": agree(settings["width"])}
 
     def narrow(self, bucket: str, width: int) -> Settings:
-        """Return the new width."""
+        """Return settings with the new width."""
         return {"width": width}
 
     def write(self, bucket: str, piece: Piece) -> None:
         """Do nothing: whoever made the piece holds it."""
 
     def pieces(self, *, mend: bool = False) -> Pieces:
-        """Return no pieces."""
+        """Return no pieces: nothing is stored."""
         return {}
 
     def saver(self, bucket: str, ids: np.ndarray, every: float, program: str, tell: Tell) -> Saver | None:
@@ -38,11 +38,11 @@ class MemoryStore:
         return None
 
     def saved_cohorts(self) -> list[np.ndarray]:
-        """Return no cohorts."""
+        """Return no cohorts: nothing is saved."""
         return []
 
     def drop_saved(self, done: Callable[[], np.ndarray]) -> None:
-        """Do nothing."""
+        """Do nothing: nothing was saved."""
 
     def add_units(self, units: Units) -> Units:
         """Return the units of this sweep."""

@@ -33,7 +33,7 @@ class SeedMoments:
 
     @property
     def name(self) -> bool | str:
-        """The value of `reduce=`."""
+        """The value of `reduce=` that asks for it."""
         return "quantiles" if self.sketch else True
 
     def check(self, grid: Grid) -> None:
