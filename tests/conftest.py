@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
@@ -11,9 +12,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of a test's time is compiling: the cheap back end cut a language model from 14 s to 2.6 s. Slow tests run for longer:
 # `make slow` asks for level 1, which halved coverage simulations and studies.
 LEVEL = os.environ.get("JAXSCALE_TEST_LEVEL", "0")
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), f"--xla_backend_optimization_level={LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
-)
+FLAGS = [f"--xla_backend_optimization_level={LEVEL}", "--xla_llvm_disable_expensive_passes=true"]
+# Half the seconds of compiling again. Releases that do not know a flag end the process, so only those that were tried get it.
+if LEVEL == "0" and (0, 9) <= tuple(map(int, version("jaxlib").split(".")[:2])) <= (0, 10):
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("MPLBACKEND", "Agg")
 # What one worker has compiled, the other finds, and so does the next run: tests compile far more than sweeps do.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "jaxscale" / "tests"))
@@ -22,6 +25,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker a core: NumPy's o
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+with contextlib.suppress(ModuleNotFoundError):  # the versions of Colab come without
+    from jaxtyping import install_import_hook
+    from shape_checks import annotated
+
+    install_import_hook([*annotated()], "shape_checks.checked")  # shapes in annotations are checked in every call
 
 import jaxscale  # noqa: E402
 

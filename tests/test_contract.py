@@ -18,11 +18,25 @@ def instances(package):
 
 @pytest.mark.parametrize("model", instances("jaxscale.models"))
 def test_model(model):
-    check_model(model)
+    check_model(model, quick=True)
 
 
 @pytest.mark.parametrize("system", instances("jaxscale.dynamics"))
 def test_system(system):
+    check_system(system, quick=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", instances("jaxscale.models"))
+def test_model_alone(model):
+    """As above, and that vmap equals a loop."""
+    check_model(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", instances("jaxscale.dynamics"))
+def test_system_alone(system):
+    """As above, and that vmap equals a loop."""
     check_system(system)
 
 

@@ -14,7 +14,7 @@ from jaxscale.discovery import discover
 
 SOURCE = Path(jaxscale.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-LAYERS = ["lazy records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation", "engine"]
+LAYERS = ["lazy shapes records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation", "engine"]
 LAYERS += ["fitting", "phase", "plot", "report", "study", "studies", "cli"]
 ROOMS = ["errors", "events", "listeners", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping", "audit"]
 

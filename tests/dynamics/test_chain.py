@@ -77,6 +77,19 @@ def test_it_stops_when_less_than_one_wrong_point_is_expected_and_stays_there():
         assert stopped == (after.signal == state.signal) == (after.log_steps == state.log_steps)
 
 
+@pytest.mark.parametrize("chi", [0, 1])
+@pytest.mark.parametrize("ratio", [0.5, 4.0, 30.0])
+def test_the_clock_counts_the_idle_steps_before_a_wrong_point(chi, ratio):
+    """A wrong point comes in a share n of the steps, so 1 / n of them pass on average; the first update took one step."""
+    system = PopulationChain(d=8, points=1e30, chi=chi)
+    start = system.init(jax.random.key(0), ())
+    assert system.observe(start, ())["steps"] == 1
+    state = start._replace(signal=jnp.float32(ratio), noise=jnp.float32(1.0))
+    idle = 1 / float(unfitted_fraction(jnp.float32(ratio), chi))
+    after = jax.jit(system.step)(jax.random.key(1), state, ())
+    assert float(system.observe(after, ())["steps"]) == pytest.approx(1 + idle, rel=1e-5)
+
+
 @pytest.mark.parametrize("options", [{"d": 2}, {"points": 1.0}, {"temperature": 0.0}, {"chi": 2}])
 def test_refusals(options):
     with pytest.raises(ValueError, match="PopulationChain"):

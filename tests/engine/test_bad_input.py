@@ -45,7 +45,10 @@ def walk(rate, d=2):
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles(monkeypatch):
-    monkeypatch.setattr(Executable, "compile_program", lambda *a, **k: pytest.fail("compiled before the arguments were checked"))
+    def compiled(*arguments, **options):
+        pytest.fail("compiled before the arguments were checked")
+
+    monkeypatch.setattr(Executable, "compile_program", compiled)
 
 
 def refuse(error, match, experiment=walk, **changes):

@@ -71,14 +71,21 @@ def test_without_a_store_what_has_ended_is_there_and_the_rest_is_pending(clock, 
 
 
 def test_with_a_store_the_same_call_goes_on_and_gives_the_same_bits(clock, tmp_path):
-    whole, store = ends.run(**ONE_COHORT), tmp_path / "store"
-    first = ends.run(**ONE_COHORT, **clock.stop_at(5), store=store)
+    how = ONE_COHORT | {
+        "checkpoint": 1e6,
+        "store": (store := tmp_path / "store"),
+    }  # it is not yet time to save for its own sake
+    whole, heard = ends.run(**ONE_COHORT), []
+    first = ends.run(**how, **clock.stop_at(5) | {"listeners": [clock.hear, heard.append]})
+    (late,) = [event for event in heard if event.name == "out of time" and event.step]
+    (saved,) = [event for event in heard if event.name == "checkpoint"]
+    assert 5 <= saved.step == late.step < ends.LAST and saved.live == late.live > 0
     assert account(first) == [16, 0, 0, 16] and len(list((store / "checkpoints").iterdir())) == 1
     assert account(js.load(store)) == account(first)
-    heard = []
-    again = ends.run(**ONE_COHORT, **clock.stop_at(None) | {"listeners": [heard.append]}, store=store)
+    heard.clear()
+    again = ends.run(**how, **clock.stop_at(None) | {"listeners": [heard.append]})
     (resumed,) = [event for event in heard if event.name == "resumed"]
-    assert 5 <= resumed.step < ends.LAST and min(e.step for e in heard if e.name == "segment") > resumed.step
+    assert resumed.step == saved.step < min(event.step for event in heard if event.name == "segment")
     assert again.equals(whole) and account(again)[3] == 0 and js.load(store).equals(whole)
     assert not list((store / "checkpoints").iterdir())
 

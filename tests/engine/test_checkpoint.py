@@ -15,6 +15,8 @@ import xarray
 import jaxscale as js
 from jaxscale.engine.ask.options import DEFAULTS
 from jaxscale.engine.run.executable import Executable
+from jaxscale.engine.run.reasons import Reason
+from jaxscale.engine.run.recorder import Records, Saved
 from jaxscale.engine.store import checkpoint as saving
 from jaxscale.engine.store.checkpoint import Checkpoint
 
@@ -361,6 +363,25 @@ def test_an_unharmed_copy_is_used(calm, store):
     file.write_bytes(changed(file.read_bytes()))
     again, heard = resume(store=store)
     assert heard.of("resumed") and again.equals(calm)
+
+
+def test_what_was_saved_is_of_exactly_these_runs_records_and_program(tmp_path):
+    """Whatever the file is called."""
+    ids, times = np.array([5, 9, 2], np.uint64), np.array([0, 4, 70])
+    records, state = Records.empty(3), np.arange(6, dtype=np.float32).reshape(3, 2)
+    records.why[1] = Reason.STOPPED
+    records.paid(3, 4, 7)
+    own = Checkpoint(tmp_path / "file", 0.0, "code 4")
+    own.save(ids, times, Saved(7, records, {"x": state}, [state[[0, 2]]]))
+    found = own.load(ids, times)
+    assert found.step == 7 and found.records.why.tolist() == [0, 1, 0] and found.records.slot_steps == 28
+    assert np.array_equal(found.recorded["x"], state) and found.leaves[0].tobytes() == state[[0, 2]].tobytes()
+    for others in (ids[::-1], ids[:2], np.array([5, 9, 3], np.uint64)):
+        assert own.load(others, times) is None
+    assert own.load(ids, times + 1) is None and own.load(ids, times[:2]) is None
+    assert Checkpoint(tmp_path / "file", 0.0, "code 8").load(ids, times) is None
+    own.clear()
+    assert own.load(ids, times) is None
 
 
 def test_under_a_foreign_name(calm, store):

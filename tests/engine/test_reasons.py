@@ -8,10 +8,10 @@ import numpy as np
 from jaxscale.engine.ask.request import Running
 from jaxscale.engine.run.reasons import Look, Reason, reasons
 
-FLAGS = np.array(list(itertools.product([False, True], repeat=3)))  # stopped, not finite, still live
+FLAGS = np.array(list(itertools.product([False, True], repeat=3)))  # live, not finite, stopped: neighbours differ in the last
 
 
-def expected(stopped, bad, live, at_end, late, reclaim):
+def expected(live, bad, stopped, at_end, late, reclaim):
     """The rule in words: divergence outranks the system's word, that outranks the end, and the end outranks the clock."""
     if not live:
         return Reason.LIVE
@@ -23,7 +23,7 @@ def expected(stopped, bad, live, at_end, late, reclaim):
 
 
 def test_every_combination_of_what_can_be_so():
-    stopped, bad, live = FLAGS.T
+    live, bad, stopped = FLAGS.T
     for at_end, late, reclaim in itertools.product([False, True], repeat=3):
         how = Running(reclaim=reclaim, deadline=time.monotonic() + (-1.0 if late else 1e6))
         found = reasons(Look(stopped, np.where(bad, 7, -1), at_end), live, how)

@@ -32,7 +32,7 @@ ORDER = (
     Mutant(
         "a_cut_skips_a_record", COHORT, 'times[np.searchsorted(times, now, side="right")]',
         'times[min(np.searchsorted(times, now, side="right") + 1, len(times) - 1)]',
-        of("segments", "a_far_record_is_reached_after_one_look_at_the_pace"),
+        of("cohort", "every_segment_accounts_for_every_lane"),
     ),
     Mutant(
         "segments_begin_at_step_0", COHORT, "blocks, jnp.int32(now), jnp.int32(cut)", "blocks, jnp.int32(0), jnp.int32(cut)",
@@ -137,7 +137,7 @@ CONTRACTS = (
     Mutant("checksums_of_checkpoints_are_not_compared", "engine/store/checkpoint.py",
            "if sha256(content).hexdigest().encode() != digest:", "if not digest:", of("checkpoint", "damaged_or_foreign")),
     Mutant("a_checkpoint_of_other_runs_is_used", "engine/store/checkpoint.py", "if not np.array_equal(there.ids, ids) or not",
-           "if not", of("checkpoint", "damaged_or_foreign")),
+           "if not", of("checkpoint", "what_was_saved_is_of_exactly_these_runs_records_and_program")),
     Mutant("another_share_is_not_another_sweep", "engine/store/identity.py", '"share": sorted(grid.share)', '"share": []',
            of("store", "belongs_to_another_sweep")),
     Mutant("another_program_is_welcome", DISK, 'if fixed["program"] != program:', "if not program:",

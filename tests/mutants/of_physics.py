@@ -34,7 +34,7 @@ MUTANTS = (
            "observables[self.name] <= self.sign",
            ("tests/dynamics/test_until.py::test_below_and_the_exact_level_does_not_count",)),
     Mutant("idle_steps_are_not_counted", "dynamics/chain.py", "jnp.logaddexp(state.log_steps, -jnp.log(tail))",
-           "jnp.logaddexp(state.log_steps, 0.0)", ("tests/dynamics/test_chain.py", "-k", "not stationary")),
+           "jnp.logaddexp(state.log_steps, 0.0)", ("tests/dynamics/test_chain.py::test_the_clock_counts_the_idle_steps_before_a_wrong_point",)),
     Mutant("shocks_without_the_rate", "dynamics/ornstein_uhlenbeck.py", "jnp.sqrt((1 - decay**2) / (2 * rate))",
            "jnp.sqrt((1 - decay**2) / 2)", ("tests/dynamics/test_ising.py::test_moments_of_the_process",)),
     Mutant("the_first_step_of_simulate_is_step_1", "protocol.py", "jax.random.fold_in(key, t), state, data)\n\n    return",

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from jaxscale.shapes import Array, Float, Key
 
-def margin_density(key: jax.Array, n: int, d: int, chi: float) -> jax.Array:
+
+def margin_density(key: Key[Array, ""], n: int, d: int, chi: float) -> Float[Array, "{n} {d}"]:
     """Draw points times their labels, y x, with density ~ |x_1|^chi exp(-x_1^2 / 2) along the teacher.
 
     The label is the sign of x_1 and the other coordinates are standard normal, so y x has y x_1 = |x_1| > 0.
@@ -27,7 +29,7 @@ def margin_density(key: jax.Array, n: int, d: int, chi: float) -> jax.Array:
     return jnp.concatenate([along_teacher(key_along, n, chi)[:, None], across], axis=1)
 
 
-def along_teacher(key: jax.Array, n: int, chi: float) -> jax.Array:
+def along_teacher(key: Key[Array, ""], n: int, chi: float) -> Float[Array, " {n}"]:
     """Draw (n,) values of |x_1| = sqrt(2 Gamma((chi + 1) / 2)), Gamma being a variable of this shape. Consumes `key`."""
     if not chi > -1:
         raise ValueError(f"chi must be above -1, or the density cannot be normalised; got {chi}.")

@@ -7,10 +7,12 @@ Floyd's algorithm needs B draws; the threshold needs a few passes over P numbers
 import jax
 import jax.numpy as jnp
 
+from jaxscale.shapes import Array, Bool, Int, Key
+
 FLOYD_LIMIT = 64  # its B^2 comparisons stay below one sort of a few hundred rows up to about here
 
 
-def draw_rows(key: jax.Array, batch: int, size: jax.Array | int, capacity: int) -> jax.Array:
+def draw_rows(key: Key[Array, ""], batch: int, size: Int[Array, ""] | int, capacity: int) -> Int[Array, " {batch}"]:
     """Draw the indices of a uniformly random `batch`-subset of range(`size`).
 
     Args:
@@ -46,7 +48,7 @@ def draw_rows(key: jax.Array, batch: int, size: jax.Array | int, capacity: int) 
     return jax.lax.while_loop(lambda state: state[1], settle, (draws, jnp.array(True)))[0]
 
 
-def draw_mask(key: jax.Array, batch: jax.Array | int, allowed: jax.Array) -> jax.Array:
+def draw_mask(key: Key[Array, ""], batch: Int[Array, ""] | int, allowed: Bool[Array, " n"]) -> Bool[Array, " n"]:
     """Draw a uniformly random `batch`-subset of the allowed rows, as a mask. `batch` may be traced.
 
     The subset is the rows whose random score lies below the `batch`-th smallest. That score is found by bisecting the

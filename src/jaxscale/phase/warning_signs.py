@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.shapes import Float, Num, Numbers
+
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
@@ -25,7 +27,7 @@ class Signal:
     null: np.ndarray
 
 
-def ensemble(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ensemble(values: Num[Numbers, "seeds steps"]) -> tuple[Float[Numbers, " steps"], Float[Numbers, " lags"]]:
     """Return variance and lag-1 autocorrelation over seeds at every step: no windows, no detrending.
 
     Args:
@@ -111,7 +113,7 @@ def kendall(indicator: np.ndarray) -> np.ndarray:
     return np.array([np.sum(np.sign(row[None, :] - row[:, None])[np.triu_indices(n, 1)]) for row in y]) / (n * (n - 1) / 2)
 
 
-def area_under_curve(signal: np.ndarray, null: np.ndarray) -> float:
+def area_under_curve(signal: Num[Numbers, " a"], null: Num[Numbers, " b"]) -> float:
     """Return the chance that a tau of approaching series exceeds one of stationary series."""
     signal, null = np.asarray(signal), np.asarray(null)
     return float(np.mean(signal[:, None] > null[None, :]) + 0.5 * np.mean(signal[:, None] == null[None, :]))

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxscale.shapes import Array, Float, Num
+
 HALVINGS = 60
 MANY = 1e6  # stands for infinity, in units of the other size
 
@@ -23,7 +25,10 @@ class Scales(NamedTuple):
     q: jax.Array  # sum (lambda / (lambda + gamma))^2
 
 
-def scales(samples: jax.Array, features: jax.Array, eigenvalues: jax.Array, ridge: float) -> Scales:
+def scales(
+    samples: Num[Array, ""] | float, features: Num[Array, ""] | float, eigenvalues: Float[Array, " modes"],
+    ridge: Num[Array, ""] | float,
+) -> Scales:  # fmt: skip
     """Solve n = z + ridge / kappa and k = z + k kappa / gamma, z = sum lambda / (lambda + gamma).
 
     The second equation gives kappa = gamma (k - z) / k, so that the first is one equation in gamma, which falls with gamma.

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.shapes import Float, Int, Num, Numbers
+
 SUMS = 7  # count, mean, M2, M3, M4 (sums of powers of deviations from the mean), smallest, largest
 FIRST_OCTAVE, OCTAVES, PARTS = -24, 48, 16  # bins of the quantile sketch: 2^-24 .. 2^24, sixteen an octave, both signs
 BINS = 2 * (OCTAVES * PARTS + 1) + 1
@@ -12,7 +14,7 @@ QUANTILES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
 NOTHING = np.array([0, 0, 0, 0, 0, np.inf, -np.inf])  # sums of no run
 
 
-def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
+def unscaled(facts: Num[Numbers, "*n 6"], limbs: Num[Numbers, "*n 4 3"]) -> Float[Numbers, "*n 7"]:
     """Return device sums as (..., 7) sums about the mean.
 
     Args:
@@ -31,7 +33,7 @@ def unscaled(facts: np.ndarray, limbs: np.ndarray) -> np.ndarray:
         return np.stack([n, *(sane * s for s in sums), least, most], axis=-1)
 
 
-def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def merge(a: Float[Numbers, "*n 7"], b: Float[Numbers, "*n 7"]) -> Float[Numbers, "*n 7"]:
     """Return the sums of two disjoint sets of runs, (..., 7) each.
 
     References:
@@ -53,7 +55,7 @@ def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.stack([n, mean, m2, m3, m4, np.minimum(least_a, least_b), np.maximum(most_a, most_b)], axis=-1)
 
 
-def statistics(sums: np.ndarray) -> np.ndarray:
+def statistics(sums: Float[Numbers, "*n 7"]) -> Float[Numbers, "*n 7"]:
     """Return (..., 7) sums as (..., 7) `STATISTICS`: of the population; NaN without a run. Binder is 1 - <x^4> / 3 <x^2>^2."""
     n, mean, m2, m3, m4, least, most = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -64,7 +66,7 @@ def statistics(sums: np.ndarray) -> np.ndarray:
         return np.stack([mean, np.sqrt(np.maximum(v, 0)), t / v**1.5, f / v**2, 1 - raw4 / (3 * raw2**2), least, most], axis=-1)
 
 
-def edges() -> np.ndarray:
+def edges() -> Float[Numbers, " edges"]:
     """Return the (BINS + 1,) edges of the quantile sketch; the outermost bins and the one about zero are open or wide."""
     steps = np.arange(OCTAVES * PARTS + 1)
     up = 2.0 ** (FIRST_OCTAVE + steps // PARTS) * (1 + steps % PARTS / PARTS)
@@ -72,7 +74,9 @@ def edges() -> np.ndarray:
     return np.concatenate([-up[::-1], up])
 
 
-def quantiles(bins: np.ndarray, sums: np.ndarray, levels: Any = QUANTILES) -> np.ndarray:
+def quantiles(
+    bins: Int[Numbers, "*n bins"], sums: Float[Numbers, "*n 7"], levels: Any = QUANTILES
+) -> Float[Numbers, "*n levels"]:
     """Return (..., BINS) counts as (..., levels): the middle of the bin that holds the level, within 4 % between 2^-24 and
     2^24.
     """

@@ -1,15 +1,16 @@
 """What attention heads do: look one token back, or at what followed the last occurrence of the present token."""
 
-import jax
 import jax.numpy as jnp
 
+from jaxscale.shapes import Array, Float, Int
 
-def previous_token(pattern_BHTS: jax.Array) -> jax.Array:
+
+def previous_token(pattern_BHTS: Float[Array, "B H T T"]) -> Float[Array, " H"]:
     """Return (H,) mean attention to the token before, over all places but the first."""
     return jnp.mean(jnp.diagonal(pattern_BHTS, offset=-1, axis1=-2, axis2=-1), axis=(0, 2))
 
 
-def induction(pattern_BHTS: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+def induction(pattern_BHTS: Float[Array, "B H T T"], tokens_BT: Int[Array, "B T"]) -> Float[Array, " H"]:
     """Return (H,) attention to tokens that followed an earlier occurrence of the present one, over the places that have any.
 
     References:

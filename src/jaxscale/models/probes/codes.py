@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.shapes import Array, Bool, Float
 
-def redundancy(bits: jax.Array, used: jax.Array | None = None) -> jax.Array:
+
+def redundancy(bits: Bool[Array, "n units"], used: Bool[Array, " n"] | None = None) -> Float[Array, ""]:
     """Return the redundancy ratio (n - distinct codes) / n: 0 when every input has a code of its own.
 
     Codes are hashed to 64 bits and sorted; two codes of a million inputs collide with a chance of 3e-8.

@@ -3,8 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from jaxscale.shapes import Array, Float, Int, Key
 
-def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool = False) -> jax.Array:
+
+def gdv(
+    points: Float[Array, "n d"], labels: Int[Array, " n"], classes: int, *, normalised: bool = False
+) -> Float[Array, ""]:
     """Return the discrimination value: 0 without structure, negative where points of a class lie together.
 
     z-scored per dimension and halved; D^-1/2 [mean over classes of the mean distance within, less mean over pairs of classes of
@@ -24,8 +28,9 @@ def gdv(points: jax.Array, labels: jax.Array, classes: int, *, normalised: bool 
 
 
 def shuffled_gdv(
-    key: jax.Array, points: jax.Array, labels: jax.Array, classes: int, *, draws: int = 64, normalised: bool = False
-) -> jax.Array:
+    key: Key[Array, ""], points: Float[Array, "n d"], labels: Int[Array, " n"], classes: int, *, draws: int = 64,
+    normalised: bool = False,
+) -> Float[Array, ""]:  # fmt: skip
     """Return the mean of `gdv` over `draws` random permutations of the labels, which is 0 in expectation: what it is judged by.
 
     Args:

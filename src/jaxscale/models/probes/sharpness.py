@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxscale.shapes import Array, Float, Shaped
+
 
 def top_eigenvalue(
     loss: Callable[[Any], jax.Array], params: Any, *, start: Any = None, iterations: int = 20, key: int = 0
@@ -37,19 +39,21 @@ def top_eigenvalue(
     return vector @ product(vector), unravel(vector)
 
 
-def tangent_kernel(apply: Callable[[Any, jax.Array], jax.Array], params: Any, inputs: jax.Array) -> jax.Array:
+def tangent_kernel(
+    apply: Callable[[Any, jax.Array], jax.Array], params: Any, inputs: Shaped[Array, "n ..."]
+) -> Float[Array, "n n"]:
     """Return the (n, n) neural tangent kernel, summed over outputs: K_ij = sum_o <grad f_o(x_i), grad f_o(x_j)>."""
     flat, unravel = ravel_pytree(params)
     jacobian = jax.jacrev(lambda w: apply(unravel(w), inputs).reshape(inputs.shape[0], -1))(flat)
     return jnp.einsum("iop,jop->ij", jacobian, jacobian)
 
 
-def alignment(first: jax.Array, second: jax.Array) -> jax.Array:
+def alignment(first: Float[Array, "n n"], second: Float[Array, "n n"]) -> Float[Array, ""]:
     """Return the cosine between two kernels, <A, B> / (|A| |B|), (): of NTKs, or of representations R = H H^T."""
     return jnp.sum(first * second) / (jnp.linalg.norm(first) * jnp.linalg.norm(second))
 
 
-def gradient_noise_scale(grads: Any) -> jax.Array:
+def gradient_noise_scale(grads: Any) -> Float[Array, ""]:
     """Return tr(covariance) / |mean|^2 of per-example gradients with a leading axis: up to this batch size averaging pays.
 
     The squared norm of the mean is corrected for the noise in it.

@@ -13,6 +13,7 @@ from jaxscale.engine.ask.grid import Grid
 from jaxscale.engine.ask.reduction import Columns
 from jaxscale.engine.keep.pieces import RunsPiece
 from jaxscale.engine.keep.reductions.every_run import EveryRun, by_lane
+from jaxscale.shapes import Bool, Float, Int, Numbers, Shaped
 
 STATISTICS = ["median", "low", "high"]
 
@@ -49,7 +50,9 @@ class Median(EveryRun):
         return {"statistic": STATISTICS}
 
 
-def median_interval(values: np.ndarray, sound: np.ndarray) -> np.ndarray:
+def median_interval(
+    values: Shaped[Numbers, "cells seeds *rest"], sound: Bool[Numbers, "cells seeds *rest"]
+) -> Float[Numbers, "cells *rest 3"]:
     """Return the median along axis 1 and a 95 % interval of the true one between two order statistics, stacked in a last axis.
 
     With n independent values the k-th smallest and the k-th largest hold the true median with probability
@@ -79,7 +82,7 @@ def median_interval(values: np.ndarray, sound: np.ndarray) -> np.ndarray:
     return np.where(lost[..., None], np.nan, np.stack([median, low, high], axis=-1))
 
 
-def ranks(largest: int) -> np.ndarray:
+def ranks(largest: int) -> Int[Numbers, " {largest}+1"]:
     """Return, for n = 0 .. largest values, the k of the interval's order statistics; 0 where n is too small for one."""
     n = np.arange(largest + 1)
     k = np.arange(1, largest // 2 + 1)
