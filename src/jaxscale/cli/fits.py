@@ -60,12 +60,12 @@ def find_law(name: str) -> Any:
     """A law by name; the nearest name is offered where there is none."""
     import difflib
 
-    found = _found_laws()
-    if name not in found:
-        near = difflib.get_close_matches(name, list(found), n=1)
+    laws = _found_laws()
+    if name not in laws:
+        near = difflib.get_close_matches(name, list(laws), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"there is no law '{name}'; `jaxscale laws` lists them.{hint}")
-    return found[name]
+    return laws[name]
 
 
 def _asked(arguments):
@@ -138,20 +138,20 @@ def _fit(arguments):
 
     law, budgets = find_law(arguments.law), _budgets(arguments.budget)
     data, how = _asked(arguments)
-    found = fit(law, data, space=arguments.space, thorough=not arguments.no_profiles, **how)
-    print(found)
-    _print_more(found, budgets, arguments.jackknife)
+    result = fit(law, data, space=arguments.space, thorough=not arguments.no_profiles, **how)
+    print(result)
+    _print_more(result, budgets, arguments.jackknife)
     print()
-    print(found.checklist())
+    print(result.checklist())
     if arguments.out:
-        made = write(found, arguments.out)
+        made = write(result, arguments.out)
         if not arguments.no_figures:
             from jaxscale.plot.fits import fit_page
 
             made.append(arguments.out / "fit.png")
-            fit_page(found).savefig(made[-1], dpi=150)
+            fit_page(result).savefig(made[-1], dpi=150)
         print("\nwritten: " + ", ".join(map(str, made)))
-    return FAILED if found.status == "failed" else OK
+    return FAILED if result.status == "failed" else OK
 
 
 def _budgets(text):
@@ -161,18 +161,18 @@ def _budgets(text):
         raise ValueError(f"--budget must be numbers of flops, e.g. 1e21,1e24; got '{text}'.") from None
 
 
-def _print_more(found, budgets, leave_out):
-    if found.profiles:
-        print("\nprofile likelihood, 95 %: " + "; ".join(map(str, found.profiles.values())))
+def _print_more(result, budgets, leave_out):
+    if result.profiles:
+        print("\nprofile likelihood, 95 %: " + "; ".join(map(str, result.profiles.values())))
     for budget in budgets:
         print(f"\nat {budget:.3g} flops:")
-        for name, estimate in found.optimum(budget).items():
+        for name, estimate in result.optimum(budget).items():
             print(f"  {name} {estimate}   95 % [{estimate.low:.4g}, {estimate.high:.4g}]")
     if leave_out:
         from jaxscale.fitting.jackknifing import jackknife
 
         print("\nevery run left out in turn:")
-        for name, j in jackknife(found).items():
+        for name, j in jackknife(result).items():
             print(f"  {name}: bias {j.bias:.2g}, standard error {j.error:.2g}; run {j.influential} of the table moves it most")
 
 

@@ -9,7 +9,7 @@ from jaxscale.cli.codes import OK
 from jaxscale.cli.studies import SCALES, find_study
 
 BLOCKS = " .:-=+*#%@"
-MOST_FITS = 24
+MAX_FITS = 24
 
 
 def add(commands: Any) -> None:
@@ -61,10 +61,10 @@ def _fits(runs, arguments):
     law, data = find_law(arguments.law), runs[arguments.y].isel(time=-1)
     others = [d for d in data.dims if d not in (arguments.x, "seed", "data", "init")]
     fits = []
-    for values in list(product(*(data[d].values.tolist() for d in others)))[:MOST_FITS]:
+    for values in list(product(*(data[d].values.tolist() for d in others)))[:MAX_FITS]:
         where = dict(zip(others, values))
-        found = fit(law, data.sel(where), x=arguments.x, progress=False)
-        fits.append(replace(found, label=f"{arguments.y} at {where}" if where else arguments.y))
+        one = fit(law, data.sel(where), x=arguments.x, progress=False)
+        fits.append(replace(one, label=f"{arguments.y} at {where}" if where else arguments.y))
     return fits
 
 

@@ -74,8 +74,8 @@ def _cell(text):
     """{name: number, flag or text} of NAME=VALUE,..."""
     cell: dict[str, Any] = {}
     for part in text.split(","):
-        name, found, value = part.partition("=")
-        if not found:
+        name, equals, value = part.partition("=")
+        if not equals:
             raise ValueError(f"--cell must be NAME=VALUE,...; got '{part}'.")
         try:
             cell[name] = int(value) if value.lstrip("-").isdigit() else float(value)

@@ -217,4 +217,4 @@ def log(event: Event) -> None:
 
 
 def silent(event: Event) -> None:
-    """Tell nobody of the event."""
+    """Tell nobody of what happened."""

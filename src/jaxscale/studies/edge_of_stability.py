@@ -63,7 +63,7 @@ class Squares:
         return 0.5 * jnp.mean(jnp.sum((output - data[1]) ** 2, axis=-1))
 
     def observe(self, params, data):
-        """Return the training loss."""
+        """Return the loss on the training data."""
         return {"loss": self.loss(params, data)}
 
 

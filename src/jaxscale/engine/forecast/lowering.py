@@ -18,13 +18,13 @@ def lowered(program: Any) -> dict[str, str]:
     try:
         text = _export(program, PLATFORMS)
     except Exception:
-        found = {}
+        verdicts = {}
         for platform in PLATFORMS:
             try:
-                found[platform] = _verdict(_export(program, (platform,)))
+                verdicts[platform] = _verdict(_export(program, (platform,)))
             except Exception as error:  # whatever JAX raises is the answer
-                found[platform] = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
-        return found
+                verdicts[platform] = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+        return verdicts
     return dict.fromkeys(PLATFORMS, _verdict(text))
 
 
@@ -44,5 +44,5 @@ def _export(program: Any, platforms: tuple[str, ...]) -> str:
 
 def _verdict(text: str) -> str:
     """Return "ok", or the collectives of the experiment's own: lanes exchange nothing."""
-    found = [name for name in COLLECTIVES if f"stablehlo.{name}" in text]
-    return f"exchanges data between devices ({', '.join(found)})" if found else "ok"
+    collectives = [name for name in COLLECTIVES if f"stablehlo.{name}" in text]
+    return f"exchanges data between devices ({', '.join(collectives)})" if collectives else "ok"

@@ -79,17 +79,17 @@ def plan_topology(experiment: Callable[..., Any], topology: str, **options: Unpa
     chosen = {**asked(complete(options, "plan_topology")), "devices": None}
     buckets = len(Request.make(experiment, **chosen).grid.buckets())  # bad arguments fail here, and not once per child
     job["options"] = {k: _plain(v) for k, v in chosen.items()}
-    found: list[dict[str, Any]] = []
+    plans: list[dict[str, Any]] = []
     while True:
-        lines, code, errors = _child(job | {"skip": len(found)})
-        found += [line for line in lines if "done" not in line]
+        lines, code, errors = _child(job | {"skip": len(plans)})
+        plans += [line for line in lines if "done" not in line]
         if any("done" in line for line in lines):
-            return TopologyPlan(topology, tuple(found))
-        found.append(
+            return TopologyPlan(topology, tuple(plans))
+        plans.append(
             {"static": {}, "error": f"the compiler's process ended with {code}: {errors[-300:].strip() or 'nothing said'}"}
         )
-        if len(found) >= buckets:
-            return TopologyPlan(topology, tuple(found))
+        if len(plans) >= buckets:
+            return TopologyPlan(topology, tuple(plans))
 
 
 def reference(experiment: Callable[..., Any]) -> str:
@@ -120,8 +120,8 @@ def main() -> None:
     module, _, name = job["experiment"].partition(":")
     experiment = getattr(importlib.import_module(module), name)
     chip = CHIPS[parse(job["topology"])[0]]
-    found = devices(job["topology"])
-    request = Request.make(experiment, **{**job["options"], "devices": found, "memory": SHARE * chip.memory})
+    chips = devices(job["topology"])
+    request = Request.make(experiment, **{**job["options"], "devices": chips, "memory": SHARE * chip.memory})
     for static in request.grid.buckets()[job["skip"] :]:
         print(json.dumps(_bucket(request, static, chip)), flush=True)
     print(json.dumps({"done": True}), flush=True)
@@ -177,8 +177,8 @@ def _arithmetic(cost: Cost, chip: Chip) -> float:
 
 def _collectives(text: str) -> dict[str, int]:
     names = [name.replace("_", "-") for name in COLLECTIVES]  # as compiled programs spell them
-    found = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in names}
-    return {name: count for name, count in found.items() if count}
+    counts = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in names}
+    return {name: count for name, count in counts.items() if count}
 
 
 def narrow_products(text: str) -> bool:

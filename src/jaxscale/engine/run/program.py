@@ -133,13 +133,13 @@ class Program:
 
     @cached_property
     def _example(self) -> Any:
-        found = []
+        built = []
 
         def build(lane: Lane) -> None:
-            found.append(self.build(lane))
+            built.append(self.build(lane))
 
         jax.eval_shape(build, self.lane)
-        return found[0]
+        return built[0]
 
     @cached_property
     def operand_bytes(self) -> int:
