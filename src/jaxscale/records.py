@@ -42,7 +42,7 @@ def record(cls: type[T]) -> type[T]:
     converted = tuple((f.name, f.metadata["convert"]) for f in fields if "convert" in f.metadata)
     build = cls.__init__
 
-    def __init__(self, *first, **values):
+    def __init__(self: Any, *first: Any, **values: Any) -> None:
         if len(first) > min(len(fields), 1):
             raise TypeError(
                 f"{cls.__name__} takes at most its first field by position; name the others: {[f.name for f in fields]}."
@@ -58,11 +58,11 @@ def record(cls: type[T]) -> type[T]:
             if type(value := getattr(self, name)) not in PLAIN:  # the usual case, and a sweep builds every grid point
                 object.__setattr__(self, name, _plain(cls, name, value))
 
-    def flatten_with_keys(self):
+    def flatten_with_keys(self: Any) -> tuple[Any, Any]:
         children = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in leaves)
         return children, tuple(getattr(self, name) for name in fixed)
 
-    def unflatten(aux, children):  # JAX passes tracers and placeholders here: no checks, no __init__
+    def unflatten(aux: Any, children: Any) -> Any:  # JAX passes tracers and placeholders here: no checks, no __init__
         self = object.__new__(cls)
         for name, value in zip(leaves, children):
             object.__setattr__(self, name, value)

@@ -30,7 +30,7 @@ def simulate(system: System, key: jax.Array, times: Any) -> Observables:
     data = system.sample(key_data)
     state = system.init(key_init, data)
 
-    def segment(state, span):
+    def segment(state: Any, span: Any) -> tuple[Any, Observables]:
         state = advance(system, key_step, state, data, span)
         return state, system.observe(state, data)
 

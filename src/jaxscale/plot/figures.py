@@ -120,7 +120,7 @@ def slopes(table: Any, *, x: str, expected: float | None = None, label: str = ""
     """Draw local slopes with error bars, and the value they should drift to.
 
     Args:
-      table: Dataset from `jaxscale.fit.local_slopes`.
+      table: Dataset from `jaxscale.local_slopes`.
       x: its axis.
       expected: horizontal line.
       label: of the curve.
