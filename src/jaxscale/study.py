@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from jaxscale.engine.ask.options import Again, Inner
 from jaxscale.engine.forecast.planning import Plan, plan
 from jaxscale.engine.store.files import write_atomic
 from jaxscale.engine.sweeping import sweep
@@ -163,7 +164,8 @@ class Report:
 
 
 def run_study(
-    study: Study, scale: str, *, out: str | Path | None = None, draw: bool = True, progress: bool = True, **how: Any
+    study: Study, scale: str, *, out: str | Path | None = None, draw: bool = True, progress: bool = True,
+    **how: Unpack[Inner],
 ) -> Report:
     """Simulate, measure, judge and draw.
 
@@ -192,7 +194,9 @@ def run_study(
     return report
 
 
-def run_sweeps(study: Study, scale: str, *, out: str | Path | None = None, **how: Any) -> dict[str, Any]:
+def run_sweeps(
+    study: Study, scale: str, *, out: str | Path | None = None, **how: Unpack[Again]
+) -> dict[str, Any]:
     """Simulate only: {experiment name: Dataset}.
 
     Args:

@@ -43,7 +43,8 @@ def main() -> int:
     if not chosen:
         parser.error(f"no mutant is called {asked.only}; see --list")
     if asked.list:
-        return print(*(f"{m.name:<52} {m.file:<42} {' '.join(m.tests)}" for m in chosen), sep="\n") or 0
+        print(*(f"{m.name:<52} {m.file:<42} {' '.join(m.tests)}" for m in chosen), sep="\n")
+        return 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [copied(Path(folder) / str(job)) for job in range(max(asked.jobs, 1))]
         for mutant in MUTANTS:
@@ -73,8 +74,7 @@ def each(copies: list[Path], items: list[Any], act: Callable[[Any, Path, str], A
 def copied(copy: Path) -> Path:
     """Copy what git knows or would add, and return where."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    for name in subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, text=True).stdout.split("\0"):
         if (REPOSITORY / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, copy / name)
@@ -82,8 +82,7 @@ def copied(copy: Path) -> Path:
 
 
 def run(arguments: Iterable[str], copy: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python in a copy, with the copy's package."""
-    # no bytecode: a file changed twice within a second would be taken for the one compiled before
+    """Run Python in a copy, with its package; no bytecode: a file changed twice in a second would pass for the one before."""
     environment = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS)
@@ -128,8 +127,8 @@ def verdict(mutant: Mutant, copy: Path, number: str) -> str:
         undo()
     found = "caught" if code in (FAILED, HUNG) else "SURVIVED" if code == 0 else "no test ran"
     by = next((line.split(" - ")[0] for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
-    note = "(harmless: not counted)" if mutant.harmless else by
-    print(f"{number} {time.perf_counter() - began:5.1f} s {found:<11} {mutant.name} {note}", flush=True)
+    took = f"{time.perf_counter() - began:5.1f} s"
+    print(f"{number} {took} {found:<11} {mutant.name} {'(harmless: not counted)' if mutant.harmless else by}", flush=True)
     return found
 
 
@@ -139,8 +138,8 @@ def summary(verdicts: dict[Mutant, str]) -> int:
     left = [mutant for mutant, found in counted.items() if found != "caught"]
     caught = len(counted) - len(left)
     print(f"{caught} of {len(counted)} caught ({caught / max(len(counted), 1):.1%}); harmless: {len(verdicts) - len(counted)}")
-    audit = [mutant for mutant in counted if mutant.audit]
-    print(f"of the audit: {sum(counted[m] == 'caught' for m in audit)} of {len(audit)}")
+    audit = [found for mutant, found in counted.items() if mutant.audit]
+    print(f"of the audit: {audit.count('caught')} of {len(audit)}")
     for mutant in left:
         print(f"  {verdicts[mutant]}: {mutant.name} in {mutant.file}{' (of the audit)' if mutant.audit else ''}")
     return int(caught < ENOUGH * len(counted) or any(mutant.audit for mutant in left))

@@ -1,17 +1,18 @@
 """Spend runs where the boundary is uncertain: rounds of a sweep, each asked for by a `Refinement`, until the band is narrow."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from jaxscale.engine.ask.options import Inner
 from jaxscale.phase.refinement import Refinement
 
 
 def refine(
     experiment: Callable[..., Any], *, axes: Mapping[str, np.ndarray], observable: str, level: float, times: Any,
     log: tuple[str, ...] = (), cells: int = 16, runs: int = 8, budget: int = 4000, band: float = 0.0, root: int = 0,
-    store: Any = None, tell: Callable[[Refinement], None] = lambda state: None, **how: Any,
+    store: Any = None, tell: Callable[[Refinement], None] = lambda state: None, **how: Unpack[Inner],
 ) -> Refinement:  # fmt: skip
     """Run until the boundary's widest band is `band` of its axis, or the budget is spent; return the state.
 

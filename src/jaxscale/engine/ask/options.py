@@ -63,34 +63,46 @@ class Asked(Placed, total=False):
     sizes_as: str | None
 
 
-class Manner(TypedDict, total=False):
-    """How a sweep goes on: options that change no result.
+class Conduct(TypedDict, total=False):
+    """How runs are made, by whom, and who hears of it: options that change no result.
 
     Attributes:
       reclaim: drop stopped lanes between segments.
       checkpoint: with a store, seconds between two saves of runs under way; shorter runs are never saved. None for never.
-      budget: seconds after which no further segment begins. Runs that have not ended by then are pending: saved where there is
-        a store, and resumed by the same call. None for no limit.
-      part: (i, n) to compute the i-th of n parts, counted from 0, into a store that the other parts write too.
       executor: whatever has `submit(function, *arguments)` giving futures: `concurrent.futures`, a Dask client, submitit.
         Workers write their runs into `store`, a folder that all of them see.
       listeners: functions of every `jaxscale.engine.events.Event`, e.g. `JsonLines(path)` or `OnCells(function)`.
       profile: folder for a trace to open in Perfetto.
-      progress: show a bar on anything over two seconds.
     """
 
     reclaim: bool
     checkpoint: float | None
-    budget: float | None
-    part: tuple[int, int] | None
     executor: Any
     listeners: Iterable[Listener]
     profile: str | os.PathLike | None
+
+
+class Manner(Conduct, total=False):
+    """How a sweep as a whole goes on: options that change no result.
+
+    Attributes:
+      budget: seconds after which no further segment begins. Runs that have not ended by then are pending: saved where there is
+        a store, and resumed by the same call. None for no limit.
+      part: (i, n) to compute the i-th of n parts, counted from 0, into a store that the other parts write too.
+      progress: show a bar on anything over two seconds.
+    """
+
+    budget: float | None
+    part: tuple[int, int] | None
     progress: bool
 
 
 class Again(Placed, Manner, total=False):
     """Options of a sweep that is made longer: what its runs are is known already."""
+
+
+class Inner(Placed, Conduct, total=False):
+    """Options of the sweeps inside something larger, which has its own say in all the rest."""
 
 
 class SweepOptions(Asked, Manner, total=False):
@@ -148,7 +160,7 @@ def takes_options(function: F) -> F:
     more = [inspect.Parameter(n, keyword, default=DEFAULTS.get(n, empty), annotation=kinds[n]) for n in names]
     signature = inspect.signature(function).replace(parameters=[*own, *more])
     function.__signature__ = signature  # type: ignore[attr-defined]
-    text = "\n".join(_attributes(options) for options in (Asked, SweepOptions, Placed, Manner))
+    text = "\n".join(_attributes(options) for options in (Asked, SweepOptions, Placed, Conduct, Manner))
     function.__doc__ = (function.__doc__ or "").replace("      **options: see `SweepOptions`.\n", text + "\n")
     return function
 
