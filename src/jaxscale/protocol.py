@@ -219,9 +219,15 @@ def _finite(params: Any) -> jax.Array:
 
 
 def _compiled(function: Any, *arguments: Any) -> Any:
-    """Return a function compiled as fast as may be: a check runs it once."""
+    """Return a function compiled as fast as may be: a check runs it a few times only."""
+    lowered = jax.jit(function).lower(*arguments)
+    if jax.default_backend() != "cpu":
+        return lowered.compile()
     cheap: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return jax.jit(function).lower(*arguments).compile(cheap if jax.default_backend() == "cpu" else None)
+    try:  # half the seconds again, where the release knows the option
+        return lowered.compile(cheap | {"xla_cpu_use_fusion_emitters": False})
+    except Exception:  # of what type an unknown option is depends on the release; what else is wrong is raised below
+        return lowered.compile(cheap)
 
 
 class _Descent:
