@@ -48,8 +48,9 @@ def test_unknown_scale_is_refused(capsys):
     assert stop.value.code == 2
 
 
-def test_plan_prints_compiles_and_bytes(capsys):
-    assert main(["plan", str(Path(__file__).parents[1] / "docs/template/src/mylab/escape.py"), "--scale", "smoke"]) == OK
+def test_plan_prints_compiles_and_bytes(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "docs" / "template" / "src"))
+    assert main(["plan", "mylab.escape:STUDY", "--scale", "smoke"]) == OK
     out = capsys.readouterr().out
     assert "2 compiles" in out and "runs at once" in out and "B a run" in out
 

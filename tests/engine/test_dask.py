@@ -41,6 +41,7 @@ def pieces(store):
     return {mark.stem for mark in (Path(store) / "pieces").glob("*.done")}
 
 
+@pytest.mark.slow
 def test_dask_threads(chaos, tmp_path):
     distributed = pytest.importorskip("distributed")
     heard = []

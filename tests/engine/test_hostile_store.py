@@ -854,7 +854,7 @@ def fuzzed(spare, data):
 COMMON = dict(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
-@settings(max_examples=200, **COMMON)
+@settings(max_examples=80, **COMMON)
 @given(data=st.data())
 def test_fuzz(spare, data):
     fuzzed(spare, data)

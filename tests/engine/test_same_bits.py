@@ -95,7 +95,7 @@ def test_the_toy_is_chaotic():
     near = run(grid={"rate": np.array([rate, np.nextafter(rate, np.float32(4))])}, share=("rate",)).first
     one, other = near.isel(rate=0), near.isel(rate=1)
     assert np.array_equal(one.isel(time=0), other.isel(time=0))
-    assert np.all(np.abs(one - other).isel(time=-1) > 1e-3)
+    assert np.sum(np.abs(one - other).isel(time=-1) > 1e-3) >= 2  # of three; noise in common holds the other pair together
 
 
 def test_blocks_in_flight(whole):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxscale.shapes import Array, Float, Num
 
@@ -27,7 +28,7 @@ class Scales(NamedTuple):
 
 def scales(
     samples: Num[Array, ""] | float, features: Num[Array, ""] | float, eigenvalues: Float[Array, " modes"],
-    ridge: Num[Array, ""] | float,
+    ridge: ArrayLike,
 ) -> Scales:  # fmt: skip
     """Solve n = z + ridge / kappa and k = z + k kappa / gamma, z = sum lambda / (lambda + gamma).
 
@@ -63,8 +64,9 @@ def scales(
 
 
 def error(
-    samples: jax.Array, features: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridge: float, noise: float = 0.0
-) -> jax.Array:
+    samples: ArrayLike, features: ArrayLike, eigenvalues: ArrayLike, target: ArrayLike, *, ridge: ArrayLike,
+    noise: ArrayLike = 0.0,
+) -> jax.Array:  # fmt: skip
     """Return the mean squared test error, the noise of a test label included; elementwise in `samples` and `features`.
 
     E = [sum (gamma / (lambda + gamma) - kappa lambda / (lambda + gamma)^2 k / (k - q)) v^2 + noise]
@@ -90,7 +92,9 @@ def error(
     return jax.lax.map(one, (n.ravel(), k.ravel())).reshape(n.shape)
 
 
-def power_law(modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: float = 0.0) -> tuple[jax.Array, jax.Array]:
+def power_law(
+    modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: float | jax.Array = 0.0
+) -> tuple[jax.Array, jax.Array]:
     """Return the spectra of capacity and source: lambda_i = (i + onset)^-b and v_i^2 = (i + onset)^-a, i = 1 .. modes.
 
     The first `onset` modes are much alike, so that fewer samples than that learn next to nothing.
@@ -99,7 +103,9 @@ def power_law(modes: int, *, b: float | jax.Array, a: float | jax.Array, onset: 
     return i**-b, i**-a
 
 
-def bottleneck(samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridge: float, noise: float = 0.0) -> jax.Array:
+def bottleneck(
+    samples: ArrayLike, eigenvalues: ArrayLike, target: ArrayLike, *, ridge: ArrayLike, noise: ArrayLike = 0.0
+) -> jax.Array:
     """Return the phase line of the (n, k) plane: the k whose error with infinitely many samples is that of n with infinite k.
 
     Below the line the error is limited by features, above it by samples. (Slopes of the error itself cannot draw it: around
@@ -132,8 +138,8 @@ def bottleneck(samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *,
 
 
 def ridge_crossover(
-    samples: jax.Array, eigenvalues: jax.Array, target: jax.Array, *, ridges: tuple[float, float], noise: float,
-    features: float = jnp.inf,
+    samples: ArrayLike, eigenvalues: ArrayLike, target: ArrayLike, *, ridges: tuple[float, float], noise: ArrayLike,
+    features: ArrayLike = jnp.inf,
 ) -> float:  # fmt: skip
     """Return the number of samples at which two ridges have the same error, the first if their order changes more often.
 
