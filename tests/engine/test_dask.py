@@ -94,7 +94,7 @@ def test_dask_workers_killed(chaos, tmp_path, monkeypatch, reduce):
     long = dict(times=[0, 1, 300_000], seeds=32, reduce=reduce)
     plain = sweep(chaos, tmp_path / "calm", **long)
     monkeypatch.setattr(sys.modules["jaxscale.engine.place.local"], "PIECE_SECONDS", 0.5)
-    monkeypatch.setattr(sys.modules["jaxscale.engine.place.workers"], "FEWEST_TASKS", 48)
+    monkeypatch.setattr(sys.modules["jaxscale.engine.place.workers"], "MIN_TASKS", 48)
     settings = {"distributed.scheduler.allowed-failures": 2, "distributed.worker.multiprocessing-method": "spawn"}
     with (
         dask.config.set(settings),
@@ -130,7 +130,7 @@ def test_submitit(chaos, tmp_path, monkeypatch):
         assert executor.submit(os.getpid).result() != os.getpid()
     except Exception as error:  # no processes of one's own
         pytest.skip(f"submitit's local executor does not run here: {error}")
-    monkeypatch.setattr(sys.modules["jaxscale.engine.place.workers"], "FEWEST_TASKS", 2)  # a task is a process there
+    monkeypatch.setattr(sys.modules["jaxscale.engine.place.workers"], "MIN_TASKS", 2)  # a task is a process there
     result = sweep(chaos, tmp_path / "store", executor=executor)
     assert result.equals(sweep(chaos))
     assert_nothing_twice(tmp_path / "store", 24)
