@@ -214,3 +214,14 @@ def test_refusals(data, options, error, message):
 def test_an_unknown_space_is_refused():
     with pytest.raises(ValueError, match="space"):
         quick(power.LAW, curve(X), space="lgo")
+
+
+def test_the_objective_is_hubers():
+    """Half the squares within delta and straight lines beyond it: scipy's sum, of the weighted residuals."""
+    from scipy.special import huber
+
+    y = 3 * X**-0.7 * np.exp(0.1 * np.random.default_rng(0).normal(size=len(X)))
+    result = quick(power.LAW, curve(y), huber=0.05)
+    residual = np.sqrt(result.weight) * result.residual
+    assert 2 <= np.sum(np.abs(residual) > 0.05) <= len(X) - 2
+    assert result.goodness["objective"] == pytest.approx(huber(0.05, residual).sum(), rel=1e-9)

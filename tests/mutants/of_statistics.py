@@ -50,7 +50,7 @@ MUTANTS = (
            ("tests/fitting/test_fit.py::test_scipy_agrees",)),
     Mutant("huber_grows_half_as_fast", "fitting/marquardt.py", "huber * (2 * jnp.abs(r) - huber)",
            "huber * (jnp.abs(r) - huber)",
-           ("tests/fitting/test_fit.py::test_huber_resists_one_outlier",)),
+           ("tests/fitting/test_fit.py::test_the_objective_is_hubers",)),
     Mutant("jackknife_without_its_factor", "fitting/jackknifing.py", "np.sqrt((runs - 1) / runs *", "np.sqrt(1 / runs *",
            ("tests/fitting/test_scrutiny.py::test_the_jackknife_of_a_line_is_its_textbook_one",)),
     Mutant("jackknife_errors_of_binder_shrink", "phase/transitions.py", "* (n - 1) / np.maximum(n, 1)", "/ np.maximum(n, 1)",
