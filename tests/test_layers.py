@@ -14,8 +14,8 @@ from jaxscale.discovery import discover
 
 SOURCE = Path(jaxscale.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-LAYERS = ["lazy shapes records discovery", "protocol", "resampling", "data theory", "models", "dynamics", "simulation"]
-LAYERS += ["engine", "fitting", "phase", "plot", "report", "study", "studies", "cli"]
+LAYERS = ["lazy shapes records discovery", "protocol", "resampling variance_models", "data theory", "models", "dynamics"]
+LAYERS += ["simulation", "engine", "fitting", "phase", "plot", "report", "study", "studies", "cli"]
 ROOMS = ["errors", "events", "listeners", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping", "audit"]
 
 

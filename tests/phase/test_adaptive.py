@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 import jaxscale as js
 from jaxscale.phase.adaptive import refine
+from jaxscale.phase.contours import contour
 from jaxscale.phase.refinement import Refinement
 
 AXES = {"x": np.linspace(0, 1, 11), "y": np.linspace(0, 1, 17)}
@@ -83,7 +85,7 @@ def test_levels_other_than_one_half():
 def test_a_level_that_is_never_crossed_has_no_band():
     state = Refinement(AXES, 5.0)
     state.tell(np.arange(0, 187, 3), np.zeros(63))
-    assert np.isnan(state.boundary()["low"]).all() and float(state.boundary()["crossed"].max()) < 0.5
+    assert np.isnan(state.boundary()["low"]).all() and np.all(state.boundary()["status"] == "not established")
 
 
 def test_diverged_runs_are_left_out():
@@ -228,3 +230,22 @@ def test_refusals_of_what_is_told():
 def test_refusals(axes, message):
     with pytest.raises(ValueError, match=message):
         Refinement(axes, 0.5)
+
+
+def test_a_contour_follows_a_loop_and_the_null_has_none():
+    """A disc of radius .3 is one closed branch whose band holds most of the circle; coins have no established branch."""
+    rng, x, y = np.random.default_rng(0), np.linspace(0, 1, 13), np.linspace(0, 1, 17)
+    radius = np.hypot(x[:, None] - 0.5, y[None, :] - 0.5)
+    won = rng.random((13, 17, 8)) < 1 / (1 + np.exp((radius[..., None] - 0.3) / 0.03))
+    data = xarray.DataArray(won.astype(float), {"x": x, "y": y}, ("x", "y", "seed"))
+    found = contour(data, x="x", y="y", level=0.5)
+    best = found.branches[0]
+    assert best.closed and best.established and sum(b.established for b in found.branches) == 1
+    assert np.sqrt(np.mean((np.hypot(best.x - 0.5, best.y - 0.5) - 0.3) ** 2)) < 0.025
+    turn = np.linspace(0, 2 * np.pi, 90)
+    on = found.score.interp(x=("turn", 0.5 + 0.3 * np.cos(turn)), y=("turn", 0.5 + 0.3 * np.sin(turn)))
+    assert np.mean(np.abs(on) < 1.96) > 0.7 and np.mean(np.abs(found.score) < 1.96) < 0.3
+    coins = xarray.zeros_like(data) + (rng.random(data.shape) < 0.5)
+    assert not any(b.established for b in contour(coins, x="x", y="y", level=0.5).branches)
+    with pytest.raises(ValueError, match=r"\['n'\] are left: select one"):
+        contour(data.expand_dims(n=2), x="x", y="y", level=0.5)

@@ -1,14 +1,16 @@
 """Labelled results become phase diagrams here: boundaries, collapses, verdicts, and runs spent where they tell most.
 
-Public are the names of `__all__`: `crossing`, `boundary` and `success_boundary` for a level; `steepest` and `regions` where
-none is natural; `time_to` for first passages; `collapse`, `quality` and `gaussian_process` for finite-size scaling;
-`transition` for its kind; `early_warnings` for single series and `ensemble` for many; `refine` for adaptive sweeps.
+Public are the names of `__all__`: `crossing`, `boundary`, `success_boundary` and `contour` for a level; `steepest` and
+`regions` where none is natural; `time_to` for first passages; `collapse`, `quality` and `gaussian_process` for finite-size
+scaling; `transition` for its kind; `early_warnings` for single series and `ensemble` for many; `refine` for adaptive sweeps.
 """
 
 from jaxscale.lazy import lazily
 
 _PUBLIC = {
+    "Branch": "jaxscale.phase.contours",
     "Collapse": "jaxscale.phase.collapsing",
+    "Contour": "jaxscale.phase.contours",
     "Refinement": "jaxscale.phase.refinement",
     "Signal": "jaxscale.phase.warning_signs",
     "Transition": "jaxscale.phase.transitions",
@@ -16,6 +18,8 @@ _PUBLIC = {
     "bimodality": "jaxscale.phase.transitions",
     "boundary": "jaxscale.phase.boundaries",
     "collapse": "jaxscale.phase.collapsing",
+    "contour": "jaxscale.phase.contours",
+    "contour_of": "jaxscale.phase.contours",
     "crossing": "jaxscale.phase.boundaries",
     "early_warnings": "jaxscale.phase.warning_signs",
     "ensemble": "jaxscale.phase.warning_signs",

@@ -7,6 +7,10 @@ from jaxscale.phase.collapse_quality import gaussian_process as gaussian_process
 from jaxscale.phase.collapse_quality import quality as quality
 from jaxscale.phase.collapsing import Collapse as Collapse
 from jaxscale.phase.collapsing import collapse as collapse
+from jaxscale.phase.contours import Branch as Branch
+from jaxscale.phase.contours import Contour as Contour
+from jaxscale.phase.contours import contour as contour
+from jaxscale.phase.contours import contour_of as contour_of
 from jaxscale.phase.first_passage import time_to as time_to
 from jaxscale.phase.refinement import Refinement as Refinement
 from jaxscale.phase.region_labels import regions as regions
@@ -23,7 +27,9 @@ from jaxscale.phase.warning_signs import ensemble as ensemble
 from jaxscale.phase.warning_signs import rolling as rolling
 
 __all__ = [
+    "Branch",
     "Collapse",
+    "Contour",
     "Refinement",
     "Signal",
     "Transition",
@@ -31,6 +37,8 @@ __all__ = [
     "bimodality",
     "boundary",
     "collapse",
+    "contour",
+    "contour_of",
     "crossing",
     "early_warnings",
     "ensemble",

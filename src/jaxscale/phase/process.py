@@ -17,7 +17,7 @@ AMPLITUDE = tuple(4.0**k for k in range(-1, 9))  # variance of the slope's part;
 CHOSEN_ON = 200  # cells on which hyper-parameters are compared
 PASSES, DAMPING = 30, 0.8  # of expectation propagation
 LINK = 2.546  # variance of the normal density that is as high as the logistic's slope
-NODES = np.linspace(-1, 1, 65)  # of the tilted moments, before they are spread
+NODES = np.linspace(-1, 1, 33)  # of the tilted moments, before they are spread
 
 
 class Shape(NamedTuple):
@@ -30,8 +30,8 @@ class Shape(NamedTuple):
 
     def kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return (len a, len b) covariances of places in the unit square."""
-        x = _matern(np.abs(a[:, None, 0] - b[None, :, 0]) / ALONG[self.along])
-        y = _matern(np.abs(a[:, None, 1] - b[None, :, 1]) / ACROSS[self.across])
+        x = matern(np.abs(a[:, None, 0] - b[None, :, 0]) / ALONG[self.along])
+        y = matern(np.abs(a[:, None, 1] - b[None, :, 1]) / ACROSS[self.across])
         slope = 1 + 12 * np.outer(a[:, 1] - 0.5, b[:, 1] - 0.5)
         return AMPLITUDE[self.amplitude] * x * (slope + DEPARTURE[self.departure] * y)
 
@@ -134,7 +134,7 @@ class Posterior:
             mean, variance = self._given(precision, shift)
             left = np.maximum(1 / variance - precision, 1e-10)  # the cavity's precision
             centre = (mean / variance - shift) / left
-            log_mass, m, v = _tilted(centre, 1 / left, ones, zeros)
+            log_mass, m, v = tilted(centre, 1 / left, ones, zeros)
             before, evidence = evidence, self._evidence(precision, shift, centre, 1 / left, log_mass)
             if abs(evidence - before) < 1e-2:
                 break
@@ -183,7 +183,7 @@ def learn(observed: Observations, start: Shape) -> Posterior:
         best = ahead
 
 
-def _tilted(
+def tilted(
     centre: np.ndarray, spread: np.ndarray, ones: np.ndarray, zeros: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (n,) log mass, mean and variance of N(centre, spread) times sigmoid^ones (1 - sigmoid)^zeros."""
@@ -200,7 +200,8 @@ def _tilted(
     f = mode[:, None] + width[:, None] * np.sinh(reach * NODES)
     weight = width[:, None] * np.cosh(reach * NODES) * reach * (NODES[1] - NODES[0])
     height = -((f - centre[:, None]) ** 2) / (2 * spread[:, None]) - 0.5 * np.log(2 * np.pi * spread[:, None])
-    height -= runs[:, None] * np.logaddexp(0, -f) + zeros[:, None] * f
+    softplus = np.log1p(np.exp(-np.abs(f))) + np.maximum(-f, 0)  # logaddexp(0, -f), three times as fast
+    height -= runs[:, None] * softplus + zeros[:, None] * f
     top = height.max(axis=1, keepdims=True)
     mass = np.exp(height - top) * weight
     whole = mass.sum(axis=1)
@@ -212,7 +213,7 @@ def _sigmoid(f: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * f))
 
 
-def _matern(r: np.ndarray) -> np.ndarray:
+def matern(r: np.ndarray) -> np.ndarray:
     """Return the covariance at distance r by Matern 5/2: smooth, and not smoother than boundaries are."""
     r = np.sqrt(5) * r
     return (1 + r + r**2 / 3) * np.exp(-r)

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxscale.phase.passages import best_guess, passages_of, table_of
 from jaxscale.phase.process import Observations, Posterior, Shape, learn
-from jaxscale.resampling import band
 
 if TYPE_CHECKING:
     import xarray
 
-SAMPLES = 200  # of the process, for the band
 PLACES = 1000  # where the boundary may be, looked at together
-FINE = 48  # places of a row between which the band is interpolated
+FINE = 200  # places of a row between which the band is interpolated
 COARSE = 8  # cells along each axis that are candidates wherever the boundary is
 NEIGHBOURS = 0.06  # share of an axis within which cells diverge alike
 MIN_NOISE = 1e-5  # over the variance of the values: no process is smooth to more digits
@@ -35,7 +34,7 @@ class Refinement:
       level: of the observable.
       log: names of axes that are even in their logarithm.
       noise: variance of one run, a first guess; learned from repeats.
-      root: seed of the band's samples.
+      root: seed of what is asked.
     """
 
     axes: Mapping[str, np.ndarray]
@@ -128,35 +127,49 @@ class Refinement:
             covariance = covariance - np.outer(column, column) / scale**2
         return candidates[np.array(chosen)]
 
-    def boundary(self) -> "xarray.Dataset":
+    def boundary(self, *, direction: str = "any", passages: int | None = None) -> "xarray.Dataset":
         """Return where the level is passed along the second axis, over the first one.
 
+        Args:
+          direction: "up", "down" or "any": which passages are returned.
+          passages: how many, along a dimension "passage"; None for the first, without the dimension.
+
         Returns:
-          Dataset of `position`, its 95 % band `low` and `high`, `width` of the band as a share of the axis, and `crossed`, the
-          share of the samples that pass the level; where that is 0.9 or less there is no band.
+          Dataset as of `jaxscale.boundary`: `position`, its 95 % band `low` and `high`, `error`, `direction`, `status` and
+          `count`; and `width` of the band as a share of the axis.
         """
         import xarray
 
         (x, _), (y, levels) = self.axes.items()
         process, level = self._posterior()
-        first, last = (self._even(y)[column][:, None] for column in self._reach(process, level))
-        even = first + np.linspace(0, 1, min(max(PLACES // self.shape[0], 4), FINE)) * (last - first)  # between columns too
-        mean, covariance = process.joint(np.stack([np.repeat(self._even(x), even.shape[1]), even.ravel()], axis=1))
-        size, turn = np.linalg.eigh(covariance)  # no Cholesky: between close places it is singular but for rounding
-        factor = process.misfit * turn * np.sqrt(np.maximum(size, 0))
-        draws = mean + np.random.default_rng(self.root).normal(size=(SAMPLES, len(mean))) @ factor.T
-        passages = np.array([_passage(even, draw.reshape(even.shape), level) for draw in draws])
-        best = _passage(even, mean.reshape(even.shape), level)
-        crossed = np.isfinite(passages).mean(axis=0)
-        low, high = band(np.where(crossed > 0.9, passages, np.nan))
-        variables = {"position": best, "low": low, "high": high}
+        first, last = self._reach(process, level)
+        even, curves = self._even(y), []
         raw = np.log(levels) if y in self.log else np.asarray(levels, float)
-        variables = {name: raw[0] + v * (raw[-1] - raw[0]) for name, v in variables.items()}
-        variables = {name: np.exp(v) if y in self.log else v for name, v in variables.items()}
-        variables["width"] = high - low
-        variables["crossed"] = crossed
+        for row, at in enumerate(self._even(x)):
+            places = np.union1d(np.linspace(even[first[row]], even[last[row]], FINE), even)
+            mean, variance = process.alone(np.stack([np.full(len(places), at), places], axis=1))
+            score = (mean - level) / (process.misfit * np.sqrt(variance))  # as in score(), in even places
+            curves.append((passages_of(places, score), best_guess(places, score)))
+        table = table_of(curves, (self.shape[0],), direction=direction, passages=passages)
+        table["width"] = table["high"] - table["low"]
+        for name in ("position", "low", "high"):
+            table[name] = raw[0] + table[name] * (raw[-1] - raw[0])
+            table[name] = np.exp(table[name]) if y in self.log else table[name]
+        inner = [x, "passage"] if passages else [x]
         attrs = {"along": y, "level": self.level, "width": "of the band, as a share of the axis"}
-        return xarray.Dataset({k: (x, v) for k, v in variables.items()}, {x: np.asarray(self.axes[x])}, attrs)
+        variables = {k: ([x] if k == "count" else inner, v) for k, v in table.items()}
+        return xarray.Dataset(variables, {x: np.asarray(self.axes[x])}, attrs)
+
+    def score(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return (len x, len y) normal quantiles of the chance of being above the level, at places in the axes' units."""
+        process, level = self._posterior()
+        even = []
+        for (name, values), places in zip(self.axes.items(), (x, y)):
+            ends, at = (np.log(v) if name in self.log else np.asarray(v, float) for v in (values, places))
+            even.append((at - ends[0]) / (ends[-1] - ends[0]))
+        grids = np.meshgrid(*even, indexing="ij")
+        mean, variance = process.alone(np.stack([g.ravel() for g in grids], axis=1))
+        return ((mean - level) / (process.misfit * np.sqrt(variance))).reshape(grids[0].shape)
 
     def dataset(self) -> "xarray.Dataset":
         """Return every run that came with all of its observables, as a sweep labels them.
@@ -272,13 +285,3 @@ class Refinement:
         spacing, slope = np.zeros(len(self._place)), np.ones(len(self._place))
         spacing[window], slope[window] = np.gradient(y, axis=1), row[:, None]
         return spacing, slope
-
-
-def _passage(y: np.ndarray, table: np.ndarray, level: float) -> np.ndarray:
-    """Return (rows,) first passage of `level` along y (rows, places); NaN without."""
-    above = table >= level
-    passed = above[:, 1:] != above[:, :-1]
-    i, rows = np.argmax(passed, axis=1), np.arange(len(table))
-    step = table[rows, i + 1] - table[rows, i]
-    share = (level - table[rows, i]) / np.where(step == 0, 1.0, step)
-    return np.where(passed.any(axis=1), y[rows, i] + share * (y[rows, i + 1] - y[rows, i]), np.nan)

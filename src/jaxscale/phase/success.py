@@ -1,97 +1,61 @@
-"""Boundaries of success probabilities come from counts: a logistic curve along the control parameter of every column."""
+"""Boundaries of success probabilities come from counts: what `boundary` does with 0/1 runs, where only their sums are kept."""
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.double_precision import float64
-from jaxscale.fitting.linear import spd_solve
-from jaxscale.resampling import band
+from jaxscale.phase.cells import Cells
+from jaxscale.phase.curve_process import passed
+from jaxscale.phase.passages import table_of
 
 if TYPE_CHECKING:
     import xarray
 
-ITERATIONS = 40
-RIDGE = 1e-3  # of the logistic slope: a column where every run below fails and every run above succeeds has no finite one
-
 
 def success_boundary(
-    successes: "xarray.DataArray", trials: "xarray.DataArray", *, along: str, level: float = 0.5, resamples: int = 400,
-    root: int = 0,
+    successes: "xarray.DataArray", trials: "xarray.DataArray", *, along: str, level: float = 0.5, scale: str = "linear",
+    direction: str = "any", passages: int | None = None,
 ) -> "xarray.Dataset":  # fmt: skip
-    """Return where the probability of success passes `level`, with a band from resampling the counts.
+    """Return where the probability of success passes `level`, with a band from the counts.
 
-    All columns and all resamples are fitted in one vmap by Newton's method.
+    Nothing is assumed of the curve but that its log odds are a line with departures of unknown size and length: the band
+    holds for logistic, probit and complementary log-log curves alike.
 
     Args:
-      successes: DataArray of counts, with the dimension `along` and at most one other.
+      successes: DataArray of counts, with the dimension `along` and any others.
       trials: DataArray of counts of the same dims: runs that ended, censored ones left out.
-      along: the control parameter, increasing.
+      along: the control parameter, increasing; at least three values.
       level: probability.
-      resamples: parametric bootstrap of the counts.
-      root: seed of them.
+      scale: "log" where the control parameter is even in its logarithm.
+      direction: "up", "down" or "any": which passages are returned.
+      passages: how many, along a dimension "passage"; None for the first, without the dimension.
 
     Returns:
-      Dataset over the other dimension: `position`, `low`, `high`, `slope` (of the logit, per unit of `along`). NaN where the
-      level lies beyond the range of the control parameter, or nothing was tried.
+      Dataset as of `jaxscale.boundary`, with `slope` of the log odds at the passage, per unit of `along` (of its logarithm with
+      scale="log"). NaN where the passage is not established.
 
     Raises:
       ValueError: more successes than trials, a missing dimension, or a control parameter that does not increase.
     """
     import xarray
 
-    rest, k, n, x = _columns(successes, trials, along, level)
-    middle, wide = x.mean(), np.ptp(x)
-    u = (x - middle) / wide
+    from jaxscale.phase.boundaries import check_options, increasing
 
-    rng, rate = np.random.default_rng(root), (k + 0.5) / (n + 1)
-    again = rng.binomial(n.astype(int), rate, size=(resamples, *k.shape))
-    with float64():
-        fitted = jax.jit(jax.vmap(jax.vmap(_logistic, (0, 0, None)), (0, None, None)))
-        both = np.asarray(fitted(jnp.asarray(np.concatenate([k[None], again])), jnp.asarray(n), jnp.asarray(u)))
-    logit = np.log(level / (1 - level))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        position = (logit - both[..., 0]) / both[..., 1]
-    position = np.where((np.abs(position) <= 0.5 + 1e-9) & (n.sum(1) > 0), position, np.nan) * wide + middle
-    known = np.isfinite(position[1:]).mean(axis=0) > 0.9
-    low, high = band(np.where(known, position[1:], np.nan))
-    variables = {"position": position[0], "low": low, "high": high, "slope": both[0, :, 1] / wide}
-    shape = [] if not rest else rest
-    coords = {d: successes[d] for d in rest if d in successes.coords}
-    return xarray.Dataset(
-        {name: (shape, v if rest else v[0]) for name, v in variables.items()}, coords, {"along": along, "level": level}
-    )
-
-
-def _columns(
-    successes: "xarray.DataArray", trials: "xarray.DataArray", along: str, level: float
-) -> tuple[list[Hashable], np.ndarray, np.ndarray, np.ndarray]:
-    """Return the other dimension, (columns, n) successes and trials, and the (n,) control parameter."""
-    if along not in successes.dims or len(successes.dims) > 2:
-        raise ValueError(f"successes must have '{along}' and at most one other dimension; got {list(successes.dims)}.")
+    x = increasing(successes, along, "linear", level)
+    check_options(x, along, "mean", direction, passages)
+    if scale not in ("linear", "log") or (scale == "log" and x[0] <= 0):
+        raise ValueError(f"scale must be 'linear', or 'log' with a positive '{along}'; got {scale!r} from {x[0]}.")
     rest = [d for d in successes.dims if d != along]
-    k = np.atleast_2d(np.asarray(successes.transpose(*rest, along).values, float))
-    n = np.atleast_2d(np.asarray(trials.transpose(*rest, along).values, float))
-    x = np.asarray(successes[along].values, float)
-    if np.any(np.diff(x) <= 0):
-        raise ValueError(f"the coordinate '{along}' must increase; got {x.tolist()[:6]}.")
+    if set(trials.dims) != set(successes.dims):
+        raise ValueError(f"successes and trials must have the same dimensions; got {successes.dims} and {trials.dims}.")
+    k, n = (np.asarray(a.transpose(*rest, along).values, np.float64) for a in (successes, trials))
     if np.any(k > n) or np.any(k < 0) or not 0 < level < 1:
         raise ValueError("need 0 <= successes <= trials in every cell, and a level strictly between 0 and 1.")
-    return rest, k, n, x
-
-
-def _logistic(k: jax.Array, n: jax.Array, u: jax.Array) -> jax.Array:
-    """Return (2,) offset and slope of the logit of k successes in n trials, by Newton's method."""
-    design = jnp.stack([jnp.ones_like(u), u], axis=1)
-    ridge = RIDGE * jnp.array([1e-6, 1.0])
-
-    def step(_: int, b: jax.Array) -> jax.Array:
-        p = jax.nn.sigmoid(jnp.clip(design @ b, -30, 30))
-        weight = n * p * (1 - p) + 1e-12
-        hessian = (design.T * weight[None, :]) @ design + jnp.diag(ridge)
-        return b + jnp.clip(spd_solve(hessian, design.T @ (k - n * p) - ridge * b), -5.0, 5.0)
-
-    return jax.lax.fori_loop(0, ITERATIONS, step, jnp.zeros(2))
+    shape = k.shape[:-1]
+    k, n = k.reshape(-1, len(x)), n.reshape(-1, len(x))
+    curves = passed(x, Cells(True, k, n, np.zeros((*k.shape, len(x))), level, True), log=scale == "log")
+    table = table_of(curves, shape, direction=direction, passages=passages, slope=True)
+    inner = [*rest, "passage"] if passages else rest
+    coords = {d: successes[d] for d in rest if d in successes.coords}
+    attrs = {"along": along, "level": level}
+    return xarray.Dataset({name: (rest if name == "count" else inner, v) for name, v in table.items()}, coords, attrs)

@@ -36,7 +36,8 @@ def phase_diagram(
       data: DataArray with dims (x, y) in any order: average over seeds first.
       x: horizontal axis.
       y: vertical axis.
-      band: Dataset from `jaxscale.phase.boundaries` along `y`, over `x`.
+      band: Dataset of `jaxscale.boundary` along `y`, over `x`: established passages are lines with bands; guesses that are not
+        established are crosses, named in the legend.
       theory: (xs, ys) of a line that theory expects, dashed.
       axes: matplotlib axes.
       log: which of "x", "y" are logarithmic.
@@ -54,15 +55,55 @@ def phase_diagram(
     mesh = axes.pcolormesh(_edges(xs, "x" in log), _edges(ys, "y" in log), values, cmap="cividis", norm=norm)
     axes.figure.colorbar(mesh, ax=axes, label=_label(data))
     if band is not None:
-        known = np.isfinite(band["position"].values)
-        at = band[x].values[known]
-        axes.fill_between(at, band["low"].values[known], band["high"].values[known], color="white", alpha=0.45, lw=0)
-        axes.plot(at, band["position"].values[known], color="white", lw=2)
-        axes.plot(at, band["position"].values[known], color="black", lw=0.8)
+        _draw_boundary(axes, band, x)
     if theory is not None:
         axes.plot(*theory, color="white", lw=2, ls="--", scalex=False, scaley=False)
         axes.plot(*theory, color="black", lw=0.8, ls="--", scalex=False, scaley=False)
     _finish(axes, _axis(data, x), _axis(data, y), log, title)
+    return axes
+
+
+def _draw_boundary(axes: Any, band: Any, x: str) -> None:
+    """Draw what is established of a boundary with its band; what is not is dotted, and named in the legend."""
+    parts = [band] if "passage" not in band.dims else [band.isel(passage=k) for k in range(band.sizes["passage"])]
+    for part in parts:
+        at, position = part[x].values, part["position"].values
+        sure = (part["status"] != "not established").values
+        line = np.where(sure, position, np.nan)
+        axes.fill_between(at, part["low"].values, part["high"].values, where=sure, color="white", alpha=0.45, lw=0)
+        axes.plot(at, line, color="white", lw=2, marker="o", ms=3)
+        axes.plot(at, line, color="black", lw=0.8, marker="o", ms=1.5)
+    guess = np.where(sure := (parts[0]["status"] != "not established").values, np.nan, parts[0]["position"].values)
+    if np.isfinite(guess).any():
+        axes.plot(parts[0][x].values, guess, color="white", ls="none", marker="x", ms=5, mew=2.5)
+        axes.plot(parts[0][x].values, guess, color="black", ls="none", marker="x", ms=5, mew=1, label="not established")
+    if (parts[-1]["status"] == "several").any():
+        axes.plot([], [], " ", label="further passages not shown")
+    if not sure.all() or (parts[-1]["status"] == "several").any():
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles, labels, fontsize="small", framealpha=0.9)
+
+
+def contour_lines(found: Any, *, axes: Any) -> Any:
+    """Draw a `Contour` on axes that hold its diagram: branches with their band; dotted where not established.
+
+    Args:
+      found: from `jaxscale.phase.contour`, whose first axis is horizontal.
+      axes: matplotlib axes.
+    """
+    x, y = found.score.dims
+    undecided = np.abs(found.score.values.T)
+    axes.contourf(found.score[x].values, found.score[y].values, undecided, levels=[0, 1.96], colors="white", alpha=0.45)
+    named = False
+    for branch in found.branches:
+        style = "-" if branch.established else ":"
+        axes.plot(branch.x, branch.y, color="white", lw=2, ls=style)
+        label = None if branch.established or named else "not established"
+        axes.plot(branch.x, branch.y, color="black", lw=0.8, ls=style, label=label)
+        named = named or label is not None
+    if named:
+        axes.legend(fontsize="small", framealpha=0.9)
     return axes
 
 
