@@ -21,12 +21,61 @@ class Modelled(NamedTuple):
     Attributes:
       variance: (points,) of one seed.
       freedom: (points,) degrees of freedom that the variance is known with: for Student's t.
-      name: "pooled", "log-linear" or "moderated", with the covariate.
+      name: "pooled", "log-linear" or "moderated".
+      design: (points, coefficients) of the logarithm of the variance; None where nothing is known.
+      own: (points,) degrees of freedom of each point's sample variance; 0 without.
+      prior: degrees of freedom that the model is worth for a single point; infinite where points are as the model says.
     """
 
     variance: np.ndarray
     freedom: np.ndarray
     name: str
+    design: np.ndarray | None = None
+    own: np.ndarray | None = None
+    prior: float = np.inf
+
+    def again(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Return (count, points) variances as other draws of the seeds would have given them: what the model is uncertain of.
+
+        Coefficients have the covariance of gamma regression; what a point adds of its own is chi-square about it.
+        """
+        if self.design is None or self.own is None or not np.any(self.own > 0):
+            return np.broadcast_to(self.variance, (count, len(self.variance)))
+        gram = (self.design * self.own[:, None]).T @ self.design / 2
+        half = np.linalg.cholesky(np.linalg.inv(gram))
+        shift = rng.normal(size=(count, len(half))) @ half.T @ self.design.T
+        model = self.variance * np.exp(shift)
+        if not np.isfinite(self.prior):
+            return model
+        d = np.maximum(self.own, 1e-9)
+        sample = self.variance * rng.chisquare(d, size=(count, len(d))) / d
+        return (self.prior * model + self.own * sample) / (self.prior + self.own)
+
+
+def of_means(
+    runs: np.ndarray, mean: np.ndarray, trials: np.ndarray, crossed: tuple[int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance of each mean by its own runs, and its degrees of freedom; NaN where a mean has one run.
+
+    Args:
+      runs: (..., seeds), NaN where a run was lost.
+      mean: (...) of them.
+      trials: (...) how many there are.
+      crossed: (a, b) where seeds are a draws of the disorder times b of everything else: two random effects.
+    """
+    if crossed is None:
+        square = np.nansum((runs - mean[..., None]) ** 2, axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(trials > 1, square / (trials - 1) / trials, np.nan), np.maximum(trials - 1, 0)
+    a, b = crossed
+    table = runs.reshape(*runs.shape[:-1], a, b)
+    rows, columns = table.mean(axis=-1), table.mean(axis=-2)
+    both = table - rows[..., None] - columns[..., None, :] + mean[..., None, None]
+    of_both = np.sum(both**2, axis=(-2, -1)) / max((a - 1) * (b - 1), 1)
+    of_rows = b * rows.var(axis=-1, ddof=1) if a > 1 else of_both
+    of_columns = a * columns.var(axis=-1, ddof=1) if b > 1 else of_both
+    whole = np.maximum(of_rows + of_columns - of_both, np.maximum(of_rows, of_columns))
+    return whole / (a * b), np.full(mean.shape, float(max(min(a, b) - 1, 1)))
 
 
 def modelled(sample: np.ndarray, freedom: np.ndarray, covariates: Sequence[np.ndarray] = ()) -> Modelled:
@@ -61,11 +110,12 @@ def modelled(sample: np.ndarray, freedom: np.ndarray, covariates: Sequence[np.nd
     for name, design in designs:
         mean = np.exp(design @ _gamma_regression(s2, d, design[known]))
         left = max(d.sum() - design.shape[1] + 1, 1.0)  # the level itself is what is estimated
-        plain = Modelled(mean, np.full(len(sample), left), name)
+        own = np.where(known, freedom, 0.0)
+        plain = Modelled(mean, np.full(len(sample), left), name, design, own)
         prior = _prior_freedom(s2 / mean[known], d)
         options = [(plain, design.shape[1], MOST_FREEDOM)]
         if prior < MOST_FREEDOM:
-            options.append((_moderated(sample, freedom, known, mean, prior), design.shape[1] + 1, prior))
+            options.append((_moderated(sample, own, mean, design, prior), design.shape[1] + 1, prior))
         for model, count, strength in options:
             score = _criterion(s2, d, mean[known], strength, count)
             if best is None or score < best[0]:
@@ -104,10 +154,10 @@ def _prior_freedom(ratio: np.ndarray, d: np.ndarray) -> float:
     return float(min(2 * half, MOST_FREEDOM))
 
 
-def _moderated(sample: np.ndarray, freedom: np.ndarray, known: np.ndarray, mean: np.ndarray, prior: float) -> Modelled:
+def _moderated(sample: np.ndarray, own: np.ndarray, mean: np.ndarray, design: np.ndarray, prior: float) -> Modelled:
     """Return each point's own variance drawn towards the model's."""
-    own, d = np.where(known, sample, 0.0), np.where(known, freedom, 0.0)
-    return Modelled((prior * mean + d * own) / (prior + d), np.minimum(prior + d, d.sum()), "moderated")
+    variance = (prior * mean + own * np.where(own > 0, sample, 0.0)) / (prior + own)
+    return Modelled(variance, np.minimum(prior + own, own.sum()), "moderated", design, own, prior)
 
 
 def _criterion(s2: np.ndarray, d: np.ndarray, mean: np.ndarray, prior: float, count: int) -> float:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from jaxscale.fitting import checks
+from jaxscale.fitting.form import Form, tested, wandering
 from jaxscale.fitting.law import Law, residuals
-from jaxscale.fitting.result import Estimate, Fit, FitError, of_parameters
+from jaxscale.fitting.redraws import FEW, in_space, wild
+from jaxscale.fitting.result import Estimate, Fit, FitError, Spread, of_parameters
 from jaxscale.fitting.solver import ITERATIONS, Solution, solve
 
 L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
@@ -35,6 +37,9 @@ class Points:
       notes: what was left out.
       facts: for the checklist.
       labels: (n,) which run each row belongs to; every row its own if None.
+      freedom: degrees of freedom of `error`; None where there is none.
+      weights: (resamples, n) weights that go with the replicas; None if they are `weight`.
+      root: seed of what is drawn later.
     """
 
     x: np.ndarray
@@ -49,6 +54,9 @@ class Points:
     notes: tuple[str, ...]
     facts: dict[str, Any]
     labels: np.ndarray | None = None
+    freedom: float | None = None
+    weights: np.ndarray | None = None
+    root: int = 0
 
 
 def assemble(
@@ -64,21 +72,31 @@ def assemble(
     whole = solve(law, points.x, y, points.weight * windows, starts=starts, progress=progress, **how)
     if not np.all(np.isfinite(whole.values[0])) or not np.isfinite(whole.objective[0]):
         raise FitError(f"no start of '{law.name}' gave a finite fit.")
+    points = _redrawn(law, points, whole, how)
     replicas = resampled(law, points, best_optima(whole), progress=progress, **how)
-    estimates = _estimates(law, whole.values[: len(windows)], replicas, points)
+    drawn = points.replicas is not None and len(points.replicas) > 0
+    runs = points.units - (1 if points.over == "seeds" else len(law.params))
+    spread = Spread(points.units, runs if points.freedom is None else points.freedom, drawn)
+    wander = _wander(law, points, whole, windows, how)
+    estimates = _estimates(law, whole.values[: len(windows)], replicas, points.over, spread, wander)
     goodness = _goodness(law, points, whole, scale, how)
+    form = _form(law, points, whole, windows, how)
+    goodness["form"] = form.worst
     size = float(np.median(np.abs(points.y)))
-    units = points.units if points.over == "runs" and len(replicas) else 0
     asked = {"quadratic": 1.0} if absolute else {}  # absolute residuals are no flaw where they were asked for
-    status, reasons = checks.judge(law, whole, estimates, goodness | asked, size, len(points.y), units)
+    sort = points.over if len(replicas) else ""
+    status, reasons = checks.judge(
+        law, whole, estimates, goodness | asked, size=size, count=len(points.y), units=points.units, over=sort, form=form
+    )
     facts = points.facts | how | {
-        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "L1": absolute,
-        "resamples": len(replicas), "over": points.over, "units": points.units, "windows": len(windows),
+        "starts": int(whole.objectives.shape[1]), "own starts": starts is not None, "L1": absolute, "drawn": drawn,
+        "resamples": len(replicas), "over": points.over, "units": points.units, "freedom": float(spread.freedom),
+        "windows": len(windows),
     }  # fmt: skip
     x = points.x[0] if len(points.x) == 1 else points.x
     return Fit(
         law, estimates, status, (*reasons, *points.notes), goodness, x, points.y, points.error, points.weight, replicas,
-        whole.values[: len(windows)], points.label, points.labels, how=facts,
+        whole.values[: len(windows)], points.label, points.labels, how=facts, wander=wander,
     )  # fmt: skip
 
 
@@ -90,7 +108,8 @@ def least_absolute(y: np.ndarray, weight: np.ndarray, space: str) -> float:
 def resampled(law: Law, points: Points, starts: np.ndarray, *, progress: bool = False, **how: Any) -> np.ndarray:
     """Return (resamples, params): fits of resampled seeds or runs, started from the optima of the whole data."""
     if points.replicas is not None and len(points.replicas):
-        return solve(law, points.x, points.replicas, points.weight, starts=starts, progress=progress, **how).values
+        weight = points.weight if points.weights is None else points.weights
+        return solve(law, points.x, points.replicas, weight, starts=starts, progress=progress, **how).values
     if points.counts is not None and len(points.counts):
         y = np.broadcast_to(points.y, points.counts.shape)
         return solve(law, points.x, y, points.weight, count=points.counts, starts=starts, progress=progress, **how).values
@@ -118,15 +137,52 @@ def _windows(scale: np.ndarray, x: np.ndarray, params: int) -> np.ndarray:
     return np.array(enough or rows[:1], np.float64)
 
 
-def _estimates(law: Law, windows: np.ndarray, replicas: np.ndarray, points: Points) -> dict[str, Estimate]:
+def _redrawn(law: Law, points: Points, whole: Solution, how: dict[str, Any]) -> Points:
+    """Return points whose runs are drawn again about the law, where there are too few of them to be resampled."""
+    few = points.counts is not None and len(points.y) < FEW * len(law.params)
+    if not few or points.counts is None or points.units < len(points.y) or how["huber"] is not None:
+        return points
+    if len(points.y) <= len(law.params) or not len(points.counts):
+        return points
+    rng, best = np.random.default_rng(points.root), whole.values[:1]
+    draws = {"space": how["space"], "count": len(points.counts), "rng": rng}
+    replicas = wild(law, points.x, points.y[None], points.weight, best, **draws)
+    return dataclasses.replace(points, replicas=replicas[0], counts=None)
+
+
+def _form(law: Law, points: Points, whole: Solution, windows: np.ndarray, how: dict[str, Any]) -> Form:
+    """Return the tests of the form; none of a robust fit, which leaves points aside, or of runs that deviate together."""
+    if how["huber"] is not None or points.units < len(points.y) and points.over == "runs":
+        return Form()
+    residual = residuals(how["space"], law.curves(points.x, whole.values[:1])[0], points.y)
+    freedom = points.freedom if np.any(points.error > 0) else None
+    return tested(
+        law, points.x, residual, points.weight, whole.values[: len(windows)], windows, space=how["space"], freedom=freedom
+    )
+
+
+def _wander(law: Law, points: Points, whole: Solution, windows: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+    """Return (windows, params, params): how far chance takes each window's parameters from those of all points."""
+    value, slope = in_space(law, points.x, whole.values[:1], how["space"])
+    root = np.sqrt(points.weight)
+    left = max(len(points.y) - len(law.params), 1)
+    square = float(np.sum((root * residuals(how["space"], value[0], points.y)) ** 2)) / left
+    size = 1.0 if np.any(points.error > 0) else square
+    return wandering(root[:, None] * slope[0], windows) * size
+
+
+def _estimates(law: Law, windows: np.ndarray, replicas: np.ndarray, over: str, spread: Spread, wander: np.ndarray) -> dict[str, Estimate]:
     def one(name: str) -> Callable[..., float]:
         return lambda **params: params[name]
 
     wanted = {name: one(name) for name in law.params} | law.derived
+    positive = {name: param.positive for name, param in law.params.items()}
     return {
-        name: of_parameters(function, law, windows, replicas, units=points.units, over=points.over)
+        name: of_parameters(
+            function, law, windows, replicas, over=over, spread=spread, positive=positive.get(name, False), wander=wander
+        )
         for name, function in wanted.items()
-    }
+    }  # fmt: skip
 
 
 def _goodness(law: Law, points: Points, whole: Solution, scale: np.ndarray, how: dict[str, Any]) -> dict[str, float]:

@@ -41,13 +41,23 @@ def checklist(
         ("optimiser", f"variable projection, then {how.get('iterations')} Levenberg-Marquardt iterations in float64"),
         ("starts", f"{how.get('starts')}{' given by the user' if how.get('own starts') else ''}, "
                    f"{goodness['reached']:.1%} within 0.1 % of the best objective {goodness['objective']:.12g}"),
-        ("uncertainty", f"{how.get('resamples')} bootstrap resamples of {how.get('units')} {how.get('over')}, expanded "
-                        f"percentiles; {how.get('windows')} windows that drop the smallest scales"),
+        ("uncertainty", f"{how.get('resamples')} {_resampling(how)}; "
+                        f"{how.get('windows')} windows that drop the smallest scales"),
         ("hold-out", f"largest fifth of the scales: rmse {goodness['hold_out']:.4g}, {goodness['rmse']:.4g} in sample"),
         ("status", f"{status}" + "".join(f"; {reason}" for reason in reasons)),
     ]  # fmt: skip
     width = max(len(name) for name, _ in items)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in items)
+
+
+def _resampling(how: Mapping[str, Any]) -> str:
+    """Return in words where replicas came from."""
+    units = f"{how.get('units')} {how.get('over')}"
+    if not how.get("drawn"):
+        return f"bootstrap resamples of {units}, expanded percentiles"
+    if how.get("over") == "seeds":
+        return f"draws with the modelled variance of {units}, Student's t of {how.get('freedom', 0):.0f} degrees of freedom"
+    return f"wild bootstrap draws of {units} (HC2 and pooled), Student's t"
 
 
 def _parameter(law: Law, name: str) -> str:

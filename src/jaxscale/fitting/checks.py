@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.fitting.form import Form
+from jaxscale.fitting.form import reasons as misfits
 from jaxscale.fitting.law import Law, residuals
 from jaxscale.fitting.result import Estimate
 from jaxscale.fitting.solver import Solution, solve
@@ -13,7 +15,7 @@ HELD_OUT = 0.2  # share of the points, those of the largest scales, kept from th
 AUTOCORRELATION = 0.5  # of residuals in order of scale
 FEW_FREE = 4  # runs more than parameters, below which bootstrap intervals do not cover
 WIDE = 1e3  # ratio of the ends of an interval that says nothing
-WEAK_CHI2 = 25.0  # residuals five times the seed noise: the law is not the shape of these data
+FEW_SEEDS = 3
 
 
 def scale_of(law: Law, points: np.ndarray) -> np.ndarray:
@@ -81,8 +83,9 @@ def at_bounds(law: Law, values: np.ndarray, size: float) -> list[str]:
 
 
 def judge(
-    law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], size: float, count: int, units: int
-) -> tuple[str, tuple[str, ...]]:
+    law: Law, whole: Solution, estimates: dict[str, Estimate], goodness: dict[str, float], *, size: float, count: int,
+    units: int, over: str, form: Form,
+) -> tuple[str, tuple[str, ...]]:  # fmt: skip
     """Return status and reasons: never a success on a bad fit.
 
     Args:
@@ -92,7 +95,9 @@ def judge(
       goodness: results of the other self-tests.
       size: of y, in its units.
       count: points.
-      units: resampled runs; 0 where seeds were resampled, or nothing.
+      units: how many seeds or runs there are.
+      over: "seeds", "runs", or "" where nothing was resampled.
+      form: tests of the form.
     """
     failed, weak = [], []
     if np.isnan(goodness["r2"]):
@@ -101,8 +106,7 @@ def judge(
         failed.append(f"the law explains {goodness['r2']:.0%} of the variation")
     elif goodness["r2"] < 0.95:
         weak.append(f"the law explains only {goodness['r2']:.0%} of the variation")
-    if goodness.get("chi2_dof", 0) > WEAK_CHI2:
-        weak.append(f"residuals exceed the seed noise: chi2 per degree of freedom {goodness['chi2_dof']:.3g}")
+    weak += misfits(form, law)
     if goodness["reached"] < FEW_STARTS:
         weak.append(f"only {goodness['reached']:.1%} of the starts reached the best objective: there may be a better one")
     if others := other_optima(whole):
@@ -118,7 +122,9 @@ def judge(
         weak.append(
             f"the largest scales are missed by {goodness['hold_out']:.2g} when held out, {goodness['rmse']:.2g} when fitted"
         )
-    if 0 < units < len(law.params) + FEW_FREE:
+    if over == "seeds" and units < FEW_SEEDS:
+        weak.append(f"{units} seeds: too few to tell their noise from what points have in common")
+    if over == "runs" and units < len(law.params) + FEW_FREE:
         weak.append(f"{units} runs for {len(law.params)} parameters: too few for intervals that cover")
     for name in law.params:
         low, high = estimates[name].low, estimates[name].high

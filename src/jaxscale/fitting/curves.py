@@ -8,6 +8,7 @@ import numpy as np
 from jaxscale.fitting.assembly import Points
 from jaxscale.fitting.law import Law
 from jaxscale.fitting.result import FitError
+from jaxscale.fitting.seed_errors import redrawn
 from jaxscale.resampling import clusters, resample, seed_dims
 
 
@@ -32,8 +33,8 @@ def curve_points(
         raise FitError(f"law '{law.name}' takes {list(law.inputs)}; got x={axes}.")
     over = seed_dims(data, over)
     points, values, label = curve(data, axes, over)
-    count, how = resamples if values.shape[1] > 1 else 0, clusters(data, axes, over, points)
-    best, replicas = resample(values, count, statistic=statistic, root=root, **how)
+    how = clusters(data, axes, over, points)
+    best, _ = resample(values, 1, statistic=statistic, root=root, **how)
     use = np.isfinite(best)
     if space == "log" and np.any(best[use] <= 0):
         bad = points[:, use][:, best[use] <= 0]
@@ -47,7 +48,7 @@ def curve_points(
             raise FitError(f"{axis} must be positive for a scaling law; got {row[row <= 0].tolist()[:5]}.")
     censored = statistic != "median" and np.isinf(values[~use]).any()
     fix = ", since some seeds are infinite there: statistic='median' needs half of them only" if censored else ""
-    points, best, replicas = points[:, use], best[use], replicas[:, use]
+    points, best, values = points[:, use], best[use], values[use]
     distinct = len(np.unique(points, axis=1).T) if use.any() else 0
     if distinct < len(law.params) + 1:
         raise FitError(
@@ -56,8 +57,12 @@ def curve_points(
         )
     if law.check:
         law.check(points)
-    replicas = np.where(np.isfinite(replicas) & ((replicas > 0) | (space != "log")), replicas, best)
-    error = replicas.std(axis=0, ddof=1) if len(replicas) > 1 else np.zeros(len(best))
+    groups = how["groups"][use] if "groups" in how else None
+    drawn = redrawn(
+        points, best, values, statistic=statistic, space=space, positive=[law.needs_positive(name) for name in law.inputs],
+        crossed=how.get("crossed"), groups=groups, count=resamples if values.shape[1] > 1 else 0, root=root,
+    )  # fmt: skip
+    error = drawn.error
     notes = (
         ()
         if use.all()
@@ -65,10 +70,12 @@ def curve_points(
     )
     facts = {
         "source": "labelled results", "columns": dict(zip(law.inputs, axes)) | {"y": label or "y"}, "rows": int(use.sum()),
-        "weights": "one over the variance of the seeds' statistic" if np.any(error > 0) else "equal", "statistic": statistic,
+        "weights": f"one over the variance over seeds, {drawn.model}" if np.any(error > 0) else "equal", "statistic": statistic,
     }  # fmt: skip
-    weight = _weights(best, error, space)
-    return Points(points, best, weight, error, replicas, None, values.shape[1], "seeds", label, notes, facts)
+    return Points(
+        points, best, drawn.weight, error, drawn.replicas, None, values.shape[1], "seeds", label, notes, facts,
+        freedom=drawn.freedom, weights=drawn.weights,
+    )  # fmt: skip
 
 
 def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
@@ -87,12 +94,3 @@ def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarr
     grid = np.meshgrid(*(np.asarray(array[x].values, np.float64) for x in axes), indexing="ij")
     values = np.asarray(array.values, np.float64)
     return np.stack([g.ravel() for g in grid]), values.reshape(grid[0].size, -1), str(data.name or "")
-
-
-def _weights(best: np.ndarray, error: np.ndarray, space: str) -> np.ndarray:
-    """Return (points,) one over the variance, bounded where some seeds agree by chance; ones without errors."""
-    scale = error / np.abs(best) if space == "log" else error
-    if not np.any(scale > 0):
-        return np.ones(len(best))
-    weight = 1 / np.maximum(scale, max(np.median(scale) * 1e-2, 1e-12)) ** 2
-    return np.minimum(weight, 1e4 * np.median(weight))

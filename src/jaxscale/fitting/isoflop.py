@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxscale.fitting.laws import chinchilla
-from jaxscale.fitting.result import Estimate, FitError, estimate
+from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 
 NAME = "compute-optimal sizes by approaches 1 (envelope) and 2 (parabolas), with approach 2's bias"
 
@@ -84,7 +84,7 @@ def envelope(
     best = solved(np.arange(len(names)))
     again = np.array([solved(np.unique(rng.integers(0, len(names), len(names))))[0] for _ in range(resamples)])
     optimal = np.where(best[2], sizes[np.argmin(curves, axis=0)], np.nan)
-    error = estimate(best[0], again, np.nan, "runs", size=len(names), freedom=len(names) - 2)
+    error = estimate(best[0], again, np.nan, "runs", spread=Spread(len(names), len(names) - 2))
     return Optima(budget, optimal, error, best[1])
 
 
@@ -128,7 +128,7 @@ def parabolas(
     rng = np.random.default_rng(root)
     optimal, (exponent, coefficient) = solved(groups)
     again = [solved([rng.choice(g, len(g)) for g in groups])[1][0] for _ in range(resamples)]
-    error = estimate(exponent, np.array(again), np.nan, "runs", size=len(size), freedom=len(size) - 3 * len(groups))
+    error = estimate(exponent, np.array(again), np.nan, "runs", spread=Spread(len(size), len(size) - 3 * len(groups)))
     return Optima(budget, optimal, error, coefficient)
 
 

@@ -1,6 +1,7 @@
 """What a law is: a formula, its parameters with bounds, a source. It knows nothing of data frames, plots or optimisers."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -78,6 +79,47 @@ def columns(*axes: ArrayLike) -> tuple[np.ndarray, ...]:
     return tuple(np.ravel(a) for a in np.meshgrid(*axes, indexing="ij"))
 
 
+def rung(points: int) -> int:
+    """Return the number of points that a program is compiled for: the next of 8, 12, 16, 24, 32, 48, ...
+
+    What is more is padding, so that tables of nearly the same size share their programs.
+    """
+    size = 8
+    while size < points:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
+@functools.lru_cache(maxsize=256)
+def _curves(law: "Law") -> Callable[..., jax.Array]:
+    """Return the compiled law, of columns and rows of parameters."""
+    return jax.jit(lambda x, rows: jax.vmap(lambda row: _shaped(law, x, row))(rows))
+
+
+@functools.lru_cache(maxsize=256)
+def _tangents(law: "Law") -> Callable[..., jax.Array]:
+    """Return the compiled derivatives of a law, parameters before points."""
+
+    def one(x: jax.Array, row: jax.Array) -> jax.Array:
+        return jnp.moveaxis(jax.jacfwd(lambda values: _shaped(law, x, values))(row), -1, 0)
+
+    return jax.jit(lambda x, rows: jax.vmap(lambda row: one(x, row))(rows))
+
+
+def _shaped(law: "Law", x: jax.Array, row: jax.Array) -> jax.Array:
+    return law.shape(*x, **dict(zip(law.params, row))) * jnp.ones_like(x[0])
+
+
+def _padded(program: Callable[..., Any], law: "Law", columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return a compiled function of columns and rows, both padded to sizes that are compiled once."""
+    columns, rows = np.atleast_2d(np.asarray(columns, np.float64)), np.atleast_2d(np.asarray(rows, np.float64))
+    n, count = columns.shape[1], len(rows)
+    wide = np.pad(columns, ((0, 0), (0, rung(n) - n)), mode="edge")
+    tall = np.pad(rows, ((0, rung(count) - count), (0, 0)), mode="edge")
+    with float64():
+        return np.asarray(program(law)(jnp.asarray(wide), jnp.asarray(tall)))[:count, ..., :n]
+
+
 @dataclasses.dataclass(frozen=True)
 class Law:
     """Hold a formula and what is needed to fit it.
@@ -98,6 +140,7 @@ class Law:
       signed: inputs that may be zero or negative.
       broken: its slope changes along the way by more than a floor does.
       falling: inputs whose small values are the large scales: losses.
+      richer: laws, by name, that hold this one as a limit: what to try where the form is not the data's.
       check: check(columns) raises ValueError where inputs make no sense to the law: shares that do not sum to one.
     """
 
@@ -116,6 +159,7 @@ class Law:
     signed: tuple[str, ...] = ()
     broken: bool = False
     falling: tuple[str, ...] = ()
+    richer: tuple[str, ...] = ()
     check: Callable[[np.ndarray], None] | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +180,14 @@ class Law:
         """Return the law, (n,), at (inputs, n) columns for one set of parameters; worked out in float64."""
         with float64():
             return np.asarray(self.shape(*(jnp.asarray(c, jnp.float64) for c in columns), **values))
+
+    def curves(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the law, (rows, n), at (inputs, n) columns for many sets of parameters, (rows, params), at a time."""
+        return _padded(_curves, self, columns, rows)
+
+    def tangents(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return its derivatives by every parameter, (rows, n, params), for many sets of parameters at a time."""
+        return np.moveaxis(_padded(_tangents, self, columns, rows), -2, -1)
 
     def __hash__(self) -> int:
         return hash((self.name, id(self.shape)))

@@ -11,6 +11,10 @@ from jaxscale.fitting.checklists import checklist
 from jaxscale.fitting.law import Law, residuals
 from jaxscale.resampling import band
 
+BY_CHANCE = 2.0  # standard errors of a window's difference below which it is no drift
+
+MAX_LOG = 700.0  # of an end of an interval
+
 
 class FitError(ValueError):
     """Say that there is no usable answer; the message says why."""
@@ -23,7 +27,7 @@ class Estimate:
     value: float
     seeds: float  # standard error from resampling `over`; NaN where nothing could be resampled
     window: float  # half the range over windows that drop the smallest scales; NaN where there is one window only
-    low: float  # 95 % interval of the bootstrap
+    low: float  # 95 % interval, of the bootstrap and of windows where these drift by more than the bootstrap explains
     high: float
     over: str = "seeds"  # or "runs": what was resampled
 
@@ -66,6 +70,7 @@ class Fit:
       labels: (n,) which run each row belongs to; None where seeds were resampled.
       profiles: {parameter: Profile} of a thorough fit.
       how: what was asked and done, for the checklist; plain JSON.
+      wander: (windows, params, params) covariance of what chance moves each window's parameters by.
     """
 
     law: Law
@@ -83,6 +88,7 @@ class Fit:
     labels: np.ndarray | None = None
     profiles: dict[str, Any] = dataclasses.field(default_factory=dict)
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wander: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> Estimate:
         if name not in self.estimates:
@@ -108,9 +114,15 @@ class Fit:
     def derive(self, function: Callable[..., Any]) -> Estimate:
         """Return any quantity of the parameters, function(**params) -> number, with the errors of resamples and windows."""
         return of_parameters(
-            function, self.law, self.windows, self.replicas, units=self.how.get("units", len(self.y)),
-            over=self.how.get("over", "runs"),
+            function, self.law, self.windows, self.replicas, over=self.how.get("over", "runs"), spread=self.spread,
+            wander=self.wander,
         )  # fmt: skip
+
+    @property
+    def spread(self) -> "Spread":
+        """Return how replicas become intervals."""
+        units = self.how.get("units", len(self.y))
+        return Spread(units, self.how.get("freedom", units - len(self.law.params)), self.how.get("drawn", False))
 
     def optimum(self, compute: float) -> dict[str, Estimate]:
         """Return what is best at a budget, each with its errors: of `chinchilla` N_opt, D_opt and tokens_per_parameter.
@@ -138,12 +150,9 @@ class Fit:
         if len(columns) != len(self.law.inputs):
             raise ValueError(f"law '{self.law.name}' takes {list(self.law.inputs)}; got {len(columns)} rows of x.")
         middle = self.law.at(columns, self.values)
-        curves = [self.law.at(columns, dict(zip(self.law.params, row))) for row in self.replicas]
-        if not len(curves):
+        if not len(self.replicas):
             return middle, np.full_like(middle, np.nan), np.full_like(middle, np.nan)
-        units = self.how.get("units", len(self.y))
-        freedom = units - (len(self.law.params) if self.how.get("over", "runs") == "runs" else 1)
-        return middle, *band(np.array(curves), seeds=units, freedom=freedom)
+        return middle, *self.spread.ends(middle, self.law.curves(columns, self.replicas))
 
     @property
     def residual(self) -> np.ndarray:
@@ -166,31 +175,100 @@ class Fit:
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 
 
-def estimate(value: float, replicas: np.ndarray, window: float, over: str, *, size: int, freedom: int) -> Estimate:
-    """Return a value with the errors of its replicas: their standard deviation, and the expanded percentiles of `band`.
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Say how replicas become an interval.
+
+    Attributes:
+      units: how many seeds or runs there were.
+      freedom: degrees of freedom of the errors, for Student's t.
+      drawn: replicas are draws with the errors that the units have; not resamples of the units, which are too narrow.
+    """
+
+    units: int
+    freedom: float
+    drawn: bool = False
+
+    def ends(self, value: Any, replicas: np.ndarray) -> tuple[Any, Any]:
+        """Return the ends of the 95 % interval of a value, of replicas (resamples, ...)."""
+        if not self.drawn:
+            return band(replicas, seeds=self.units, freedom=int(self.freedom))
+        from scipy import special
+
+        low, high = band(replicas)
+        reach = special.stdtrit(max(self.freedom, 1), 0.975) / special.ndtri(0.975)
+        return value - (value - low) * reach, value + (high - value) * reach
+
+
+def estimate(
+    value: float, replicas: np.ndarray, window: float, over: str, *, spread: Spread, positive: bool = False, drift: float = 0.0
+) -> Estimate:
+    """Return a value with the errors of its replicas: their standard deviation, and an interval.
+
+    What windows move by beyond chance, two standard errors of the move, is the form's and enters the interval.
 
     Args:
       value: of the whole data.
       replicas: (resamples,), possibly none; those that are not finite are left out.
       window: half the range over windows that drop the smallest scales; NaN where there is one window.
       over: what was resampled, "seeds" or "runs".
-      size: how many of them.
-      freedom: how many of them, less the parameters that they determine.
+      spread: how replicas become an interval.
+      positive: the quantity is positive, and its interval is made in its logarithm.
+      drift: what windows move it by beyond chance.
     """
     replicas = replicas[np.isfinite(replicas)]
     if len(replicas) < 2:
         return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
-    low, high = band(replicas, seeds=size, freedom=freedom)
-    return Estimate(float(value), float(replicas.std(ddof=1)), float(window), float(low), float(high), over)
+    error = float(replicas.std(ddof=1))
+    logs = positive and value > 0 and bool(np.all(replicas > 0))
+    at, drift = (np.log(value), drift / value) if logs else (value, drift)
+    low, high = spread.ends(at, np.log(replicas) if logs else replicas)
+    low, high = at - np.hypot(at - low, drift), at + np.hypot(high - at, drift)
+    if logs:
+        low, high = np.exp(low), np.exp(min(high, MAX_LOG))
+    return Estimate(float(value), error, float(window), float(low), float(high), over)
 
 
 def of_parameters(
-    function: Callable[..., Any], law: Law, windows: np.ndarray, replicas: np.ndarray, *, units: int, over: str
-) -> Estimate:
-    """Return the estimate of a function of a law's parameters, from every window and every resample."""
+    function: Callable[..., Any], law: Law, windows: np.ndarray, replicas: np.ndarray, *, over: str, spread: Spread,
+    positive: bool = False, wander: np.ndarray | None = None,
+) -> Estimate:  # fmt: skip
+    """Return the estimate of a function of a law's parameters, from every window and every resample.
+
+    Args:
+      function: function(**params) -> number.
+      law: whose parameters they are.
+      windows: (windows, params); all points first.
+      replicas: (resamples, params).
+      over: "seeds" or "runs".
+      spread: how replicas become an interval.
+      positive: the function is positive.
+      wander: (windows, params, params) covariance of what chance moves each window by; windows do not count if None.
+    """
     with np.errstate(all="ignore"):  # a resample may lie where the quantity does not exist
         main, *rest = (float(function(**dict(zip(law.params, row)))) for row in windows)
         again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
-    freedom = units - (len(law.params) if over == "runs" else 1)
     window = float(np.ptp([main, *rest]) / 2) if rest else float("nan")
-    return estimate(main, again, window, over, size=units, freedom=freedom)
+    drift = 0.0
+    if wander is not None and rest and np.isfinite(main):
+        slope = _gradient(function, law, windows[0])
+        for value, covariance in zip(rest, wander[1:]):
+            chance = float(slope @ covariance @ slope) if np.all(np.isfinite(covariance)) else np.inf
+            beyond = (value - main) ** 2 - BY_CHANCE**2 * max(chance, 0.0)
+            drift = max(drift, float(np.sqrt(max(beyond, 0.0)))) if np.isfinite(beyond) else drift
+    return estimate(main, again, window, over, spread=spread, positive=positive, drift=drift)
+
+
+def _gradient(function: Callable[..., Any], law: Law, row: np.ndarray) -> np.ndarray:
+    """Return (params,) derivatives of a function of a law's parameters, by differences; 0 where it does not exist."""
+    slope = np.zeros(len(row))
+    for i, value in enumerate(row):
+        step = 1e-5 * max(abs(value), 1e-8)
+        ends = []
+        for moved in (value - step, value + step):
+            other = row.copy()
+            other[i] = moved
+            with np.errstate(all="ignore"):
+                ends.append(float(function(**dict(zip(law.params, other)))))
+        slope[i] = np.nan_to_num((ends[1] - ends[0]) / (2 * step), posinf=0.0, neginf=0.0)
+    return slope

@@ -44,7 +44,9 @@ def table_points(
         "cluster": cluster or "every row a run",
     }  # fmt: skip
     counts = resampled_runs(labels, resamples, root)
-    return Points(points, values, w, np.zeros(len(values)), None, counts, runs, "runs", y, table.notes, facts, labels)
+    return Points(
+        points, values, w, np.zeros(len(values)), None, counts, runs, "runs", y, table.notes, facts, labels, root=root
+    )  # fmt: skip
 
 
 def resampled_runs(labels: np.ndarray, count: int, root: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxscale.fitting.double_precision import float64
-from jaxscale.fitting.law import Law
+from jaxscale.fitting.law import Law, rung
 from jaxscale.fitting.marquardt import MAX_DAMPING, State, searcher
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ def solve(
     given = own_starts(law, columns, y[0], spread) if starts is None else np.asarray(starts, np.float64)
     given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
     free = np.array([name not in fixed for name in law.params], np.float64)
+    room = rung(y.shape[1]) - y.shape[1]
+    wide, tall = (np.pad(a, ((0, 0), (0, room)), mode="edge") for a in (columns, y))
+    w, c = (np.pad(a, ((0, 0), (0, room))) for a in (weight, count))
     with float64():
-        programs = _programs(law, space, huber, starts is None, len(columns), y.shape[1])
-        values, objective = _run(programs, columns, y, weight, count, free, given, iterations, progress)
+        programs = _programs(law, space, huber, starts is None, len(columns), y.shape[1] + room)
+        values, objective = _run(programs, wide, tall, w, c, free, given, iterations, progress)
     objective = np.where(np.isfinite(objective), objective, np.inf)
     best = np.argmin(objective, axis=1)
     lowest = np.take_along_axis(objective, best[:, None], 1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxscale.phase.passages import REACH
 from jaxscale.resampling import resample
-from jaxscale.variance_models import modelled
+from jaxscale.variance_models import modelled, of_means
 
 RESAMPLES = 400  # for the variance of medians
 UNKNOWN = 1e6  # variance of a cell without runs, over that of the values
@@ -56,7 +56,7 @@ def cells_of(
         else:
             return _of_medians(best, replicas, runs.shape, trials, x, level)
     mean = np.where(trials > 0, np.nansum(runs, axis=2) / np.maximum(trials, 1), np.nan)
-    own, freedom = _variance(runs, mean, trials, crossed)
+    own, freedom = of_means(runs, mean, trials, crossed)
     if outcomes:
         plain = _weighted(mean * (1 - mean), trials, own)
         worth = 1.0 if crossed is None or plain <= 0 else max(float(_weighted(own * trials, trials, own)) / plain, 1.0)
@@ -82,31 +82,13 @@ def _of_medians(
     return _assembled(median, variance / np.maximum(trials, 1), free, trials, 0.0, level)
 
 
-def _variance(
-    runs: np.ndarray, mean: np.ndarray, trials: np.ndarray, crossed: tuple[int, int] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (curves, n) variances of the mean by each cell's own runs, and their degrees of freedom."""
-    if crossed is None:
-        square = np.nansum((runs - mean[..., None]) ** 2, axis=2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(trials > 1, square / (trials - 1) / trials, np.nan), np.maximum(trials - 1, 0)
-    a, b = crossed
-    table = runs.reshape(*runs.shape[:2], a, b)
-    rows, columns = table.mean(axis=3), table.mean(axis=2)
-    both = table - rows[..., None] - columns[..., None, :] + mean[..., None, None]
-    of_both = np.sum(both**2, axis=(2, 3)) / max((a - 1) * (b - 1), 1)
-    of_rows = b * rows.var(axis=2, ddof=1) if a > 1 else of_both
-    of_columns = a * columns.var(axis=2, ddof=1) if b > 1 else of_both
-    whole = np.maximum(of_rows + of_columns - of_both, np.maximum(of_rows, of_columns))  # two-way random effects
-    return whole / (a * b), np.full(mean.shape, float(max(min(a, b) - 1, 1)))
-
-
 def _modelled(own: np.ndarray, freedom: np.ndarray, mean: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (curves, n) modelled variances of one run, and their degrees of freedom, each curve by itself."""
     variance, free = np.empty(own.shape), np.empty(own.shape)
     for i in range(len(own)):
         covariates = [x, np.log(np.abs(mean[i]))] if np.all(np.nan_to_num(np.abs(mean[i])) > 0) else [x]
-        variance[i], free[i], _ = modelled(own[i], freedom[i], covariates)
+        found = modelled(own[i], freedom[i], covariates)
+        variance[i], free[i] = found.variance, found.freedom
     return variance, free
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.fitting.law import Law, Param, Value
-from jaxscale.fitting.result import Estimate, FitError, estimate
+from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 from jaxscale.fitting.solver import Solution, solve
 from jaxscale.phase.collapse_quality import gaussian_process, quality, rescaled
 from jaxscale.resampling import resample
@@ -247,7 +247,7 @@ def _report(
     for name, of in named.items():
         column = np.array([of(p) for p in rows])
         spread = np.ptp(column[:windows]) / 2 if windows > 1 else np.nan
-        estimates[name] = estimate(column[0], column[windows:], spread, "seeds", size=len(y), freedom=len(y) - len(main))
+        estimates[name] = estimate(column[0], column[windows:], spread, "seeds", spread=Spread(len(y), len(y) - len(main)))
     score = quality(sizes, x, y, dy, threshold=main["threshold"], nu=1 / main["inverse_nu"], exponent=main.get("exponent", 0.0))
     chi2 = float(whole.objective[0] / max(len(y) - len(main), 1))
     failed, weak = [], []

@@ -31,6 +31,7 @@ ENTRY, TIMES = "-cache", "-atime"  # how JAX ends the names of its files
 _lock = threading.Lock()
 _threads: list[int] = []  # those that compile with the cache in use
 _before: tuple[str | None, float] = (None, 1.0)  # JAX's folder and threshold, while some do
+_trimmed = 0  # when the folder had last changed as it was last bounded, ns
 
 
 def own_folder() -> Path | None:
@@ -106,7 +107,16 @@ def _leave() -> None:
         if folder is None and ours is not None:
             jax.config.update("jax_compilation_cache_dir", None)
             compilation_cache.reset_cache()
-            trim(Path(ours), MAX_BYTES)
+            _trim_if_changed(Path(ours))
+
+
+def _trim_if_changed(folder: Path) -> None:
+    """Bound the folder if anything was written to it since the last time: listing its programs takes longer than a fit."""
+    global _trimmed
+    with contextlib.suppress(OSError):
+        if (changed := folder.stat().st_mtime_ns) != _trimmed:
+            trim(folder, MAX_BYTES)
+            _trimmed = changed
 
 
 def entries(folder: Path) -> list[tuple[float, int, Path]]:

@@ -22,6 +22,7 @@ LAW = Law(
     linear=("floor", "guess"),
     formula=r"\gamma + \epsilon_0 (1 + x/x_0)^{-\beta}",
     broken=True,
+    richer=("bnsl",),
     source="Hestness et al. 2017, arXiv:1712.00409, section 3 and figure 6",
     floor="floor",
 )

@@ -20,6 +20,7 @@ LAW = Law(
     },
     linear=("amplitude",),
     formula=r"(x_c / x)^{\alpha}",
+    richer=("power_floor", "bnsl"),
     source="Kaplan et al. 2020, arXiv:2001.08361, eqs. 1.1-1.3",
     exponent="alpha",
     derived={"scale": lambda amplitude, alpha: amplitude ** (1 / alpha)},

@@ -20,6 +20,7 @@ LAW = Law(
     },
     linear=("limit", "drop"),
     formula=r"c - a x^{-b}",
+    richer=("bnsl",),
     source="Vilares et al. 2017, arXiv:2402.02515, section 3",
     space="raw",
 )

@@ -20,6 +20,7 @@ LAW = Law(
     },
     linear=("offset", "gain"),
     formula=r"a + b \ln x",
+    richer=("power", "power_floor"),
     source="Dong et al. 2023, arXiv:2310.05492, section 4.1",
     exponent="gain",
     space="raw",

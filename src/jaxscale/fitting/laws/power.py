@@ -19,6 +19,7 @@ LAW = Law(
     },
     linear=("amplitude",),
     formula=r"A x^{-\beta}",
+    richer=("power_floor", "logarithmic", "bnsl"),
     source="Hestness et al. 2017, arXiv:1712.00409",
 )
 

@@ -21,6 +21,7 @@ LAW = Law(
     linear=("amplitude", "floor"),
     formula=r"C + A x^{-\beta}",
     floor="floor",
+    richer=("bnsl", "shifted_power"),
     source="Hestness et al. 2017, arXiv:1712.00409",
 )
 

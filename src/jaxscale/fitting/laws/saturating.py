@@ -21,6 +21,7 @@ LAW = Law(
     },
     linear=("limit", "drop"),
     formula=r"c + a e^{-x/x_0}",
+    richer=("power_floor", "bnsl"),
     source="the alternative of Raghavendra et al. 2024, arXiv:2410.03717, to a power law",
     exponent="scale",
     space="raw",

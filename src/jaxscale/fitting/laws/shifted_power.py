@@ -21,6 +21,7 @@ LAW = Law(
     linear=("amplitude",),
     formula=r"\beta (1/x + \gamma)^{c}",
     broken=True,
+    richer=("bnsl",),
     source="Alabdulmohsin, Neyshabur & Zhai 2022, arXiv:2209.06640, estimator M3",
 )
 
