@@ -17,6 +17,7 @@ from jaxscale.fitting.result import Estimate, Fit, FitError, Spread, of_paramete
 from jaxscale.fitting.solver import ITERATIONS, Solution, solve
 
 L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
+MOSTLY = 0.6  # share of the points that a window must have for its drift to enter intervals: with fewer, fits are not linear
 MAX_STARTS = 6  # a resample starts from the best distinct optima of the whole data
 
 
@@ -168,10 +169,14 @@ def _wander(law: Law, points: Points, whole: Solution, windows: np.ndarray, how:
     left = max(len(points.y) - len(law.params), 1)
     square = float(np.sum((root * residuals(how["space"], value[0], points.y)) ** 2)) / left
     size = 1.0 if np.any(points.error > 0) else square
-    return wandering(root[:, None] * slope[0], windows) * size
+    found = wandering(root[:, None] * slope[0], windows) * size
+    found[windows.sum(axis=1) < MOSTLY * windows.shape[1]] = np.inf
+    return found
 
 
-def _estimates(law: Law, windows: np.ndarray, replicas: np.ndarray, over: str, spread: Spread, wander: np.ndarray) -> dict[str, Estimate]:
+def _estimates(
+    law: Law, windows: np.ndarray, replicas: np.ndarray, over: str, spread: Spread, wander: np.ndarray
+) -> dict[str, Estimate]:
     def one(name: str) -> Callable[..., float]:
         return lambda **params: params[name]
 

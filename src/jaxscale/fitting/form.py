@@ -167,8 +167,8 @@ def _drift(
 def wandering(tangent: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Return (windows, params, params): how far chance takes a window's parameters from those of all points.
 
-    The covariance of the difference between an efficient estimate and one from fewer data is the difference of their covariances
-    (Hausman 1978). Infinite where a window does not determine them.
+    The covariance of the difference between an efficient estimate and one from fewer data is the difference of their
+    covariances (Hausman 1978). Infinite where a window does not determine them.
 
     Args:
       tangent: (n, params), weighted; in units of the noise.

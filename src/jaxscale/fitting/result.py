@@ -13,6 +13,7 @@ from jaxscale.resampling import band
 
 BY_CHANCE = 2.0  # standard errors of a window's difference below which it is no drift
 
+KNOWN = 3.0  # standard errors within which chance must keep a window for it to tell of drifts
 MAX_LOG = 700.0  # of an end of an interval
 
 
@@ -214,14 +215,14 @@ def estimate(
       over: what was resampled, "seeds" or "runs".
       spread: how replicas become an interval.
       positive: the quantity is positive, and its interval is made in its logarithm.
-      drift: what windows move it by beyond chance.
+      drift: what windows move it by beyond chance; its logarithm, if that is what the interval is made in.
     """
     replicas = replicas[np.isfinite(replicas)]
     if len(replicas) < 2:
         return Estimate(float(value), float("nan"), float(window), float("nan"), float("nan"), over)
     error = float(replicas.std(ddof=1))
     logs = positive and value > 0 and bool(np.all(replicas > 0))
-    at, drift = (np.log(value), drift / value) if logs else (value, drift)
+    at = np.log(value) if logs else value
     low, high = spread.ends(at, np.log(replicas) if logs else replicas)
     low, high = at - np.hypot(at - low, drift), at + np.hypot(high - at, drift)
     if logs:
@@ -250,12 +251,14 @@ def of_parameters(
         again = np.array([function(**dict(zip(law.params, row))) for row in replicas], np.float64)
     window = float(np.ptp([main, *rest]) / 2) if rest else float("nan")
     drift = 0.0
-    if wander is not None and rest and np.isfinite(main):
-        slope = _gradient(function, law, windows[0])
-        for value, covariance in zip(rest, wander[1:]):
+    if wander is not None and rest and np.isfinite(main) and len(again) > 1:
+        slope, spread_of, at, others = _gradient(function, law, windows[0]), np.nanstd(again), main, rest
+        if positive and main > 0 and min(rest) > 0 and np.all(again > 0):
+            slope, spread_of, at, others = slope / main, np.nanstd(np.log(again)), np.log(main), list(np.log(rest))
+        for value, covariance in zip(others, wander[1:]):
             chance = float(slope @ covariance @ slope) if np.all(np.isfinite(covariance)) else np.inf
-            beyond = (value - main) ** 2 - BY_CHANCE**2 * max(chance, 0.0)
-            drift = max(drift, float(np.sqrt(max(beyond, 0.0)))) if np.isfinite(beyond) else drift
+            if np.isfinite(value) and chance < (KNOWN * spread_of) ** 2:  # a window that knows little tells no drift
+                drift = max(drift, float(np.sqrt(max((value - at) ** 2 - BY_CHANCE**2 * max(chance, 0.0), 0.0))))
     return estimate(main, again, window, over, spread=spread, positive=positive, drift=drift)
 
 
