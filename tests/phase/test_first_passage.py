@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxscale.phase.first_passage import time_to
+from jaxscale.phase.first_passage import survival, time_to
 
 CURVES = xr.DataArray(
     [[3, 2, 1, 0.5], [3, 1, 2, 1], [3, 2.5, 2, 1.5], [3, np.nan, np.nan, np.nan], [1, 0, np.nan, np.nan]],
@@ -46,3 +46,38 @@ def test_a_censored_point_is_not_drawn():
     times = xr.DataArray([[1.0, 3.0], [2.0, np.inf]], dims=("width", "seed"), coords={"width": [1, 2]}, name="time")
     (drawn, *_), *_ = figures.curves(times, x="width").containers
     np.testing.assert_array_equal(np.asarray(drawn.get_ydata(), float), [2.0, np.nan])
+
+
+def test_times_are_read_between_records():
+    """A curve that is linear in the logarithm of the step passes exactly where it does; a flag half-way between its records."""
+    steps = np.geomspace(1, 1000, 13)
+    line = xr.DataArray(np.log(steps)[None], {"time": steps}, ("seed", "time"))
+    assert float(time_to(line, np.log(50.0)).item()) == pytest.approx(50, rel=1e-9)
+    assert float(time_to(line, np.log(50.0), interpolate=False).item()) in steps
+    near = xr.DataArray([[0.0, 1.0]], {"time": [100.0, 110.0]}, ("seed", "time"))
+    assert float(time_to(near, 0.5).item()) == 105.0
+
+
+@pytest.mark.parametrize("per_decade, lost", [(4, 0.0), (10, 3000.0)])
+def test_the_median_of_censored_runs_is_that_of_all(per_decade, lost):
+    """T = 200 + exponential of mean 3000, median 2279.4; four records a decade, or half of the runs lost on the way."""
+    rng, steps = np.random.default_rng(0), np.unique(np.round(np.geomspace(1, 10_000, 4 * per_decade + 1)))
+    steps = steps if not lost else np.arange(0, 10_001, 100.0)
+    count = 16_000
+    times, gone = 200 + rng.exponential(3000, count), rng.exponential(lost, count) if lost else np.full(count, np.inf)
+    curves = np.where(steps >= gone[:, None], np.nan, (steps >= times[:, None]).astype(float))
+    data = xr.DataArray(curves, {"time": steps}, ("seed", "time"))
+    found = survival(data, 0.5)
+    assert float(found["median"]) == pytest.approx(200 + 3000 * np.log(2), rel=0.04)
+    assert found["median_low"] < 200 + 3000 * np.log(2) < found["median_high"]
+    assert int(found["events"] + found["lost"]) == int(np.sum(gone > 0))
+    late = data["time"].values > 300
+    exact = np.exp(-(steps[late] - 200) / 3000)
+    inside = (found["low"].values[late] <= exact) & (exact <= found["high"].values[late])
+    assert inside.mean() > 0.7 and np.all(np.diff(found["survival"]) <= 0)
+
+
+def test_a_median_that_no_one_reached_is_infinite():
+    data = xr.DataArray(np.zeros((2, 5, 3)), {"time": [1.0, 2, 3]}, ("set", "seed", "time"))
+    found = survival(data, 0.5)
+    assert found["median"].dims == ("set",) and np.isinf(found["median"]).all() and np.all(found["events"] == 0)

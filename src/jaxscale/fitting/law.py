@@ -114,7 +114,7 @@ def _padded(program: Callable[..., Any], law: "Law", columns: np.ndarray, rows: 
     """Return a compiled function of columns and rows, both padded to sizes that are compiled once."""
     columns, rows = np.atleast_2d(np.asarray(columns, np.float64)), np.atleast_2d(np.asarray(rows, np.float64))
     n, count = columns.shape[1], len(rows)
-    wide = np.pad(columns, ((0, 0), (0, rung(n) - n)), mode="edge")
+    wide = np.pad(columns, ((0, 0), (0, rung(n) - n if law.elementwise else 0)), mode="edge")
     tall = np.pad(rows, ((0, rung(count) - count), (0, 0)), mode="edge")
     with float64():
         return np.asarray(program(law)(jnp.asarray(wide), jnp.asarray(tall)))[:count, ..., :n]
@@ -141,6 +141,7 @@ class Law:
       broken: its slope changes along the way by more than a floor does.
       falling: inputs whose small values are the large scales: losses.
       richer: laws, by name, that hold this one as a limit: what to try where the form is not the data's.
+      elementwise: whether a point's value depends on its own inputs alone, as it should; points may then be padded.
       check: check(columns) raises ValueError where inputs make no sense to the law: shares that do not sum to one.
     """
 
@@ -160,6 +161,7 @@ class Law:
     broken: bool = False
     falling: tuple[str, ...] = ()
     richer: tuple[str, ...] = ()
+    elementwise: bool = True
     check: Callable[[np.ndarray], None] | None = None
 
     def __post_init__(self) -> None:

@@ -87,7 +87,7 @@ def solve(
     given = own_starts(law, columns, y[0], spread) if starts is None else np.asarray(starts, np.float64)
     given = np.broadcast_to(given, (len(y), *given.shape[-2:]))
     free = np.array([name not in fixed for name in law.params], np.float64)
-    room = rung(y.shape[1]) - y.shape[1]
+    room = rung(y.shape[1]) - y.shape[1] if law.elementwise else 0
     wide, tall = (np.pad(a, ((0, 0), (0, room)), mode="edge") for a in (columns, y))
     w, c = (np.pad(a, ((0, 0), (0, room))) for a in (weight, count))
     with float64():

@@ -1,8 +1,9 @@
 """Labelled results become phase diagrams here: boundaries, collapses, verdicts, and runs spent where they tell most.
 
 Public are the names of `__all__`: `crossing`, `boundary`, `success_boundary` and `contour` for a level; `steepest` and
-`regions` where none is natural; `time_to` for first passages; `collapse`, `quality` and `gaussian_process` for finite-size
-scaling; `transition` for its kind; `early_warnings` for single series and `ensemble` for many; `refine` for adaptive sweeps.
+`regions` where none is natural; `time_to` and `survival` for first passages; `collapse`, `quality` and `gaussian_process` for
+finite-size scaling; `transition` for its kind; `early_warnings` for single series and `ensemble` for many; `refine` for
+adaptive sweeps.
 """
 
 from jaxscale.lazy import lazily
@@ -31,6 +32,7 @@ _PUBLIC = {
     "rolling": "jaxscale.phase.warning_signs",
     "steepest": "jaxscale.phase.region_labels",
     "success_boundary": "jaxscale.phase.success",
+    "survival": "jaxscale.phase.first_passage",
     "time_to": "jaxscale.phase.first_passage",
     "transition": "jaxscale.phase.transitions",
 }

@@ -11,6 +11,7 @@ from jaxscale.phase.contours import Branch as Branch
 from jaxscale.phase.contours import Contour as Contour
 from jaxscale.phase.contours import contour as contour
 from jaxscale.phase.contours import contour_of as contour_of
+from jaxscale.phase.first_passage import survival as survival
 from jaxscale.phase.first_passage import time_to as time_to
 from jaxscale.phase.refinement import Refinement as Refinement
 from jaxscale.phase.region_labels import regions as regions
@@ -50,6 +51,7 @@ __all__ = [
     "rolling",
     "steepest",
     "success_boundary",
+    "survival",
     "time_to",
     "transition",
 ]

@@ -1,5 +1,6 @@
 """How well do rescaled curves agree? Houdayer and Hartmann's S, and a Gaussian process as a second opinion."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -63,50 +64,119 @@ def quality(
     return Quality(float(np.mean(terms)) if terms else float("inf"), len(terms) / len(u))
 
 
+class Master(NamedTuple):
+    """Hold a collapse on a master curve that is a Gaussian process.
+
+    Attributes:
+      values: threshold, nu, exponent (zeta / nu).
+      errors: of threshold, of log nu, and of the exponent (0 if it is held): from the curvature of the likelihood, with all
+        other parameters free.
+      misfit: mean square of what each point deviates from what all others predict, in errors, without extra scatter; about 1.
+    """
+
+    values: dict[str, float]
+    errors: dict[str, float]
+    misfit: float
+
+
 def gaussian_process(
     size: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, start: dict[str, float], fixed: bool = False
-) -> dict[str, float]:
-    """Return threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process.
+) -> Master:
+    """Return the collapse of largest likelihood when the master curve is a Gaussian process with a scatter of its own.
 
     Args:
       size: (n,) L.
       x: (n,) control parameter.
       y: (n,) values.
       dy: (n,) standard errors.
-      start: threshold, nu and exponent to start from, e.g. of `collapse`.
+      start: threshold, nu and exponent to start from.
       fixed: hold the exponent.
 
     References:
       Harada 2011, arXiv:1102.4149.
     """
-    from scipy.linalg import cho_factor, cho_solve
     from scipy.optimize import minimize
 
-    def unpack(p: np.ndarray) -> dict[str, float]:
-        return {
-            "threshold": p[0] * wide + start["threshold"],
-            "nu": np.exp(p[1]),
-            "exponent": start["exponent"] + (0 if fixed else p[5]),
-        }
-
-    wide = np.ptp(x)
-
-    def cost(p: np.ndarray) -> float:
-        u, v, dv = rescaled(size, x, y, dy, **unpack(p))
-        u = u / np.max(np.abs(u))
-        v, dv = (v - v.mean()) / v.std(), dv / v.std()
-        amplitude, length, jitter = np.exp(2 * p[2]), np.exp(2 * p[3]), np.exp(2 * p[4])
-        kernel = amplitude * np.exp(-((u[:, None] - u[None, :]) ** 2) / (2 * length)) + np.diag(dv**2 + jitter)
-        try:
-            factor = cho_factor(kernel + 1e-10 * np.eye(len(u)), lower=True)
-        except np.linalg.LinAlgError:
-            return 1e10
-        # the likelihood is of y itself: rescaling by std changes units with the exponent, and is taken back
-        units = len(u) * np.log(v.std()) + np.sum(np.log(dy / dv))
-        return 0.5 * v @ cho_solve(factor, v) + np.sum(np.log(np.diag(factor[0]))) + units
-
+    process = _Process(size, x, y, dy, start, fixed)
     first = np.array([0.0, np.log(start["nu"]), 0.5, -1.0, -5.0] + ([] if fixed else [0.0]))
     simplex = np.vstack([first, first + np.diag([0.02, 0.1, 0.5, 0.3, 0.5] + ([] if fixed else [0.05]))])
     options = {"initial_simplex": simplex, "maxiter": 3000, "xatol": 1e-6, "fatol": 1e-8}
-    optimum = minimize(cost, first, method="Nelder-Mead", options=options)
-    return {name: float(value) for name, value in unpack(optimum.x).items()}
+    best = minimize(process.cost, first, method="Nelder-Mead", options=options).x
+    spread = _curvature(process.cost, best)
+    errors = {"threshold": spread[0] * process.wide, "nu": spread[1], "exponent": 0.0 if fixed else spread[5]}
+    values = {name: float(value) for name, value in process.unpack(best).items()}
+    return Master(values, {name: float(e) for name, e in errors.items()}, process.misfit(best))
+
+
+class _Process:
+    """Evaluate the likelihood of threshold, log nu, the logarithms of amplitude, length and scatter, and exponent."""
+
+    def __init__(
+        self, size: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, start: dict[str, float], fixed: bool
+    ) -> None:
+        self.data, self.start, self.fixed, self.wide = (size, x, y, dy), start, fixed, float(np.ptp(x))
+
+    def unpack(self, p: np.ndarray) -> dict[str, float]:
+        exponent = self.start["exponent"] + (0 if self.fixed else p[5])
+        return {"threshold": p[0] * self.wide + self.start["threshold"], "nu": np.exp(p[1]), "exponent": exponent}
+
+    def kernel(self, p: np.ndarray, scatter: bool) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return covariance and values of the rescaled points, and the log of their units."""
+        size, x, y, dy = self.data
+        u, v, dv = rescaled(size, x, y, dy, **self.unpack(p))
+        u = u / np.max(np.abs(u))
+        v, dv = (v - v.mean()) / v.std(), dv / v.std()
+        amplitude, length, extra = np.exp(2 * p[2]), np.exp(2 * p[3]), np.exp(2 * p[4]) * scatter
+        apart = (u[:, None] - u[None, :]) ** 2
+        # the likelihood is of y itself: rescaling by std changes units with the exponent, and is taken back
+        units = float(np.sum(np.log(dy / dv)))
+        return amplitude * np.exp(-apart / (2 * length)) + np.diag(dv**2 + extra + 1e-10), v, units
+
+    def cost(self, p: np.ndarray) -> float:
+        """Return less the log likelihood."""
+        from scipy.linalg import cho_factor, cho_solve
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            kernel, v, units = self.kernel(p, scatter=True)
+        if not np.all(np.isfinite(kernel)):
+            return 1e10
+        try:
+            factor = cho_factor(kernel, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e10
+        return float(0.5 * v @ cho_solve(factor, v) + np.sum(np.log(np.diag(factor[0]))) + units)
+
+    def misfit(self, p: np.ndarray) -> float:
+        """Return the mean square of leave-one-out residuals over their predicted errors, without the extra scatter."""
+        kernel, v, _ = self.kernel(p, scatter=False)
+        inverse = np.linalg.inv(kernel)
+        return float(np.mean((inverse @ v) ** 2 / np.diag(inverse)))
+
+
+def _curvature(cost: Callable[[np.ndarray], float], best: np.ndarray) -> np.ndarray:
+    """Return standard errors from the second differences of a log likelihood; flat directions are left out."""
+    n = len(best)
+    step = np.full(n, 1e-3)
+    middle = cost(best)
+    for i in range(n):  # so wide that the likelihood falls by about a half
+        for _ in range(30):
+            move = np.eye(n)[i] * step[i]
+            fall = 0.5 * (cost(best + move) + cost(best - move)) - middle
+            if 0.05 < fall < 1:
+                break
+            step[i] *= 2 if fall <= 0.05 else 0.6
+            if step[i] > 2:
+                break
+    hessian = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i, n):
+            a, b = np.eye(n)[i] * step[i], np.eye(n)[j] * step[j]
+            if i == j:
+                second = cost(best + a) - 2 * middle + cost(best - a)
+            else:
+                second = (cost(best + a + b) - cost(best + a - b) - cost(best - a + b) + cost(best - a - b)) / 4
+            hessian[i, j] = hessian[j, i] = second / (step[i] * step[j])
+    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
+    values, turn = np.linalg.eigh(hessian / np.outer(scale, scale))
+    inverse = (turn / np.maximum(values, 1e-3)) @ turn.T
+    return np.sqrt(np.maximum(np.diag(inverse), 0)) / scale

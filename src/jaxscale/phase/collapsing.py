@@ -1,7 +1,8 @@
 """Finite-size scaling puts all sizes on one smooth master curve, and gives its threshold and exponents with errors.
 
-y(L, x) = L^(zeta/nu) f(L^(1/nu) (x - x_c)), f unknown. f is a polynomial whose coefficients are solved for exactly at every
-start; all starts, windows and bootstrap resamples are lanes of one program.
+y(L, x) = L^(zeta/nu) f(L^(1/nu) (x - x_c)), f unknown. A polynomial f, whose coefficients are solved for exactly, finds the
+basin from many starts, all lanes of one program. From there f is a Gaussian process with a scatter of its own: it follows the
+data, where a polynomial with weights of one over the variance follows the saturated tails.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import numpy as np
 from jaxscale.fitting.law import Law, Param, Value
 from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 from jaxscale.fitting.solver import Solution, solve
-from jaxscale.phase.collapse_quality import gaussian_process, quality, rescaled
+from jaxscale.phase.collapse_quality import Master, gaussian_process, quality, rescaled
 from jaxscale.resampling import resample
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # (n,) L, x, y, dy; (resamples, n) of y
 
-WORST = 5.0  # quality above which a collapse has failed
+WORST = 5.0  # mean square deviation, in errors, above which sizes do not share a curve
 AGREE = 0.05  # share of the starts that must end at the best objective
 SPREAD = 1.0  # of the polynomial's argument, X / sqrt(X^2 + SPREAD mean X^2)
-DISAGREE = 5.0  # errors between the two methods from which on they contradict each other
-MAX_SECOND = 500  # points of the Gaussian process, whose matrices are dense
+MAX_PROCESS = 500  # points of the Gaussian process, whose matrices are dense
+ENOUGH = 8  # points beyond the smallest size that are worth a collapse of their own
 COVERED = 0.7  # share of the points that other sizes must bracket
 
 
@@ -36,13 +37,14 @@ class Collapse:
     """Hold a data collapse: threshold and exponents with errors, how well the sizes agree, and the points.
 
     Attributes:
-      estimates: {"threshold", "nu", "exponent" (zeta / nu), with corrections "omega"}: value, bootstrap error, window.
+      estimates: {"threshold", "nu", "exponent" (zeta / nu), with corrections "omega"}: value, error, window (half of what
+        leaving out the smallest size moves it by), interval.
       quality: Houdayer and Hartmann's S: about 1 when the curves agree within their errors.
-      chi2: of the polynomial master curve per degree of freedom.
+      chi2: mean square of what points deviate from what all others predict, in errors; about 1. (Of the polynomial, per degree
+        of freedom, where there is no Gaussian process.)
       covered: share of the points bracketed by other sizes.
       reached: share of the starts that ended at the best objective.
-      second: threshold, nu and exponent of the largest likelihood when the master curve is a Gaussian process; empty if not
-        asked for.
+      polynomial: threshold, nu and exponent when the master curve is a polynomial; empty where that is the answer itself.
       status: "ok", "weak" or "failed".
       reasons: why.
       size: (n,) L of each point; `control`, `value`, `error` likewise.
@@ -59,7 +61,7 @@ class Collapse:
     control: np.ndarray
     value: np.ndarray
     error: np.ndarray
-    second: dict[str, float] = dataclasses.field(default_factory=dict)
+    polynomial: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Estimate:
         return self.estimates[name]
@@ -75,8 +77,8 @@ class Collapse:
         lines.append(
             f"  quality S {self.quality:.3g}, chi2 {self.chi2:.3g}, covered {self.covered:.0%}, reached {self.reached:.2g}"
         )
-        if self.second:
-            lines.append("  Gaussian process: " + ", ".join(f"{name} {value:.5g}" for name, value in self.second.items()))
+        if self.polynomial:
+            lines.append("  polynomial: " + ", ".join(f"{name} {value:.5g}" for name, value in self.polynomial.items()))
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 
 
@@ -115,14 +117,14 @@ def scaling(degree: int, corrections: bool, fixed: bool) -> Law:
     return Law(
         name="scaling", shape=shape, params=searched | linear, linear=tuple(linear), exponent="inverse_nu", inputs=("L", "x"),
         formula=r"L^{\zeta/\nu} f(L^{1/\nu} (x - x_c))", source="Fisher & Barber 1972; Houdayer & Hartmann 2004", space="raw",
-        signed=("x",),
+        signed=("x",), elementwise=False,
     )  # fmt: skip
 
 
 def collapse(
     data: "xarray.DataArray", *, size: str = "L", control: str = "x", error: "xarray.DataArray | None" = None,
     over: str = "seed", statistic: str = "mean", exponent: float | None = None, corrections: bool = False, degree: int = 8,
-    starts: int | Mapping[str, Sequence[float]] = 64, resamples: int = 200, second: bool = True, root: int = 0,
+    starts: int | Mapping[str, Sequence[float]] = 64, resamples: int = 200, process: bool = True, root: int = 0,
     progress: bool = True,
 ) -> Collapse:  # fmt: skip
     """Collapse an observable of several sizes onto one curve; return its threshold and exponents with errors.
@@ -136,10 +138,11 @@ def collapse(
       statistic: over seeds.
       exponent: 0 holds the y-exponent at zero (ratios, probabilities); None fits it.
       corrections: fit a correction to scaling 1 + b L^-omega as well.
-      degree: of the master curve.
+      degree: of the polynomial.
       starts: how many, spread over the search ranges; or a list of them, {"threshold": [...], "nu": [...], "exponent": [...]}.
       resamples: bootstrap resamples; of seeds, or of the given errors.
-      second: also fit a Gaussian process (Harada 2011) from the answer, of up to 500 points; a weak collapse if it disagrees.
+      process: the master curve is a Gaussian process (Harada 2011), of up to 500 points and without `corrections`; else the
+        polynomial that finds its start, with bootstrap errors.
       root: seed of them.
       progress: show a bar on anything over two seconds.
 
@@ -164,7 +167,7 @@ def collapse(
     again = solve(
         law, (sizes, x), replicas, weight, space="raw", starts=whole.values[:1], iterations=30, progress=progress
     ).values
-    return _report(law, points, whole, again, len(windows), second and len(y) <= MAX_SECOND)
+    return _report(law, points, whole, again, len(windows), process and len(y) <= MAX_PROCESS)
 
 
 def _listed(
@@ -207,6 +210,10 @@ def _points(
         values = np.asarray(data.transpose(size, control, over).values, float).reshape(len(x), -1)
         y, replicas = resample(values, resamples, statistic=statistic, root=root)
         dy = replicas.std(axis=0, ddof=1)
+        if np.all((values == 0) | (values == 1) | np.isnan(values)) and statistic == "mean":
+            n = np.maximum(np.sum(~np.isnan(values), axis=1), 1)
+            share = (np.nansum(values, axis=1) + 0.5) / (n + 1)  # cells that are all alike are not exact
+            dy = np.sqrt(share * (1 - share) / n)
     elif error is not None:
         y = np.asarray(data.transpose(size, control).values, float).ravel()
         dy = np.asarray(error.reindex_like(data).transpose(size, control).values, float).ravel()
@@ -230,7 +237,7 @@ def _windows(sizes: np.ndarray, x: np.ndarray, params: int) -> np.ndarray:
 
 
 def _report(
-    law: Law, points: Columns, whole: Solution, again: np.ndarray, windows: int, second: bool
+    law: Law, points: Columns, whole: Solution, again: np.ndarray, windows: int, process: bool
 ) -> Collapse:  # fmt: skip
     """Return the collapse: estimates from windows and resamples, its quality, and a verdict with reasons."""
     sizes, x, y, dy, _ = points
@@ -248,36 +255,66 @@ def _report(
         column = np.array([of(p) for p in rows])
         spread = np.ptp(column[:windows]) / 2 if windows > 1 else np.nan
         estimates[name] = estimate(column[0], column[windows:], spread, "seeds", spread=Spread(len(y), len(y) - len(main)))
-    score = quality(sizes, x, y, dy, threshold=main["threshold"], nu=1 / main["inverse_nu"], exponent=main.get("exponent", 0.0))
-    chi2 = float(whole.objective[0] / max(len(y) - len(main), 1))
-    failed, weak = [], []
-    if not score.value <= WORST:
-        failed.append(f"quality S = {score.value:.3g} is above {WORST:g}: the sizes do not share a curve within their errors")
-    if whole.reached[0] < AGREE:
-        failed.append(f"only {whole.reached[0]:.1%} of the starts agree: there may be a better collapse")
+    polynomial = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
+    reached, weak = float(whole.reached[0]), list[str]()
+    master, drifts = None, list[str]()
+    if process and "omega" not in main:
+        master, estimates, drifts = _primary(estimates, points[:4], "exponent" not in main)
+    now = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
+    score = quality(sizes, x, y, dy, **now)
+    chi2 = float(whole.objective[0] / max(len(y) - len(main), 1)) if master is None else master.misfit
+    failed = []
+    if not chi2 <= WORST:
+        failed.append(f"chi2 {chi2:.3g} is above {WORST:g}: the sizes do not share a curve within their errors")
+    if reached < AGREE:
+        (failed if master is None else weak).append(f"only {reached:.1%} of the starts agree: there may be a better collapse")
     if score.covered < COVERED:
         failed.append(
             f"only {score.covered:.0%} of the points are bracketed by other sizes: curves that do not overlap always collapse"
         )
     if estimates["nu"].seeds > 0.25 * estimates["nu"].value:
         weak.append(f"nu is not determined: {estimates['nu']}")
-    other = _second(estimates, sizes, x, y, dy, "exponent" not in main) if second else {}
-    for name, value in other.items():
-        error = np.nan_to_num(np.hypot(estimates[name].seeds, np.nan_to_num(estimates[name].window)))
-        if abs(value - estimates[name].value) > DISAGREE * error + 1e-3 * abs(estimates[name].value):
-            weak.append(f"a Gaussian process says {name} {value:.4g}, the polynomial {estimates[name]}")
-    if not x.min() < main["threshold"] < x.max():
+    weak += drifts
+    if not x.min() < now["threshold"] < x.max():
         weak.append("the threshold lies outside of the control parameter's range")
     status = "failed" if failed else "weak" if weak else "ok"
     return Collapse(
-        estimates, score.value, chi2, score.covered, float(whole.reached[0]), status, tuple(failed + weak), sizes, x, y, dy,
-        other,
+        estimates, score.value, chi2, score.covered, reached, status, tuple(failed + weak), sizes, x, y, dy,
+        polynomial if master is not None else {},
     )  # fmt: skip
 
 
-def _second(
-    estimates: dict[str, Estimate], sizes: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, fixed: bool
-) -> dict[str, float]:
-    """Return the Gaussian process's answer, started from the polynomial's."""
-    start = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
-    return gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)
+def _primary(
+    first: dict[str, Estimate], points: tuple[np.ndarray, ...], fixed: bool
+) -> tuple[Master, dict[str, Estimate], list[str]]:
+    """Return the Gaussian process's collapse, its estimates, and what drifts when the smallest size is left out.
+
+    Corrections to scaling are largest for the smallest size: what moves by more than chance enters the interval, and is said.
+    """
+    sizes, x, y, dy = points
+    start = {name: first[name].value for name in ("threshold", "nu", "exponent")}
+    whole = gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)
+    larger = sizes > sizes.min()
+    without = None
+    if len(np.unique(sizes[larger])) > 1 and larger.sum() > ENOUGH:
+        without = gaussian_process(sizes[larger], x[larger], y[larger], dy[larger], start=whole.values, fixed=fixed)
+    estimates, drifts = {}, []
+    for name, value in whole.values.items():
+        log = name == "nu"
+        at, error, drift = (np.log(value) if log else value), whole.errors[name], 0.0
+        window = np.nan
+        if without is not None:
+            other = np.log(without.values[name]) if log else without.values[name]
+            chance = max(without.errors[name] ** 2 - error**2, 0.0)
+            beyond = (other - at) ** 2 - 2 * chance
+            drift = float(np.sqrt(max(beyond, 0.0)))
+            window = abs(other - at) / 2
+            if drift > error and drift**2 > 4 * chance:
+                moved = f"{value:.5g} becomes {without.values[name]:.5g}"
+                drifts.append(f"{name} drifts: {moved} without the smallest size; try corrections=True, or larger sizes")
+        reach = 1.96 * np.hypot(error, drift)
+        low, high = at - reach, at + reach
+        unit = value if log else 1.0
+        ends = (np.exp(low), np.exp(high)) if log else (low, high)
+        estimates[name] = Estimate(value, error * unit, window * unit, float(ends[0]), float(ends[1]), "seeds")
+    return whole, estimates, drifts

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 FEW_SEEDS = 30
 SIGMAS = 3.0
 COEXIST = 0.5  # gain in BIC per seed of two phases over one
+SHRINKS = 0.02  # exponent of the phases' distance that is as good as none
+PARTS = 0.25  # exponent with which their distance over their width must grow: d / 2 far from a critical point, 0 at one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,8 @@ def transition(
       size: dimension of the system size L.
       control: dimension of the control parameter, increasing.
       over: dimension of the seeds.
-      volume: number of degrees of freedom of each size, multiplying the variance; L itself by default.
+      volume: number of degrees of freedom of each size, multiplying the variance; L itself by default. Only an observable that
+        averages over the system has a variance that shrinks with it: single runs' losses or times have not, and are told apart.
 
     Raises:
       ValueError: a dimension is missing, or its coordinate does not increase.
@@ -74,7 +77,7 @@ def transition(
             )
     data = data.transpose(size, control, over)
     sizes = np.asarray(data[size], float)
-    values = np.asarray(data.values, float)
+    values, note = _one_branch(np.asarray(data.values, float))
     scale = (sizes if volume is None else np.asarray(volume, float))[:, None]
     count = np.isfinite(values).sum(-1)
     columns: dict[str, Any] = {"seeds": ((size, control), count), "bimodality": ((size, control), bimodality(values))}
@@ -88,12 +91,12 @@ def transition(
     table = xarray.Dataset(columns, {size: data[size], control: data[control]})
     crossings = _crossings(table, size, control)
     growth = _growth(table, sizes)
-    kind, reason = _verdict(table, crossings, growth, count)
-    return Transition(table, crossings, limit_of_crossings(crossings), growth, kind, reason)
+    kind, reason = _verdict(table, crossings, growth, count, values, sizes)
+    return Transition(table, crossings, limit_of_crossings(crossings), growth, kind, reason + note)
 
 
 def bimodality(values: np.ndarray) -> np.ndarray:
-    """Return the gain in BIC per seed of two normal distributions over one, along the last axis.
+    """Return the gain in BIC per seed of two normal distributions over one, normal or skewed, along the last axis.
 
     Above zero two phases coexist.
 
@@ -125,9 +128,29 @@ def bimodality(values: np.ndarray) -> np.ndarray:
         variance = (np.sum(r * (z - low[..., None]) ** 2, -1) + np.sum(s * (z - high[..., None]) ** 2, -1)) / n
         share, width = np.clip(r.sum(-1) / n, 0.02, 0.98), np.sqrt(np.maximum(variance, 1e-4))
     likelihood = np.sum(np.where(known, np.log(np.maximum(sum(densities()), 1e-300)), 0.0), -1)
-    gain = 2 * (likelihood + n / 2) - 2 * np.log(n)  # of one normal distribution in these units: -n / 2; two parameters more
+    gain = 2 * (likelihood - _one_peak(y, known, n)) - np.log(n)  # one parameter more than a skewed normal distribution
     separated = np.abs(high - low) > 2 * width  # else the sum has one peak
     return np.where(separated, gain / n, -np.abs(gain) / n)
+
+
+def _one_peak(y: np.ndarray, known: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return the log likelihood, less a constant, of the best of one peak: normal after a power (Box & Cox 1964)."""
+    best = -n / 2.0
+    if not np.all(y[known] > 0):
+        return best
+    log = np.where(known, np.log(np.where(known, y, 1.0)), 0.0)
+    centre = log.sum(-1, keepdims=True) / n[..., None]
+    log = np.where(known, log - centre, 0.0)
+    gap = np.where(known, y - np.where(known, y, 0.0).sum(-1, keepdims=True) / n[..., None], 0.0)
+    spread = np.sqrt(np.maximum(np.sum(gap**2, -1) / n, 1e-300))
+    for power in (-1.0, -0.5, 0.0, 0.5):
+        w = log if power == 0 else np.expm1(np.clip(power * log, -700, 50)) / power
+        w = np.where(known, w, 0.0)
+        mean = w.sum(-1, keepdims=True) / n[..., None]
+        variance = np.maximum(np.sum(np.where(known, (w - mean) ** 2, 0.0), -1) / n, 1e-300)
+        jacobian = np.sum((power - 1) * log, -1) - n * centre[..., 0] + n * np.log(spread)
+        best = np.maximum(best, -n / 2 - n / 2 * np.log(variance) + jacobian)
+    return best
 
 
 def _like(scale: np.ndarray, moment: np.ndarray) -> np.ndarray:
@@ -163,7 +186,8 @@ def _crossings(table: "xarray.Dataset", size: str, control: str) -> "xarray.Data
             error.append(np.nan)
             continue
         # noise crosses zero anywhere: the crossing is the change of sign that most of the evidence agrees with
-        evidence = np.nancumsum(gap / noise)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            evidence = np.nancumsum(np.nan_to_num(gap / noise, posinf=0.0, neginf=0.0))
         k = at[int(np.argmax(np.abs(2 * evidence[at] - evidence[-1])))]
         slope = (gap[k + 1] - gap[k]) / (x[k + 1] - x[k])
         position.append(x[k] - gap[k] / slope)
@@ -201,22 +225,95 @@ def _growth(table: "xarray.Dataset", sizes: np.ndarray) -> tuple[float, float]:
     return float(np.sum(weight * (x - mean) * np.log(top)) / power), float(1 / np.sqrt(power))
 
 
+def _one_branch(values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return values of an order parameter, absolute where both of its signs are as likely: two branches are not two phases."""
+    known = np.isfinite(values)
+    if not (values[known] < 0).any():
+        return values, ""
+    with np.errstate(invalid="ignore"):
+        spread = np.sqrt(np.nanmean(np.where(known, values, np.nan) ** 2, axis=-1)) if known.any(-1).all() else None
+    if spread is None:
+        return values, ""
+    mean = np.where(known, values, 0.0).sum(-1) / known.sum(-1)
+    even = np.abs(mean) < 4 * spread / np.sqrt(known.sum(-1))
+    magnitude = np.where(known, np.abs(values), 0.0).sum(-1) / known.sum(-1)
+    if even.mean() > 0.9 and magnitude.max() > 1.5 * magnitude.min():
+        return np.abs(values), "; both signs are as likely, and the absolute value was taken"
+    return values, ""
+
+
+def _phases(values: np.ndarray) -> np.ndarray:
+    """Return (sizes, 4) distance and width of two phases where they part most, and their relative errors; NaN without."""
+    parted = np.nan_to_num(bimodality(values), nan=-np.inf)
+    found = np.full((len(values), 4), np.nan)
+    for i, row in enumerate(parted):
+        k = int(np.argmax(row))
+        y = np.sort(values[i, k][np.isfinite(values[i, k])])
+        if row[k] <= 0 or len(y) < 8:
+            continue
+        cut = int(np.argmin([y[:j].var() * j + y[j:].var() * (len(y) - j) for j in range(2, len(y) - 1)])) + 2
+        low, high = y[:cut], y[cut:]
+        gap = high.mean() - low.mean()
+        width = np.sqrt((low.var() * len(low) + high.var() * len(high)) / (len(y) - 2))
+        error = np.sqrt(low.var(ddof=1) / len(low) + high.var(ddof=1) / len(high)) / gap
+        found[i] = gap, max(width, 1e-6 * gap), error, 1 / np.sqrt(2 * (len(y) - 2))
+    return found
+
+
+def _phases_part(values: np.ndarray, sizes: np.ndarray) -> bool:
+    """Return whether two phases stay as far apart as systems grow while each gets narrower; critical ones do neither."""
+    gap, width, error, noise = _phases(values).T
+    known = np.isfinite(gap) & (gap > 0)
+    if known.sum() < 2:
+        return False
+    x = np.log(sizes[known])
+    stays, wrong = _slope(x, np.log(gap[known]), np.maximum(error[known], 1e-3))
+    parts, unsure = _slope(x, np.log(gap[known] / width[known]), np.hypot(error[known], noise[known]))
+    return stays > -SIGMAS * wrong - SHRINKS and parts > PARTS and parts > 2 * unsure
+
+
+def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """Return the slope of a weighted line and its error."""
+    w = 1 / error**2
+    middle = np.average(x, weights=w)
+    power = np.sum(w * (x - middle) ** 2)
+    return float(np.sum(w * (x - middle) * y) / power), float(1 / np.sqrt(power))
+
+
+def _crosses(table: "xarray.Dataset") -> bool:
+    """Return whether Binder cumulants of the smallest and the largest size differ to either side, beyond chance."""
+    u, du = table["binder"].values, table["binder_error"].values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (u[-1] - u[0]) / np.hypot(du[-1], du[0])
+    z = z[np.isfinite(z)]
+    return bool(len(z) and z.max() > SIGMAS and z.min() < -SIGMAS)
+
+
 def _verdict(
-    table: "xarray.Dataset", crossings: "xarray.Dataset", growth: tuple[float, float], count: np.ndarray
-) -> tuple[str, str]:
+    table: "xarray.Dataset", crossings: "xarray.Dataset", growth: tuple[float, float], count: np.ndarray, values: np.ndarray,
+    sizes: np.ndarray,
+) -> tuple[str, str]:  # fmt: skip
     """Return the kind of transition, and the reason in words."""
     if len(table["binder"]) < 2:
         return "not decidable", "one size only"
     if count.min() < FEW_SEEDS:
         return "not decidable", f"as few as {int(count.min())} seeds a cell; {FEW_SEEDS} are needed for fourth moments"
+    if len(np.unique(values[np.isfinite(values)])) <= 2:
+        return "not decidable", "0/1 outcomes have two values at every size; see success_boundary, collapse"
     two = np.nanmax(table["bimodality"].values, axis=1)
     exponent, error = growth
-    # critical distributions are broad at every size; phases part more clearly the larger the system
-    if two[-1] > COEXIST and two[-1] > two[0] and exponent > SIGMAS * error:
-        return "first-order", "two phases coexist over seeds at the largest sizes, and the susceptibility grows with size"
+    # critical distributions are broad at every size; phases part more clearly the larger the system, and stay as far apart
+    parted = two[-1] > COEXIST and two[-1] > two[0] and exponent > SIGMAS * error
+    if parted and _phases_part(values, sizes):
+        return "first-order", "two phases coexist over seeds, as far apart at the largest sizes, and narrower"
     crossed = np.isfinite(crossings["position"].values)
-    if exponent > SIGMAS * error and crossed.any():
+    if exponent > SIGMAS * error and crossed.any() and _crosses(table):
         return "continuous", "the susceptibility grows with size, Binder cumulants cross, and no two phases coexist"
     if abs(exponent) < SIGMAS * error + 0.1 or exponent < 0:
         return "crossover", "the susceptibility does not grow with size"
-    return "not decidable", "the susceptibility grows, and Binder cumulants do not cross within the control parameter's range"
+    if parted:
+        return "not decidable", "two phases are seen over seeds, and they do not part as systems grow"
+    return "not decidable", (
+        "the variance does not shrink as that of an average would, and Binder cumulants do not cross beyond chance: "
+        "give volume= of an observable that averages over the system"
+    )

@@ -72,21 +72,32 @@ def rolling(values: np.ndarray, *, window: float = 0.5, indicator: str = "varian
 
 
 def early_warnings(
-    values: np.ndarray, *, window: float = 0.5, indicator: str = "variance", detrend: bool = False, surrogates: int = 500,
+    values: np.ndarray, *, window: float = 0.5, indicator: str = "both", detrend: bool = True, surrogates: int = 500,
     root: int = 0,
 ) -> Signal:  # fmt: skip
-    """Test whether the indicator rises more than it does for stationary series of the same memory.
+    """Test whether the indicators rise more than they do for stationary series of the same memory.
 
-    Surrogates are AR(1) series fitted to each series' residuals.
+    Surrogates are AR(1) series fitted to each series' residuals. A system that slows down has a rising variance *and* a rising
+    memory; noise that grows raises the variance alone, and a mean that moves raises both unless it is taken out.
 
     Args:
       values: (series, steps) or (steps,).
       window: as for `rolling`.
-      indicator: as for `rolling`.
-      detrend: as for `rolling`.
+      indicator: "both", the larger of two p-values and the smaller of two taus; or one, as for `rolling`.
+      detrend: subtract a straight line from each series first.
       surrogates: of each series.
       root: seed of them.
+
+    Measured, in docs/calibration.md: of stationary series, of those whose mean moves and of those whose noise doubles, at most
+    7 % have p <= .05.
     """
+    if indicator == "both":
+        parts = [
+            early_warnings(values, window=window, indicator=name, detrend=detrend, surrogates=surrogates, root=root)
+            for name in ("variance", "autocorrelation")
+        ]
+        return Signal(*(pick(*(getattr(part, name) for part in parts)) for name, pick in
+                        (("tau", np.minimum), ("p", np.maximum), ("null", np.minimum))))  # fmt: skip
     y = np.atleast_2d(np.asarray(values, float))
     if not np.all(np.isfinite(y)):
         raise ValueError("series must be finite; leave diverged seeds out, or cut before they diverge.")
