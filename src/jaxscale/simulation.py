@@ -7,16 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscale.protocol import Observables, System, advance
+from jaxscale.records import check
 
 
-def simulate(system: System, key: jax.Array, times: Any) -> Observables:
+def simulate(system: System, key: jax.Array, times: Any, *, precision: str | None = "highest") -> Observables:
     """Run one system and observe it. Pure and jittable; memory is O(len(times)).
+
+    A system whose numbers are plain is checked as a sweep checks it: a NaN or a value out of range is refused on the host.
 
     Args:
       system: what moves; see `jaxscale.protocol`.
       key: one typed PRNG key. It is split into disorder, initialisation and steps; step t uses `fold_in(key_step, t)`.
       times: (n,) increasing step numbers, 0 being the initial state. Shared by a batch under vmap, so the loop bounds
         stay scalars and the loop stays a loop.
+
+      precision: `jax.default_matmul_precision`, as of `jaxscale.sweep`; None for whatever is set around the call.
 
     Returns:
       {observable: (n,)}.
@@ -26,6 +31,14 @@ def simulate(system: System, key: jax.Array, times: Any) -> Observables:
     """
     if not isinstance(times, jax.core.Tracer):
         times = check_times(times)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(system)):
+        check(system)
+    with jax.default_matmul_precision(precision):
+        return _simulated(system, key, times)
+
+
+def _simulated(system: System, key: jax.Array, times: Any) -> Observables:
+    """Return what `simulate` does, at whatever precision is set."""
     key_data, key_init, key_step = jax.random.split(key, 3)
     data = system.sample(key_data)
     state = system.init(key_init, data)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from assertions import assert_mean
 
+import jaxscale as js
 from jaxscale.data.margin import along_teacher
 from jaxscale.dynamics.chain import PopulationChain, _tail_quantile
 from jaxscale.records import check
@@ -23,7 +24,7 @@ def test_unfitted_fraction_is_the_share_of_points_on_the_wrong_side(chi, ratio):
     assert_mean(across > ratio * along, float(unfitted_fraction(jnp.float32(ratio), chi)), precision=0.003)
 
 
-@pytest.mark.parametrize("chi", [0, 1])
+@pytest.mark.parametrize("chi", [0, 1, 0.5, 2])
 def test_unfitted_fraction_has_its_tail_constant_and_falls(chi):
     ratio = jnp.geomspace(1e-2, 1e6, 100)
     fraction = np.asarray(unfitted_fraction(ratio, chi), np.float64)
@@ -31,7 +32,7 @@ def test_unfitted_fraction_has_its_tail_constant_and_falls(chi):
     np.testing.assert_allclose(fraction[-1] * 1e6 ** (1 + chi), tail_constant(chi), rtol=1e-4)
 
 
-@pytest.mark.parametrize("chi", [0, 1])
+@pytest.mark.parametrize("chi", [0, 1, 0.5, 2])
 def test_tail_quantile_inverts_the_unfitted_fraction(chi):
     ratio = jnp.geomspace(0.1, 1e4, 60)
     np.testing.assert_allclose(_tail_quantile(unfitted_fraction(ratio, chi), chi), ratio, rtol=2e-4)
@@ -90,7 +91,21 @@ def test_the_clock_counts_the_idle_steps_before_a_wrong_point(chi, ratio):
     assert float(system.observe(after, ())["steps"]) == pytest.approx(1 + idle, rel=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"d": 2}, {"points": 1.0}, {"temperature": 0.0}, {"chi": 2}])
+@pytest.mark.parametrize("options", [{"d": 2}, {"points": 1.0}, {"temperature": 0.0}, {"chi": -1.0}])
 def test_refusals(options):
     with pytest.raises(ValueError, match="PopulationChain"):
         check(PopulationChain(**{"d": 8, "points": 10.0} | options))
+
+
+def test_lambda_grows_with_the_power_of_any_chi():
+    """lambda at P ~ P^(1 / (1 + chi)): slopes of 64 seeds between P = 100 and 1000, at chi .5 and 2."""
+    for chi in (0.5, 2.0):
+        runs = js.sweep(
+            lambda points, chi=chi: PopulationChain(d=32, points=points, chi=chi), grid={"points": [100.0, 1000.0]}, seeds=64,
+            times=[0, 8000], progress=False,
+        )  # fmt: skip
+        last = runs.isel(time=-1)
+        assert float(last["stopped"].min()) == 1
+        mean, error = (np.asarray(v) for v in (last["lambda"].mean("seed"), last["lambda"].std("seed", ddof=1) / 8))
+        slope, noise = np.log10(mean[1] / mean[0]), np.hypot(*(error / mean)) / np.log(10)
+        assert abs(slope - 1 / (1 + chi)) < 4 * noise + 0.02 and noise < 0.03

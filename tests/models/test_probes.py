@@ -8,7 +8,14 @@ import pytest
 from jaxscale.models.in_context_regression import InContextRegression
 from jaxscale.models.probes import discrimination as gdv_probe
 from jaxscale.models.probes.attention import induction, previous_token
-from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
+from jaxscale.models.probes.sharpness import (
+    alignment,
+    extreme_eigenvalues,
+    gradient_noise,
+    gradient_noise_scale,
+    tangent_kernel,
+    top_eigenvalue,
+)
 
 gdv = jax.jit(gdv_probe.gdv, static_argnums=2, static_argnames="normalised")
 
@@ -90,3 +97,36 @@ def test_risk_of_in_context_regression(d, n, risk):
     prompt = model.prompts(jax.random.key(5), 40_000)
     sampled = (model.predict((jnp.eye(d), best * jnp.eye(d)), prompt) - prompt.answer) ** 2
     assert float(jnp.mean(sampled)) == pytest.approx(risk, rel=0.05)
+
+
+def test_both_ends_of_a_spectrum_are_kept_apart():
+    """Power iteration says a number between +9 and -9; Lanczos says both, within a residual that holds the truth."""
+    scale = jnp.array([9.0, -9.0, 3.0, 1.0, 0.5])
+    ends = extreme_eigenvalues(lambda p: 0.5 * jnp.sum(scale * p**2), jnp.zeros(5))
+    assert float(ends.largest) == pytest.approx(9, abs=1e-4) and float(ends.smallest) == pytest.approx(-9, abs=1e-4)
+    assert float(ends.residual.max()) < 1e-3
+    many = jnp.linspace(-2.0, 7.0, 200)
+    few = extreme_eigenvalues(lambda p: 0.5 * jnp.sum(many * p**2), jnp.zeros(200), iterations=15)
+    assert abs(float(few.largest) - 7) <= float(few.residual[0]) + 1e-4 and float(few.largest) > 6.5
+    assert abs(float(few.smallest) + 2) <= float(few.residual[1]) + 1e-4
+
+
+def test_the_noise_scale_is_a_ratio_of_means():
+    """Eight gradients of mean 1 in 4 of 100 entries and variance 1: single ratios run away, that of the means does not."""
+    mean = jnp.zeros(100).at[:4].set(1.0)
+    draws = mean[None, None] + jax.random.normal(jax.random.key(0), (4000, 8, 100))
+    parts = jax.jit(jax.vmap(gradient_noise))(draws)
+    ratio = float(parts.trace.mean() / parts.signal.mean())
+    assert ratio == pytest.approx(100 / 4, rel=0.1)
+    single = jax.jit(jax.vmap(gradient_noise_scale))(draws)
+    assert float(jnp.isnan(single).mean()) == pytest.approx(float((parts.signal <= 0).mean()))
+    assert float(jnp.nanmax(single)) > 4 * ratio
+
+
+def test_the_induction_score_of_either_name():
+    """A run of one token: attention to itself is no induction; "all" counts it, and places that cannot be asked."""
+    tokens, self_attention = jnp.zeros((1, 4), int), jnp.eye(4)[None, None]
+    assert float(induction(self_attention, tokens)[0]) == 0
+    assert float(induction(self_attention, tokens, places="all")[0]) == pytest.approx(0.75)
+    with pytest.raises(ValueError, match="places must be"):
+        induction(self_attention, tokens, places="some")

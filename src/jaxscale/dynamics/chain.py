@@ -30,7 +30,7 @@ class PopulationChain:
       d: input dimension. Static.
       points: P, which sets only when to stop.
       temperature: T = eta / B.
-      chi: exponent of the density near the boundary, 0 or 1. Static.
+      chi: exponent of the density near the boundary, above -1. Static.
 
     References:
       Sclocchi & Wyart, PNAS 2024, arXiv:2309.10688 (the stochastic process behind its scaling argument).
@@ -39,7 +39,7 @@ class PopulationChain:
     d: int = static()
     points: float
     temperature: float = 1.0
-    chi: int = static(default=1)
+    chi: float = static(default=1)
 
     units = {
         "lambda": ("signal over noise", "1"),
@@ -50,9 +50,9 @@ class PopulationChain:
     }
 
     def check(self):
-        """Raise unless chi is 0 or 1, d >= 3, points >= 2 and the temperature is positive."""
-        if self.chi not in (0, 1):
-            raise ValueError(f"PopulationChain.chi must be 0 or 1, where the tail inverts in closed form; got {self.chi}.")
+        """Raise unless chi is above -1, d >= 3, points >= 2 and the temperature is positive."""
+        if not -1 < self.chi < 100:
+            raise ValueError(f"PopulationChain.chi must lie above -1, where the density can be summed; got {self.chi}.")
         if self.d < 3 or not self.points >= 2 or not self.temperature > 0:
             raise ValueError(
                 f"PopulationChain needs d >= 3, points >= 2, temperature > 0; got {self.d}, {self.points}, {self.temperature}."
@@ -66,7 +66,7 @@ class PopulationChain:
     def init(self, key: jax.Array, data: tuple[()]) -> State:
         """Make the first update, from v = 0: every point is wrong, so |x_1| and the rest are unconditioned."""
         key_along, key_across = jax.random.split(key)
-        along = jnp.linalg.norm(jax.random.normal(key_along, (self.chi + 1,)))
+        along = _chi(key_along, self.chi + 1)
         across = jnp.linalg.norm(jax.random.normal(key_across, (self.d - 1,)))
         scale = self.temperature / jnp.sqrt(self.d)
         return State(scale * along, scale * across, jnp.array(0.0))
@@ -77,7 +77,7 @@ class PopulationChain:
         ratio = state.signal / state.noise
         tail = unfitted_fraction(ratio, self.chi)
         s = _tail_quantile(tail * jax.random.uniform(key_tail, minval=jnp.finfo(ratio.dtype).tiny), self.chi)
-        radius = jnp.linalg.norm(jax.random.normal(key_radius, (self.chi + 2,)))
+        radius = _chi(key_radius, self.chi + 2)
         along = radius / jnp.sqrt(1 + s**2)
         scale = self.temperature / jnp.sqrt(self.d)
         rest = jax.random.normal(key_rest, (self.d - 2,))
@@ -104,11 +104,32 @@ class PopulationChain:
         }
 
 
-def _tail_quantile(p, chi):
-    """Return s with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`."""
+def _chi(key: jax.Array, freedom: float) -> jax.Array:
+    """Return a chi-distributed number, the root of chi-squared, of any positive degrees of freedom."""
+    if freedom == int(freedom):
+        return jnp.linalg.norm(jax.random.normal(key, (int(freedom),)))
+    return jnp.sqrt(2 * jax.random.gamma(key, freedom / 2))
+
+
+def _tail_quantile(p: jax.Array, chi: float) -> jax.Array:
+    """Return s with P(z / |x_1| > s) = p < 1/2, the inverse of `unfitted_fraction`.
+
+    s sqrt(chi + 1) is Student's t of chi + 1 degrees of freedom: 2 p is the incomplete beta function of w = 1 / (1 + s^2),
+    inverted by bisection in log w where there is no closed form.
+    """
     if chi == 0:
         return 1 / jnp.tan(jnp.pi * p)
-    return (1 - 2 * p) / (2 * jnp.sqrt(p * (1 - p)))
+    if chi == 1:
+        return (1 - 2 * p) / (2 * jnp.sqrt(p * (1 - p)))
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        above = jax.scipy.special.betainc((chi + 1) / 2, 0.5, jnp.exp(middle)) > 2 * p
+        return jnp.where(above, low, middle), jnp.where(above, middle, high)
+
+    low, high = jax.lax.fori_loop(0, 40, halve, (jnp.full_like(p, -80.0), jnp.zeros_like(p)))
+    return jnp.sqrt(jnp.expm1(-(low + high) / 2))
 
 
 TINY = PopulationChain(d=8, points=64.0)

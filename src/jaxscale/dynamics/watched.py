@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxscale.models.language.tensor_roles import Role, roles
-from jaxscale.models.probes.sharpness import alignment, gradient_noise_scale, tangent_kernel, top_eigenvalue
+from jaxscale.models.probes.sharpness import alignment, extreme_eigenvalues, gradient_noise, tangent_kernel, top_eigenvalue
 from jaxscale.protocol import definitions
 from jaxscale.records import record, static
 
+LANCZOS = 12  # products with the Hessian at a record
 WARM = 30  # products with the Hessian before the first step, so that the start's sharpness is right too
 
 
@@ -55,8 +56,12 @@ class Watched:
     def units(self) -> dict[str, tuple[str, str]]:
         """Return {observable: (meaning, unit)} of the wrapped system and of the landscape."""
         ours = {
-            "sharpness": ("largest eigenvalue of the Hessian in size", "loss over parameter units squared"),
-            "noise_scale": ("trace of the gradient's covariance over its mean squared", "draws of the loss"),
+            "sharpness": ("largest eigenvalue of the Hessian", "loss over parameter units squared"),
+            "lowest_curvature": ("smallest eigenvalue of the Hessian", "loss over parameter units squared"),
+            "sharpness_residual": ("how far at most sharpness is from an eigenvalue", "loss over parameter units squared"),
+            "noise_trace": ("trace of the covariance of one draw's gradient", "squared gradient units"),
+            "noise_signal": ("squared norm of the mean gradient; noise_trace over it, each averaged, is the noise scale",
+                             "squared gradient units"),
             "kernel_alignment": ("cosine between the tangent kernel and the start's", "1"),
             "representation_alignment": ("cosine between the site's Gram matrix and the start's", "1"),
         }
@@ -104,12 +109,14 @@ class Watched:
         observables = {f"gradient_{name}": value for name, value in by_role(jax.grad(loss)(params)).items()}
         observables |= {f"update_{name}": value for name, value in state.updates.items()}
         if self.sharpness:
-            observables["sharpness"] = top_eigenvalue(loss, params, start=state.vector, iterations=1)[0]
+            ends = extreme_eigenvalues(loss, params, start=state.vector, iterations=LANCZOS)
+            observables |= {"sharpness": ends.largest, "lowest_curvature": ends.smallest}
+            observables["sharpness_residual"] = ends.residual[0]
         if self.noise:
             keys = jax.random.split(self._key(2), self.noise)
-            observables["noise_scale"] = gradient_noise_scale(
-                jax.vmap(lambda key: jax.grad(self.system.model.loss)(params, data, key))(keys)
-            )
+            grads = jax.vmap(lambda key: jax.grad(self.system.model.loss)(params, data, key))(keys)
+            noise = gradient_noise(grads)
+            observables |= {"noise_trace": noise.trace, "noise_signal": noise.signal}
         if self.kernel:
             tokens, logits = data.test.tokens[: self.kernel], lambda p, x: self.system.model.apply(p, x)[0]
             now, then = (tangent_kernel(logits, p, tokens) for p in (params, state.start))

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def unfitted_fraction(ratio: jax.Array, chi: int) -> jax.Array:
-    """Return the fraction of fresh points on the wrong side at lambda = `ratio`, for chi 0 or 1. Nothing cancels at large
-    lambda.
+def unfitted_fraction(ratio: jax.Array, chi: float) -> jax.Array:
+    """Return the fraction of fresh points on the wrong side at lambda = `ratio`. Nothing cancels at large lambda.
 
-    arctan(1/lambda)/pi for chi = 0, (1 - lambda/sqrt(1 + lambda^2))/2 for chi = 1; both fall as C lambda^-(1+chi).
+    arctan(1/lambda)/pi for chi = 0, (1 - lambda/sqrt(1 + lambda^2))/2 for chi = 1; else half the incomplete beta function
+    I_w((chi + 1)/2, 1/2) of w = 1/(1 + lambda^2), since lambda sqrt(chi + 1) is Student's t. All fall as C lambda^-(1+chi).
     """
+    if chi not in (0, 1):
+        return 0.5 * jax.scipy.special.betainc((chi + 1) / 2, 0.5, 1 / (1 + ratio**2))
     if chi == 0:
         return jnp.arctan2(1.0, ratio) / jnp.pi
     root = jnp.sqrt(1 + ratio**2)

@@ -33,8 +33,12 @@ def test_nothing_is_added_at_the_start_and_something_is_learned(made):
 def test_eva_spans_the_inputs_largest_directions():
     spectrum = 1 / np.arange(1, 13)
     inputs = jax.random.normal(KEYS[3], (4000, 12)) * jnp.sqrt(spectrum)[None, :]
+    moved, same = adapt.eva(inputs + 5 * jnp.arange(12.0)[None, :], KERNEL, 4)  # the mean is no direction of variance
+    inputs = inputs - inputs.mean(axis=0, keepdims=True)
     made, share = adapt.eva(inputs, KERNEL, 4)
     np.testing.assert_allclose(made.a.T @ made.a, np.eye(4), atol=1e-5)
+    np.testing.assert_allclose(moved.a @ moved.a.T, made.a @ made.a.T, atol=1e-3)
+    np.testing.assert_allclose(same, share, atol=1e-4)
     explained = float(jnp.sum((inputs @ made.a) ** 2) / jnp.sum(inputs**2))
     assert explained == pytest.approx(float(jnp.sum(share[:4])), rel=1e-4) and explained > 0.6
 

@@ -75,13 +75,13 @@ def test_a_decoder_from_tokens_to_logits(qk_norm, tied, learned):
 
 @pytest.mark.parametrize("mup", [False, True])
 def test_linear_attention_at_every_place(mup):
-    """y_t = sum over s <= t of (q_t k_s) v_s / (t sqrt(K)); under muP over K."""
+    """y_t = sum over s <= t of (q_t k_s) v_s / (t sqrt(K)); under muP over K / sqrt(K0), K0 = 16 at the base width of 32."""
     x, own, sites = layer(LinearAttention(heads=2, mup=mup), mup=mup)
     q, k, v = ((x @ own[name]["kernel"]).reshape(3, 8, 2, 4) for name in "qkv")
     y = np.zeros((3, 8, 2, 4))
     for t in range(8):
         for s in range(t + 1):
-            y[:, t] += (q[:, t] * k[:, s]).sum(-1, keepdims=True) * v[:, s] / ((t + 1) * (4 if mup else 2))
+            y[:, t] += (q[:, t] * k[:, s]).sum(-1, keepdims=True) * v[:, s] / ((t + 1) * (4 / 4 if mup else 2))
     np.testing.assert_allclose(sites["layer0/heads"], y, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(sites["layer0/mixer"], y.reshape(3, 8, 8) @ own["out"]["kernel"], rtol=1e-3, atol=1e-4)
 

@@ -58,8 +58,10 @@ def eva(inputs: jax.Array, kernel: jax.Array, rank: int) -> tuple[LowRank, jax.A
       Paischer et al. 2024, One initialization to rule them all, arXiv:2410.07170.
     """
     _check_rank("eva", rank, kernel)
-    _, s, vt = jnp.linalg.svd(inputs, full_matrices=False)
-    share = s**2 / jnp.sum(s**2)
+    # variance is about the mean, which the authors' incremental PCA subtracts as well
+    centred = inputs - jnp.mean(inputs, axis=0, keepdims=True)
+    _, s, vt = jnp.linalg.svd(centred, full_matrices=False)
+    share = s**2 / jnp.maximum(jnp.sum(s**2), 1e-30)
     return LowRank(a=vt[:rank].T, core=jnp.eye(rank), b=jnp.zeros((rank, kernel.shape[1]))), share
 
 

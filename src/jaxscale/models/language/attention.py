@@ -3,6 +3,8 @@
 Shapes in names: B batch, T query, S key, D width, H heads, K head width.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,9 @@ class Attention(nn.Module):
       heads: H; must divide the width.
       rope: rotary positions (an even head width).
       qk_norm: layer norm of queries and keys without learned scale, so that |q k| / sqrt(K) <= sqrt(K) exactly.
-      mup: scores over K and not sqrt(K).
+      mup: scores over K and not sqrt(K), and the same at the width `base`.
+      base: width at which muP is the standard parametrisation; the network's.
+      base_head: K at the base width; base / heads if 0. A network that grows by heads keeps it.
 
     References:
       Vaswani et al. 2017. Su et al. 2021, arXiv:2104.09864 (rotary). Dehghani et al. 2023, arXiv:2302.05442 (qk-norm).
@@ -29,6 +33,8 @@ class Attention(nn.Module):
     rope: bool = True
     qk_norm: bool = False
     mup: bool = False
+    base: int = 32
+    base_head: float = 0.0
 
     def check_width(self, width: int) -> None:
         """Raise unless the heads divide the width, into pairs where positions are rotated."""
@@ -59,7 +65,8 @@ class Attention(nn.Module):
         if self.rope:
             q_BTHK, k_BTHK = (rotated(y) for y in (q_BTHK, k_BTHK))
         q_BTHK, k_BTHK, v_BTHK = (sites(f"{layer}/{name}", y) for name, y in (("q", q_BTHK), ("k", k_BTHK), ("v", v_BTHK)))
-        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK) / (size if self.mup else size**0.5)
+        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK)
+        scores_BHTS = scores_BHTS / score_scale(size, base_head(self) if self.mup else 0.0)
         scores_BHTS = sites(f"{layer}/scores", scores_BHTS)
         scores_BHTS = jnp.where(causal(length)[None, None], scores_BHTS, -1e30)
         pattern_BHTS = sites(f"{layer}/pattern", jax.nn.softmax(scores_BHTS, axis=-1))
@@ -72,7 +79,9 @@ class LinearAttention(nn.Module):
 
     Attributes:
       heads: H; must divide the width.
-      mup: products over K and not sqrt(K).
+      mup: products over K and not sqrt(K), and the same at the width `base`.
+      base: width at which muP is the standard parametrisation; the network's.
+      base_head: K at the base width; base / heads if 0. A network that grows by heads keeps it.
 
     References:
       Katharopoulos et al. 2020, arXiv:2006.16236. von Oswald et al. 2023, arXiv:2212.07677.
@@ -80,6 +89,8 @@ class LinearAttention(nn.Module):
 
     heads: int = 1
     mup: bool = False
+    base: int = 32
+    base_head: float = 0.0
 
     def check_width(self, width: int) -> None:
         """Raise unless the heads divide the width."""
@@ -97,12 +108,22 @@ class LinearAttention(nn.Module):
         q, k, v = (
             sites(f"{layer}/{name}", dense(width, name)(x_BTD).reshape(*x_BTD.shape[:2], self.heads, size)) for name in "qkv"
         )
-        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q, k) / (size if self.mup else size**0.5)
+        scores_BHTS = jnp.einsum("bthk,bshk->bhts", q, k) / score_scale(size, base_head(self) if self.mup else 0.0)
         share_T = 1 / jnp.arange(1, length + 1)
         pattern_BHTS = jnp.where(causal(length)[None, None], scores_BHTS, 0) * share_T[None, None, :, None]
         pattern_BHTS = sites(f"{layer}/pattern", pattern_BHTS)
         z_BTHK = sites(f"{layer}/heads", jnp.einsum("bhts,bshk->bthk", pattern_BHTS, v))
         return dense(width, "out")(z_BTHK.reshape(*x_BTD.shape))
+
+
+def base_head(mixer: Any) -> float:
+    """Return the size of a head at the base width of muP."""
+    return mixer.base_head or mixer.base / mixer.heads
+
+
+def score_scale(size: int, base: float) -> float:
+    """Return what scores are divided by: sqrt(K), or under muP K over the root of what K is at the base width."""
+    return size / base**0.5 if base else size**0.5
 
 
 def _check_heads(name, heads, width):

@@ -77,6 +77,11 @@ class Decoder(nn.Module):
                 f"muP is of the whole network: Decoder has mup={self.mup} and its {type(self.mixer).__name__} "
                 f"mup={self.mixer.mup}; give both the same."
             )
+        if self.mup and getattr(self.mixer, "base", self.base) != self.base:
+            raise ValueError(
+                f"muP has one base width: Decoder has base={self.base} and its {type(self.mixer).__name__} "
+                f"base={self.mixer.base}; give both the same."
+            )
         if hasattr(self.mixer, "check_width"):
             self.mixer.check_width(self.width)
 

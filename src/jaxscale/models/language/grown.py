@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxscale.models.language.attention import base_head
 from jaxscale.models.language.decoder import Decoder
 from jaxscale.models.language.grow import deepen, identity_block, stages, upcycle
 from jaxscale.models.language.tensor_roles import READOUT, Role, by_path, roles
@@ -39,7 +40,10 @@ def widened(network: Decoder, params: Any, times: int, *, how: str = "fpi") -> t
             f"widened needs tied=False, times >= 1 and how='fpi' or 'aki'; got tied={network.tied}, {times} and {how!r}."
         )
     _check(network, params)
-    mixer = network.mixer.clone(heads=network.mixer.heads * times) if hasattr(network.mixer, "heads") else network.mixer
+    mixer = network.mixer
+    if hasattr(mixer, "heads"):
+        kept = {"base_head": base_head(mixer)} if hasattr(mixer, "base_head") else {}
+        mixer = mixer.clone(heads=mixer.heads * times, **kept)
     wide = network.clone(width=network.width * times, mixer=mixer)
     above = _one_layer_up(params, network.depth) if how == "aki" else params
 

@@ -67,9 +67,11 @@ def by_path(tree: Any) -> dict[str, Any]:
 
 
 def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
-    """Return factors of Adam's rate under muP: base / fan-in for hidden matrices, its root for readout kernels, 1 for the rest.
+    """Return factors of Adam's rate under muP: base / width for hidden matrices, its root for readout kernels, 1 for the rest.
 
-    With the readout's output multiplied by sqrt(base / width), its entries must move by 1 / sqrt(width): sqrt(base / fan-in).
+    A matrix whose fan-in is four times the width has four times the base's fan-in at the base, and factor 1 there: all factors
+    are relative, and at the base width muP is the standard parametrisation. With the readout's output multiplied by
+    sqrt(base / width), its entries must move by 1 / sqrt(width).
 
     Args:
       params: of a network.
@@ -90,7 +92,7 @@ def adam_rates(params: Any, base: int, *, tied: bool = False) -> Any:
             f"muP needs to know a network's inputs and its readout by their names, 'embed...' and 'readout...'; this one has "
             f"{names}. Name its modules so."
         )
-    factor = {HIDDEN: lambda r: base / r.fan_in, READOUT: lambda r: (base / r.fan_in) ** 0.5}
+    factor = {HIDDEN: lambda r: base / min(r.fan_in, r.fan_out), READOUT: lambda r: (base / r.fan_in) ** 0.5}
     return jax.tree.map(lambda r: factor.get(r.kind, lambda r: 1.0)(r), tree, is_leaf=lambda r: isinstance(r, Role))
 
 

@@ -14,6 +14,10 @@ _PUBLIC = {
     "top_eigenvalue": "jaxscale.models.probes.sharpness",
     "tangent_kernel": "jaxscale.models.probes.sharpness",
     "alignment": "jaxscale.models.probes.sharpness",
+    "Extremes": "jaxscale.models.probes.sharpness",
+    "GradientNoise": "jaxscale.models.probes.sharpness",
+    "extreme_eigenvalues": "jaxscale.models.probes.sharpness",
+    "gradient_noise": "jaxscale.models.probes.sharpness",
     "gradient_noise_scale": "jaxscale.models.probes.sharpness",
 }
 
