@@ -5,7 +5,7 @@ COLAB ?= .venv-colab
 RUN = $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: demo test test-cold slow mutants lint types test-colab bench notebooks stubs clean
+.PHONY: demo test test-cold slow mutants lint types test-colab bench calibration notebooks stubs clean
 
 # The (B, eta) diagram of SGD noise with its exponents, then the same question on real digits.
 demo: $(VENV)/.ready
@@ -46,6 +46,10 @@ bench: $(VENV)/.ready
 	$(RUN) benchmarks/collapse.py
 	$(RUN) benchmarks/adaptive.py
 	$(RUN) benchmarks/language.py
+
+# How often intervals hold the truth, for every estimator: docs/calibration.md.
+calibration: $(VENV)/.ready
+	$(RUN) benchmarks/calibration.py --write
 
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready

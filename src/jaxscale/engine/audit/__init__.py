@@ -5,6 +5,7 @@ from jaxscale.lazy import lazily
 _PUBLIC = {
     "verify": "jaxscale.engine.audit.verification",
     "Verified": "jaxscale.engine.audit.verification",
+    "Drift": "jaxscale.engine.audit.precision",
     "replay": "jaxscale.engine.audit.replaying",
     "final_state": "jaxscale.engine.audit.final",
     "check_reproducible": "jaxscale.engine.audit.reproducibility",

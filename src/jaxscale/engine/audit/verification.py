@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxscale.engine.ask.grid import Lanes
+from jaxscale.engine.audit.precision import Drift, in_float64
 from jaxscale.engine.keep.pieces import RunsPiece
 from jaxscale.engine.listeners import said
 from jaxscale.engine.place.bucket import Bucket
@@ -31,6 +32,7 @@ class Verified:
     pending: int
     rerun: int
     differing: tuple[str, ...]
+    float64: dict[str, Drift] = dataclasses.field(default_factory=dict)  # what it changes, if it was asked for
 
     def __bool__(self) -> bool:
         return not self.damaged and not self.differing
@@ -42,12 +44,14 @@ class Verified:
         ]
         lines += [f"  damaged: {text}" for text in self.damaged]
         lines.append(f"{self.rerun} runs made again, {len(self.differing)} differ" if self.rerun else "no run made again")
-        return "\n".join([*lines, *(f"  differs: {text}" for text in self.differing)])
+        lines += [f"  differs: {text}" for text in self.differing]
+        return "\n".join([*lines, *(f"  float64: {name}: {drift}" for name, drift in self.float64.items())])
 
 
 def verify(
-    store: str | os.PathLike, experiment: Callable[..., Any] | None = None, *, cells: int = 16, root: int = 0
-) -> Verified:
+    store: str | os.PathLike, experiment: Callable[..., Any] | None = None, *, cells: int = 16, root: int = 0,
+    float64: bool = False,
+) -> Verified:  # fmt: skip
     """Hash every piece again, and make a random sample of runs again, comparing every bit.
 
     Args:
@@ -55,10 +59,16 @@ def verify(
       experiment: what was swept; without it nothing is run.
       cells: runs to make again.
       root: seed of the sample.
+      float64: also make a sample again in float64 on the same draws, and say what changes: the relative drift of every
+        observable at the last record, and how many verdicts (0 or 1, finite or not). Steps must draw nothing. A chaotic run
+        drifts by its own size.
 
     Raises:
       StoreError: no store, or of another experiment.
+      ValueError: float64 without an experiment, or of runs whose steps draw random numbers.
     """
+    if float64 and experiment is None:
+        raise ValueError("verify(float64=True) makes runs again: pass the experiment that was swept.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pieces = DiskStore.read(store).pieces()
@@ -78,7 +88,9 @@ def verify(
                 made, differing = made + some, differing + differ
     requested, failed = len(buckets) * grid.lanes_per_bucket, sum(b.failed(pieces.get(b.name, [])) for b in buckets)
     done = requested - failed - pending
-    return Verified(sum(map(len, pieces.values())), damaged, requested, done, failed, pending, made, tuple(differing))
+    drifts = in_float64(record, experiment, cells=cells, root=root) if float64 else {}
+    pieces_seen = sum(map(len, pieces.values()))
+    return Verified(pieces_seen, damaged, requested, done, failed, pending, made, tuple(differing), drifts)
 
 
 def _again(
