@@ -156,8 +156,8 @@ def main():
     head = (
         "# Calibration\n\nHow often 95 % intervals hold the truth, on data whose truth is known. `make calibration` makes this "
         f"page again.\n{asked.repeats} sets a row, {time.process_time() - start:.0f} CPU s; commit {commit}, {versions}, "
-        f"Python {platform.python_version()}.\n\nA step that is sharper than the cells are apart has the bracket for its band, and is "
-        "held always.\n\n| estimator, truth | data | share | beside it |\n|---|---|---|---|\n"
+        f"Python {platform.python_version()}.\n\nA step that is sharper than the cells are apart has the bracket for its band, "
+        "and is held always.\n\n| estimator, truth | data | share | beside it |\n|---|---|---|---|\n"
     )
     if asked.write:
         PAGE.write_text(head + "".join("| " + " | ".join(row) + " |\n" for row in rows))

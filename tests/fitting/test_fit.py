@@ -225,3 +225,66 @@ def test_the_objective_is_hubers():
     residual = np.sqrt(result.weight) * result.residual
     assert 2 <= np.sum(np.abs(residual) > 0.05) <= len(X) - 2
     assert result.goodness["objective"] == pytest.approx(huber(0.05, residual).sum(), rel=1e-9)
+
+
+def test_a_table_of_another_size_compiles_nothing():
+    """Sizes are padded to a ladder: 10, 11 and 12 points are one program."""
+    rng = np.random.default_rng(0)
+
+    def table(n):
+        x = np.geomspace(10, 1e4, n)
+        return {"x": x, "y": 2 * x**-0.5 * np.exp(0.01 * rng.normal(size=n))}
+
+    fit(power.LAW, table(10), x="x", y="y", progress=False)
+    with jax.log_compiles():
+        before = programs_made()
+        for n in (11, 12):
+            found = fit(power.LAW, table(n), x="x", y="y", progress=False)
+            assert abs(found["exponent"].value - 0.5) < 5 * found["exponent"].seeds
+        assert programs_made() == before
+
+
+def programs_made():
+    """How many programs the solver and the law's evaluators hold."""
+    from jaxscale.fitting import law, solver
+
+    laws = [f(power.LAW)._cache_size() for f in (law._curves, law._tangents)]
+    return (solver._programs.cache_info().misses, *laws)
+
+
+def test_intervals_of_few_seeds_and_few_runs_hold_the_truth():
+    """80 sets of 3 seeds and of 9 runs: .95 within four binomial errors, and errors of the size of the truth's."""
+    x, rng = np.geomspace(32, 4096, 9), np.random.default_rng(0)
+    for seeds in (3, 1):
+        held, values, claimed = [], [], []
+        for root in range(80):
+            y = 7.3 * x[:, None] ** -0.34 * np.exp(0.02 * rng.normal(size=(9, seeds)))
+            data = {"x": x, "y": y[:, 0]} if seeds == 1 else xarray.DataArray(y, {"x": x}, ("x", "seed"))
+            how = {"y": "y"} if seeds == 1 else {}
+            e = fit(power.LAW, data, x="x", root=root, progress=False, **how)["exponent"]
+            held.append(e.low <= 0.34 <= e.high)
+            values.append(e.value)
+            claimed.append(e.seeds)
+        assert 0.85 <= np.mean(held) < 1
+        assert 0.75 < np.median(claimed) / np.sqrt(np.mean((np.array(values) - 0.34) ** 2)) < 1.3
+
+
+WRONG = {  # what is no power law, though a plot in logarithms is straight: y of x from 10 to 10,000
+    "floor": lambda x: 2 * x**-0.5 + 0.02,
+    "logarithmic correction": lambda x: x**-0.5 * (1 + np.log(x)),
+    "two powers": lambda x: 5 / x + x**-0.3,
+    "logarithm": lambda x: 5 - 0.4 * np.log(x),
+    "bump": lambda x: 2 * x**-0.5 * (1 + 0.8 * np.exp(-0.5 * (np.log(x / 300) / 0.5) ** 2)),
+    "step": lambda x: 2 * x**-0.5 * np.where(x > 500, 0.9, 1.0),  # ten times the noise; half of it would often pass
+}
+
+
+def test_a_wrong_law_is_not_ok_and_a_right_one_is():
+    """12 runs with 1 % noise, 6 of each wrong set and 30 right ones; the reason names a law to try."""
+    x, rng = np.geomspace(10, 1e4, 12), np.random.default_rng(0)
+    for name, curve in WRONG.items():
+        found = [fit(power.LAW, {"x": x, "y": curve(x) * np.exp(0.01 * rng.normal(size=12))}, x="x", y="y") for _ in range(6)]
+        assert sum(f.status == "ok" for f in found) <= 1, name
+        assert any("try power_floor" in reason for f in found for reason in f.reasons), name
+    right = [fit(power.LAW, {"x": x, "y": 2 * x**-0.5 * np.exp(0.01 * rng.normal(size=12))}, x="x", y="y") for _ in range(30)]
+    assert sum(f.status == "ok" for f in right) >= 26

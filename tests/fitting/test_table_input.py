@@ -647,3 +647,16 @@ def test_the_command_refuses_with_one_line(tmp_path, capsys, file, content, opti
 def test_the_command_refuses_an_empty_folder(tmp_path, capsys):
     assert command(tmp_path, "--no-figures") == BAD_INPUT
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_counts_and_limits_are_not_taken_at_face_value():
+    """Zeros of counts are no failed runs; values that stop at one number are a cap."""
+    n = np.geomspace(10, 1e4, 12)
+    with pytest.raises(FitError, match="holds counts, 3 of them 0"):
+        quick({"n": n, "loss": [40, 31, 18, 11, 9, 5, 3, 2, 1, 0, 0, 0]})
+    noisy = 2 * n**-0.5 * np.exp(0.01 * np.random.default_rng(0).normal(size=12))
+    with pytest.raises(FitError, match="3 rows have the same smallest 'loss', 0.05, .*limit of detection"):
+        quick({"n": n, "loss": np.maximum(noisy, 0.05)})
+    with pytest.raises(FitError, match="same largest 'loss'"):
+        quick({"n": n, "loss": np.minimum(noisy, 0.4)})
+    assert quick({"n": n, "loss": noisy}).status == "ok"

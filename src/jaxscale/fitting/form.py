@@ -14,7 +14,7 @@ from jaxscale.fitting.law import Law
 from jaxscale.fitting.redraws import in_space
 
 REJECTED = 0.01  # p-value of each of two tests of bends
-DRIFT = LOCAL = 0.005  # of the larger half; of bumps and steps
+DRIFT, LOCAL = 0.005, 0.015  # of the larger half; of bumps and steps
 NOISE = 0.002  # of residuals against the noise of the seeds
 SIMULATED, KEY = 2000, 0  # draws of noise for the largest F, and their seed
 WIDTHS = (0.7, 1.5)  # of bumps, in spacings

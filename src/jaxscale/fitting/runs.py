@@ -11,6 +11,8 @@ from jaxscale.fitting.law import Law
 from jaxscale.fitting.result import FitError
 from jaxscale.fitting.table import Table, read_table, shown
 
+MANY = 6  # rows from which on a repeated extreme is no accident
+
 
 def table_points(
     law: Law, source: Any, *, x: Mapping[str, str] | Sequence[str] | str, y: str, weight: str | None, cluster: str | None,
@@ -33,6 +35,7 @@ def table_points(
         raise FitError(" ".join([str(error), *(f"({note}.)" for note in table.notes)])) from None
     if law.check:
         law.check(points)
+    _no_limit(values, points, y)
     w = table.columns[weight] if weight else np.ones(len(table))
     labels = np.unique(table.labels[cluster] if cluster else np.arange(len(table)), return_inverse=True)[1]
     runs = int(labels.max()) + 1
@@ -76,6 +79,7 @@ def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | 
             bad = f" ({shown(table.rows[w < 0])} are negative)" if np.any(w < 0) else ""
             raise FitError(f"column '{weight}' must hold weights, not negative and not all zero{bad}.")
         table = table.keep(w > 0, "have weight 0")
+    _no_counts(table.columns[y], y, space)
     if space == "log" and not np.all(table.columns[y] == 0):
         table = table.keep(table.columns[y] != 0, f"with {y} = 0 are failed runs")
     for name in [column for name, column in zip(law.inputs, names) if law.needs_positive(name)]:
@@ -86,6 +90,31 @@ def _usable(table: Table, law: Law, names: Sequence[str], y: str, weight: str | 
     repeated = len(whole) - len(np.unique(whole, axis=0))
     note = (f"{repeated} rows repeat another one and count as often as they stand",) if repeated else ()
     return dataclasses.replace(table, notes=(*table.notes, *note))
+
+
+def _no_counts(values: np.ndarray, y: str, space: str) -> None:
+    """Raise FitError for counts some of which are 0: leaving these out would bend the law, and their noise is Poisson's."""
+    whole = np.all(values == np.round(values)) and values.min(initial=0) >= 0
+    if space == "log" and whole and np.any(values == 0) and values.max(initial=0) >= 2:
+        raise FitError(
+            f"'{y}' holds counts, {int(np.sum(values == 0))} of them 0, which have no logarithm and are no failed runs. Use "
+            "space='raw' with weight= one over the expected count, or sum counts until none is 0."
+        )
+
+
+def _no_limit(values: np.ndarray, points: np.ndarray, y: str) -> None:
+    """Raise FitError where the largest or the smallest value stands several times and no other does: a cap, or a limit."""
+    distinct, count = np.unique(values, return_counts=True)
+    if len(values) < MANY or len(distinct) < 3 or np.all(values == np.round(values)) or np.sum(count > 1) != 1:
+        return
+    tied = distinct[np.argmax(count)]
+    at = points[:, values == tied]
+    if tied in (distinct[0], distinct[-1]) and len(np.unique(at, axis=1).T) == count.max():
+        side = "smallest" if tied == distinct[0] else "largest"
+        raise FitError(
+            f"{count.max()} rows have the same {side} '{y}', {tied:.6g}, and no other value repeats: it looks like a cap or a "
+            "limit of detection, and these rows would bend the law. Leave them out, or measure them."
+        )
 
 
 def _positive(table: Table, name: str, fix: str) -> None:

@@ -236,7 +236,7 @@ def test_roles():
     assert found["readout"]["kernel"][:3] == (READOUT, 8, 6) and found["layer0_up"]["kernel"][:3] == (HIDDEN, 8, 16)
     assert found["final_norm"]["scale"].kind == VECTOR
     rates = adam_rates(params, 4)
-    assert rates["layer0_up"]["kernel"] == 0.5 and rates["layer0_down"]["kernel"] == 0.25 and rates["embed"] == 1.0
+    assert rates["layer0_up"]["kernel"] == 0.5 and rates["layer0_down"]["kernel"] == 0.5 and rates["embed"] == 1.0
     wide = adam_rates(made(decoder(Attention(heads=2), width=32))[0], 32)
     assert wide["layer0_mixer"]["q"]["kernel"] == 1.0  # at the base width it is the standard parametrisation
 

@@ -75,7 +75,7 @@ def test_z_loss_is_the_mean_square_of_log_z():
 
 @pytest.mark.parametrize("mup", [False, True])
 def test_largest_score_and_log_z_by_hand(mup):
-    """max |q k| over K (muP) or sqrt(K) over places that may be looked at, q and k turned as complex numbers; <log sum exp>."""
+    """max |q k| over K / sqrt(K0) (muP, K0 = 32 / 3) or sqrt(K), turned as complex numbers; <log sum exp>."""
     width, heads = 12, 3
     module = decoder(Attention(heads=heads, mup=mup), width=width, depth=2, mup=mup)
     model = LanguageModel(world=Repeats(vocabulary=6, length=4), network=module, batch=2, evaluation=6)
@@ -92,7 +92,7 @@ def test_largest_score_and_log_z_by_hand(mup):
         x = layer_norm(stream, own[f"layer{layer}_norm1"]["scale"])
         q, k = ((x @ own[f"layer{layer}_mixer"][name]["kernel"]).reshape(6, 7, heads, 4) for name in "qk")
         q, k = (turn * (y[..., 0::2] + 1j * y[..., 1::2]) for y in (q, k))
-        score = np.abs(np.einsum("bthk,bshk->bhts", q, k.conj()).real) / (4 if mup else 2)
+        score = np.abs(np.einsum("bthk,bshk->bhts", q, k.conj()).real) / (4 / (32 / 3) ** 0.5 if mup else 2)
         largest, unmasked = max(largest, np.tril(score).max()), max(unmasked, score.max())
     assert unmasked > 1.01 * largest  # the future would have won
     assert float(found["max_score"]) == pytest.approx(largest, rel=1e-4)
