@@ -27,6 +27,7 @@ _PUBLIC = {
     "crossover": "jaxscale.fitting.crossovers",
     "envelope": "jaxscale.fitting.isoflop",
     "fit": "jaxscale.fitting.curve_fit",
+    "fit_each": "jaxscale.fitting.each",
     "jackknife": "jaxscale.fitting.jackknifing",
     "levels": "jaxscale.fitting.level_trends",
     "local_slopes": "jaxscale.fitting.curve_fit",

@@ -6,6 +6,7 @@ from jaxscale.fitting.crossovers import Crossover as Crossover
 from jaxscale.fitting.crossovers import crossover as crossover
 from jaxscale.fitting.curve_fit import fit as fit
 from jaxscale.fitting.curve_fit import local_slopes as local_slopes
+from jaxscale.fitting.each import fit_each as fit_each
 from jaxscale.fitting.isoflop import Optima as Optima
 from jaxscale.fitting.isoflop import envelope as envelope
 from jaxscale.fitting.isoflop import parabolas as parabolas
@@ -45,6 +46,7 @@ __all__ = [
     "crossover",
     "envelope",
     "fit",
+    "fit_each",
     "jackknife",
     "levels",
     "local_slopes",

@@ -80,7 +80,7 @@ def tested(
         return Form()
     values = {"bend": 1.0, "waves": 1.0}
     for name, count in (("bend", 1), ("waves", 3)):
-        extra = _orthonormal(_outside(root[:, None] * _bends(law, x, p, count), basis))
+        extra = _orthonormal(_outside(root[:, None] * bends(law, x, p, count), basis))
         k = extra.shape[1]
         gain = float(np.sum((extra.T @ r) ** 2))
         if freedom is not None and k:
@@ -123,7 +123,7 @@ def _largest(r: np.ndarray, columns: np.ndarray, known: bool, scale: np.ndarray 
     return gain / scale if known else gain / np.sum(r**2, axis=1)
 
 
-def _bends(law: Law, x: np.ndarray, params: int, count: int) -> np.ndarray:
+def bends(law: Law, x: np.ndarray, params: int, count: int) -> np.ndarray:
     """Return (n, k) shapes that bend: of one input, polynomials of the first degrees that the law may lack; else products."""
     rows = [np.log(row) if law.needs_positive(name) else row for name, row in zip(law.inputs, x)]
     units = [2 * (row - row.min()) / max(np.ptp(row), 1e-300) - 1 for row in rows]
