@@ -1,7 +1,7 @@
 """Fit one law to every curve of a labelled result at a time: thousands of exponents with intervals and verdicts.
 
-What `fit` does for one curve with draws and windows is done here with the law's tangent: all curves are lanes of one solver, and
-their errors are those of a linearised fit. Where a single curve matters, select it and `fit` it.
+What `fit` does for one curve with draws and windows is done here with the law's tangent: all curves are lanes of one solver,
+and their errors are those of a linearised fit. Where a single curve matters, select it and `fit` it.
 """
 
 from collections.abc import Sequence
