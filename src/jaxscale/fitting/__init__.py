@@ -1,9 +1,10 @@
 """Scaling laws are fitted here to labelled results or to tables, with intervals that say where they come from.
 
 Public are the names of `__all__`: `fit`, `fit_each` for many curves, and what asks a finished fit further (`profile`,
-`jackknife`, `simulated`, `crossover`); `compare` for several laws; `envelope` and `parabolas` for compute-optimal sizes; `levels` for learning curves
-that are still being measured; `solve` for many fits at once; `Law` and `Param` for laws of your own. The laws are the modules
-of `jaxscale.fitting.laws`, measures beside them those of `jaxscale.fitting.measures`; other modules are the machinery.
+`jackknife`, `simulated`, `crossover`); `compare` for several laws; `envelope` and `parabolas` for compute-optimal sizes;
+`levels` for learning curves that are still being measured; `solve` for many fits at once; `Law` and `Param` for laws of your
+own. The laws are the modules of `jaxscale.fitting.laws`, measures those of `jaxscale.fitting.measures`; other modules
+are the machinery.
 """
 
 from jaxscale.lazy import lazily
