@@ -124,6 +124,31 @@ def modelled(sample: np.ndarray, freedom: np.ndarray, covariates: Sequence[np.nd
     return best[1]
 
 
+def known_with(runs: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Return the degrees of freedom that sample variances of heavy-tailed or skewed runs are worth; those of normal ones at most.
+
+    The relative variance of s^2 is 2 / (n - 1) + kurtosis / n. Taken for chi-square of n - 1, variances of skewed runs seem to
+    differ from point to point, and points that are low by chance seem exact.
+
+    Args:
+      runs: (points, seeds), NaN where a run was lost.
+      freedom: (points,) seeds - 1.
+    """
+    n = np.sum(~np.isnan(runs), axis=1).astype(np.float64)
+    some = n >= 4
+    if not some.any():
+        return freedom
+    n, r = n[some], runs[some]
+    r = np.nan_to_num(r - np.nanmean(r, axis=1, keepdims=True))
+    two, four = np.sum(r**2, axis=1), np.sum(r**4, axis=1)
+    # unbiased fourth cumulant, and square of the variance, of each point: only their sums are steady
+    fourth = (n * (n + 1) * four - 3 * (n - 1) * two**2) / ((n - 1) * (n - 2) * (n - 3))
+    square = (two / (n - 1)) ** 2
+    kurtosis = np.sum(fourth) / max(float(np.sum(square * (n - 1) / (n + 1))), 1e-300)
+    count = np.maximum(freedom + 1, 2)
+    return np.where(freedom > 0, 2 / (2 / np.maximum(freedom, 1) + max(float(kurtosis), 0.0) / count), freedom)
+
+
 def _gamma_regression(s2: np.ndarray, d: np.ndarray, design: np.ndarray) -> np.ndarray:
     """Return coefficients of log variance: s2 / variance is chi-square of d over d; Fisher scoring, which is Newton's here."""
     beta = np.zeros(design.shape[1])

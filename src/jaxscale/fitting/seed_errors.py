@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxscale.resampling import resample
-from jaxscale.variance_models import Modelled, modelled, of_means
+from jaxscale.variance_models import Modelled, known_with, modelled, of_means
 
 MEDIANS = 400  # resamples for the variance of a median
 EXACT = 1e-12  # relative error below which points have no noise
@@ -84,7 +84,8 @@ def _of_points(values: np.ndarray, statistic: str, crossed: tuple[int, int] | No
         variance = np.full(len(values), np.nan)
         variance[known] = np.nanvar(replicas[:, known], axis=0, ddof=1)
         return variance, np.maximum(trials - 1, 0)
-    return of_means(values, np.nansum(values, axis=1) / np.maximum(trials, 1), trials, crossed)
+    variance, freedom = of_means(values, np.nansum(values, axis=1) / np.maximum(trials, 1), trials, crossed)
+    return variance, freedom if crossed else known_with(values, freedom)
 
 
 def _freedom(model: Modelled, seeds: int, groups: np.ndarray | None) -> float:

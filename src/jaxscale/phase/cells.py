@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxscale.phase.passages import REACH
 from jaxscale.resampling import resample
-from jaxscale.variance_models import modelled, of_means
+from jaxscale.variance_models import known_with, modelled, of_means
 
 RESAMPLES = 400  # for the variance of medians
 UNKNOWN = 1e6  # variance of a cell without runs, over that of the values
@@ -62,6 +62,8 @@ def cells_of(
         worth = 1.0 if crossed is None or plain <= 0 else max(float(_weighted(own * trials, trials, own)) / plain, 1.0)
         trials = trials / worth
         return Cells(True, np.nan_to_num(mean) * trials, trials, np.zeros((*mean.shape, mean.shape[1])), level, True)
+    if crossed is None:
+        freedom = np.array([known_with(one, free) for one, free in zip(runs, freedom)])
     variance, free = _modelled(own * np.maximum(trials, 1), freedom, mean, x)
     return _assembled(mean, variance / np.maximum(trials, 1), free, trials, _correlation(runs, mean) if shared else 0.0, level)
 

@@ -13,7 +13,7 @@ from jaxscale.phase.cells import Cells
 from jaxscale.phase.passages import Passage, best_guess, hull, passages_of
 from jaxscale.phase.process import DAMPING, PASSES, matern, tilted
 
-DEPARTURES = {1e-3: 8.0, 1e-2: 4.0, 0.03: 2.0, 0.1: 1.0, 0.3: 1.0, 1.0: 3.0, 3.0: 3.0}  # {over the spread of the values: prior}
+DEPARTURES = {1e-3: 60.0, 1e-2: 4.0, 0.03: 2.0, 0.1: 1.0, 0.3: 1.0, 1.0: 3.0, 3.0: 3.0}  # {over the spread of the values: prior}
 LINE = 10.0  # standard deviation of offset and of slope over the range, over that of the values
 SLOPES = (2.0, 8.0, 32.0, 128.0)  # of the log odds over the range, standard deviations
 ROUGH = {0.01: 3.0, 0.1: 2.0, 0.4: 2.0, 1.5: 1.0}  # {departures of the log odds, over their slope: prior}
