@@ -61,6 +61,7 @@ FORMS = {  # name: (law, whether it is right, y without noise, noise)
     "two powers": ("power", False, 5 / X + X**-0.3, 0.01),
     "a logarithm": ("power", False, 5 - 0.4 * np.log(X), 0.005),
     "a bump": ("power", False, 2 * X**-0.5 * (1 + 0.8 * np.exp(-0.5 * (np.log(X / 300) / 0.5) ** 2)), 0.01),
+    "a step of 6 %": ("power", False, 2 * X**-0.5 * np.where(X > 500, 0.94, 1.0), 0.01),
     "two powers under a floor": ("power_floor", False, 5 / X + 0.8 * X**-0.15, 0.005),
     "a floor that jumps": ("power_floor", False, 2 * X**-0.5 + np.where(X > 1000, 0.27, 0.3), 0.003),
 }
@@ -143,7 +144,7 @@ def warnings(repeats):
 def main():
     """Print the table; with --write put it into the docs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=100, help="sets of data a row")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     start, rows = time.process_time(), []

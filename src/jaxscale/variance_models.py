@@ -125,7 +125,7 @@ def modelled(sample: np.ndarray, freedom: np.ndarray, covariates: Sequence[np.nd
 
 
 def known_with(runs: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """Return the degrees of freedom that sample variances of heavy-tailed or skewed runs are worth; those of normal ones at most.
+    """Return the degrees of freedom that sample variances are worth: fewer of heavy-tailed or skewed runs than of normal ones.
 
     The relative variance of s^2 is 2 / (n - 1) + kurtosis / n. Taken for chi-square of n - 1, variances of skewed runs seem to
     differ from point to point, and points that are low by chance seem exact.

@@ -12,7 +12,7 @@ SURVIVED = (
         ("tests/test_resampling.py::test_a_band_is_95_percent_unless_told_otherwise",),
     ),
     Mutant(
-        "slope_times_the_range_and_not_over_it", "phase/curve_process.py",
+        "slope_times_the_range_and_not_over_it", "phase/curve_passages.py",
         "np.gradient(above.mean[i], places) / (axis", "np.gradient(above.mean[i], places) * (axis",
         ("tests/phase/test_success.py::test_slope_and_position_have_the_units_of_the_control_parameter",),
     ),

@@ -87,7 +87,7 @@ def survival(
       with `median_low` and `median_high`, infinite where the survival does not fall so far; `events` and `lost`, counts.
 
     References:
-      Kaplan & Meier 1958, J. Am. Stat. Assoc. 53, 457; Greenwood's variance; Cutler & Ederer 1958 for runs lost in an interval.
+      Kaplan & Meier 1958, J. Am. Stat. Assoc. 53, 457; Greenwood's variance.
     """
     import xarray
 
@@ -116,10 +116,10 @@ def _life_table(when: np.ndarray, watched: np.ndarray, steps: np.ndarray) -> dic
     place = np.searchsorted(steps, np.where(done, when, 0.0))
     deaths = np.bincount(place[done], minlength=len(steps)).astype(float)
     ended = np.bincount(watched[~done & (watched >= 0)], minlength=len(steps)).astype(float)
-    lost = np.concatenate([[0.0], ended[:-1]])  # seen at a record and not at the next: at risk for half of the interval
+    lost = np.concatenate([[0.0], ended[:-1]])  # seen at a record and not at the next
     entered = np.sum(watched >= 0)
     risk = entered - np.concatenate([[0.0], np.cumsum(deaths + lost)[:-1]])
-    exposed = np.maximum(risk - lost / 2, 1e-12)
+    exposed = np.maximum(risk - lost, 1e-12)  # whether a run that is lost before the next record had passed is not known
     hazard = np.clip(deaths / exposed, 0, 1)
     s = np.cumprod(1 - hazard)
     with np.errstate(divide="ignore", invalid="ignore"):

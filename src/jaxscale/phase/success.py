@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxscale.phase.cells import Cells
-from jaxscale.phase.curve_process import passed
+from jaxscale.phase.curve_passages import passed
 from jaxscale.phase.passages import table_of
 
 if TYPE_CHECKING:

@@ -30,13 +30,13 @@ def coordinates(learning_rate, *, width, mup):
     return Tracked(system=Descent(model=model, learning_rate=learning_rate, rule=AdamW(), mup=BASE if mup else 0))
 
 
-def _scale(widths, seeds, lanes, ways=(False, True), rate=0.01):
+def _scale(widths, seeds, lanes, ways=(False, True)):
     static = {"width": widths, "mup": ways}
-    return {"coordinates": dict(grid={"learning_rate": [rate]}, static=static, seeds=seeds, times=[0, 1, STEPS], width=lanes)}
+    return {"coordinates": dict(grid={"learning_rate": [0.01]}, static=static, seeds=seeds, times=[0, 1, STEPS], width=lanes)}
 
 
 SCALES = {
-    "smoke": _scale((64, 256), 12, 2, ways=(True,), rate=0.003),
+    "smoke": _scale((64, 256), 12, 2, ways=(True,)),
     "laptop": _scale((32, 64, 128, 256, 512), 8, 2),
     "accelerator": _scale((64, 256, 1024, 4096), 64, None),
 }
