@@ -17,6 +17,7 @@ from jaxscale.fitting.result import Estimate, Fit, FitError, Spread, of_paramete
 from jaxscale.fitting.solver import ITERATIONS, Solution, solve
 
 L1_DELTA, L1_ITERATIONS = 1e-6, 400  # least absolute deviations as Huber's limit, which steps reach slowly
+ROUNDING = 1e-20  # squared relative residual of an exact fit
 MOSTLY = 0.6  # share of the points that a window must have for its drift to enter intervals: with fewer, fits are not linear
 MAX_STARTS = 6  # a resample starts from the best distinct optima of the whole data
 
@@ -78,10 +79,12 @@ def assemble(
     drawn = points.replicas is not None and len(points.replicas) > 0
     runs = points.units - (1 if points.over == "seeds" else len(law.params))
     spread = Spread(points.units, runs if points.freedom is None else points.freedom, drawn)
-    wander = _wander(law, points, whole, windows, how)
+    value, slope = (a[0] for a in in_space(law, points.x, whole.values[:1], space))
+    gap, tangent = residuals(space, value, points.y), np.sqrt(points.weight)[:, None] * slope
+    wander = _wander(points, gap, tangent, windows)
     estimates = _estimates(law, whole.values[: len(windows)], replicas, points.over, spread, wander)
-    goodness = _goodness(law, points, whole, scale, how)
-    form = _form(law, points, whole, windows, how)
+    goodness = _goodness(law, points, whole, gap, scale, how)
+    form = _form(law, points, whole, gap, tangent, windows, how)
     goodness["form"] = form.worst
     size = float(np.median(np.abs(points.y)))
     asked = {"quadratic": 1.0} if absolute else {}  # absolute residuals are no flaw where they were asked for
@@ -151,25 +154,25 @@ def _redrawn(law: Law, points: Points, whole: Solution, how: dict[str, Any]) -> 
     return dataclasses.replace(points, replicas=replicas[0], counts=None)
 
 
-def _form(law: Law, points: Points, whole: Solution, windows: np.ndarray, how: dict[str, Any]) -> Form:
+def _form(
+    law: Law, points: Points, whole: Solution, gap: np.ndarray, tangent: np.ndarray, windows: np.ndarray, how: dict[str, Any]
+) -> Form:
     """Return the tests of the form; none of a robust fit, which leaves points aside, or of runs that deviate together."""
     if how["huber"] is not None or points.units < len(points.y) and points.over == "runs":
         return Form()
-    residual = residuals(how["space"], law.curves(points.x, whole.values[:1])[0], points.y)
+    unit = 1.0 if how["space"] == "log" else points.y**2
+    if np.sum(points.weight * gap**2) <= ROUNDING * np.sum(points.weight * unit):
+        return Form()
     freedom = points.freedom if np.any(points.error > 0) else None
-    return tested(
-        law, points.x, residual, points.weight, whole.values[: len(windows)], windows, space=how["space"], freedom=freedom
-    )
+    residual = np.sqrt(points.weight) * gap
+    return tested(law, points.x, residual, tangent, points.weight, whole.values[: len(windows)], windows, freedom=freedom)
 
 
-def _wander(law: Law, points: Points, whole: Solution, windows: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+def _wander(points: Points, gap: np.ndarray, tangent: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Return (windows, params, params): how far chance takes each window's parameters from those of all points."""
-    value, slope = in_space(law, points.x, whole.values[:1], how["space"])
-    root = np.sqrt(points.weight)
-    left = max(len(points.y) - len(law.params), 1)
-    square = float(np.sum((root * residuals(how["space"], value[0], points.y)) ** 2)) / left
-    size = 1.0 if np.any(points.error > 0) else square
-    found = wandering(root[:, None] * slope[0], windows) * size
+    left = max(tangent.shape[0] - tangent.shape[1], 1)
+    size = 1.0 if np.any(points.error > 0) else float(np.sum(points.weight * gap**2)) / left
+    found = wandering(tangent, windows) * size
     found[windows.sum(axis=1) < MOSTLY * windows.shape[1]] = np.inf
     return found
 
@@ -190,9 +193,10 @@ def _estimates(
     }  # fmt: skip
 
 
-def _goodness(law: Law, points: Points, whole: Solution, scale: np.ndarray, how: dict[str, Any]) -> dict[str, float]:
-    predicted = law.at(points.x, dict(zip(law.params, whole.values[0])))
-    seen, gap = np.log(points.y) if how["space"] == "log" else points.y, residuals(how["space"], predicted, points.y)
+def _goodness(
+    law: Law, points: Points, whole: Solution, gap: np.ndarray, scale: np.ndarray, how: dict[str, Any]
+) -> dict[str, float]:
+    seen = np.log(points.y) if how["space"] == "log" else points.y
     residual = np.sqrt(points.weight) * gap
     total = np.sum(points.weight * (seen - np.average(seen, weights=points.weight)) ** 2)
     goodness = {

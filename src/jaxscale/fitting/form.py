@@ -11,7 +11,6 @@ import dataclasses
 import numpy as np
 
 from jaxscale.fitting.law import Law
-from jaxscale.fitting.redraws import in_space
 
 REJECTED = 0.01  # p-value of each of two tests of bends
 DRIFT, LOCAL = 0.005, 0.015  # of the larger half; of bumps and steps
@@ -47,37 +46,32 @@ class Form:
 
 
 def tested(
-    law: Law, x: np.ndarray, residual: np.ndarray, weight: np.ndarray, windows: np.ndarray, used: np.ndarray, *, space: str,
-    freedom: float | None,
+    law: Law, x: np.ndarray, residual: np.ndarray, tangent: np.ndarray, weight: np.ndarray, windows: np.ndarray,
+    used: np.ndarray, *, freedom: float | None,
 ) -> Form:  # fmt: skip
     """Return the tests of a fit's form.
 
     Args:
       law: what was fitted, by least squares.
       x: (inputs, n).
-      residual: (n,) law less data in the space of the fit.
+      residual: (n,) law less data in the space of the fit, weighted.
+      tangent: (n, params) its derivatives by the parameters, weighted.
       weight: (n,) one over the variance; up to a factor if `freedom` is None.
       windows: (windows, params) fits; the first of all points, the last without the smallest scales.
       used: (windows, n) 0/1, which points those used.
-      space: of the residuals.
       freedom: degrees of freedom of the noise that the seeds gave; None where the scatter is all that is known.
     """
     from scipy import stats
 
     order = np.lexsort((residual, *x))  # simulated noise must not depend on the order of a table
-    x, residual, weight, used = x[:, order], residual[order], weight[order], used[:, order]
-    root = np.sqrt(weight)
-    tangent = root[:, None] * in_space(law, x, windows[:1], space)[1][0]
-    r, (n, p) = root * residual, tangent.shape
+    x, r, tangent, weight, used = x[:, order], residual[order], tangent[order], weight[order], used[:, order]
+    root, (n, p) = np.sqrt(weight), tangent.shape
     left = n - p
     if left < 1 or not np.all(np.isfinite(tangent)):
         return Form()
     basis = _orthonormal(tangent)
     r = r - basis @ (basis.T @ r)
     square = float(r @ r)
-    floor = 1e-20 * float(np.sum(weight)) if space == "log" else 0.0
-    if square <= floor:
-        return Form()
     values = {"bend": 1.0, "waves": 1.0}
     for name, count in (("bend", 1), ("waves", 3)):
         extra = _orthonormal(_outside(root[:, None] * bends(law, x, p, count), basis))

@@ -69,7 +69,7 @@ def redrawn(
         return Drawn(error, weight, np.zeros((0, len(best))), None, 0.0, model.name)
     rng = np.random.default_rng(root)
     weights = trials / np.maximum(model.again(rng, count), 1e-300) if model.name != "pooled" else None
-    noise = scale * (_alone if groups is None else _together)(rng, count, values, groups)
+    noise = scale * (rng.normal(size=(count, len(best))) if groups is None else _together(rng, count, values, groups))
     replicas = best * np.exp(noise) if space == "log" else best + noise
     return Drawn(scale * unit, 1 / scale**2, replicas, weights, _freedom(model, values.shape[1], groups), model.name)
 
@@ -95,15 +95,8 @@ def _freedom(model: Modelled, seeds: int, groups: np.ndarray | None) -> float:
     return float(np.median(model.freedom))
 
 
-def _alone(rng: np.random.Generator, count: int, values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Return (count, n) standard normal errors, every point's its own."""
-    del groups
-    return rng.normal(size=(count, len(values)))
-
-
-def _together(rng: np.random.Generator, count: int, values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _together(rng: np.random.Generator, count: int, values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return (count, n) errors of size 1 with the correlations of points that share their random numbers, seed by seed."""
-    assert groups is not None
     gap = np.nan_to_num(values - np.nanmean(values, axis=1, keepdims=True))
     gap = gap / np.maximum(np.linalg.norm(gap, axis=1, keepdims=True), 1e-300)
     noise = np.empty((count, len(values)))

@@ -114,7 +114,7 @@ def boundary(
     curves = passed(x, cells, log=scale == "log", values="log" if logs and statistic != "log mean" else "any")
     variables = table_of(curves, shape, direction=direction, passages=passages)
     inner = [*rest, "passage"] if passages else rest
-    attrs = {"along": along, "level": level, "observable": str(data.name or ""), "status": "see jaxscale.boundary"}
+    attrs = {"along": along, "level": level, "observable": str(data.name or "")}
     where = {k: (rest if k == "count" else inner, v) for k, v in variables.items()}
     return xarray.Dataset(where, {d: data[d] for d in rest if d in data.coords}, attrs)
 

@@ -164,10 +164,12 @@ def collapse(
         law, (sizes, x), np.broadcast_to(y, windows.shape), weight * windows, space="raw", starts=listed,
         spread=starts if isinstance(starts, int) else None, progress=progress,
     )  # fmt: skip
-    again = solve(
-        law, (sizes, x), replicas, weight, space="raw", starts=whole.values[:1], iterations=30, progress=progress
-    ).values
-    return _report(law, points, whole, again, len(windows), process and len(y) <= MAX_PROCESS)
+    process = process and len(y) <= MAX_PROCESS and not corrections
+    again = whole.values[:0]  # the process has its own errors
+    if not process:
+        best = whole.values[:1]
+        again = solve(law, (sizes, x), replicas, weight, space="raw", starts=best, iterations=30, progress=progress).values
+    return _report(law, points, whole, again, len(windows), process)
 
 
 def _listed(
@@ -258,7 +260,7 @@ def _report(
     polynomial = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
     reached, weak = float(whole.reached[0]), list[str]()
     master, drifts = None, list[str]()
-    if process and "omega" not in main:
+    if process:
         master, estimates, drifts = _primary(estimates, points[:4], "exponent" not in main)
     now = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
     score = quality(sizes, x, y, dy, **now)

@@ -147,8 +147,7 @@ class Refinement:
         raw = np.log(levels) if y in self.log else np.asarray(levels, float)
         for row, at in enumerate(self._even(x)):
             places = np.union1d(np.linspace(even[first[row]], even[last[row]], FINE), even)
-            mean, variance = process.alone(np.stack([np.full(len(places), at), places], axis=1))
-            score = (mean - level) / (process.misfit * np.sqrt(variance))  # as in score(), in even places
+            score = self._scored(np.stack([np.full(len(places), at), places], axis=1))
             curves.append((passages_of(places, score), best_guess(places, score)))
         table = table_of(curves, (self.shape[0],), direction=direction, passages=passages)
         table["width"] = table["high"] - table["low"]
@@ -162,14 +161,18 @@ class Refinement:
 
     def score(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return (len x, len y) normal quantiles of the chance of being above the level, at places in the axes' units."""
-        process, level = self._posterior()
         even = []
         for (name, values), places in zip(self.axes.items(), (x, y)):
             ends, at = (np.log(v) if name in self.log else np.asarray(v, float) for v in (values, places))
             even.append((at - ends[0]) / (ends[-1] - ends[0]))
         grids = np.meshgrid(*even, indexing="ij")
-        mean, variance = process.alone(np.stack([g.ravel() for g in grids], axis=1))
-        return ((mean - level) / (process.misfit * np.sqrt(variance))).reshape(grids[0].shape)
+        return self._scored(np.stack([g.ravel() for g in grids], axis=1)).reshape(grids[0].shape)
+
+    def _scored(self, place: np.ndarray) -> np.ndarray:
+        """Return (m,) scores at places (m, 2) in the unit square."""
+        process, level = self._posterior()
+        mean, variance = process.alone(place)
+        return (mean - level) / (process.misfit * np.sqrt(variance))
 
     def dataset(self) -> "xarray.Dataset":
         """Return every run that came with all of its observables, as a sweep labels them.

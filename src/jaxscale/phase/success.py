@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxscale.phase.boundaries import check_options, increasing
 from jaxscale.phase.cells import Cells
 from jaxscale.phase.curve_passages import passed
 from jaxscale.phase.passages import table_of
@@ -38,8 +39,6 @@ def success_boundary(
       ValueError: more successes than trials, a missing dimension, or a control parameter that does not increase.
     """
     import xarray
-
-    from jaxscale.phase.boundaries import check_options, increasing
 
     x = increasing(successes, along, "linear", level)
     check_options(x, along, "mean", direction, passages)

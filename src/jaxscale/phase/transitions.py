@@ -228,15 +228,12 @@ def _growth(table: "xarray.Dataset", sizes: np.ndarray) -> tuple[float, float]:
 def _one_branch(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Return values of an order parameter, absolute where both of its signs are as likely: two branches are not two phases."""
     known = np.isfinite(values)
-    if not (values[known] < 0).any():
+    count = known.sum(-1)
+    if not (values[known] < 0).any() or count.min() == 0:
         return values, ""
-    with np.errstate(invalid="ignore"):
-        spread = np.sqrt(np.nanmean(np.where(known, values, np.nan) ** 2, axis=-1)) if known.any(-1).all() else None
-    if spread is None:
-        return values, ""
-    mean = np.where(known, values, 0.0).sum(-1) / known.sum(-1)
-    even = np.abs(mean) < 4 * spread / np.sqrt(known.sum(-1))
-    magnitude = np.where(known, np.abs(values), 0.0).sum(-1) / known.sum(-1)
+    y = np.where(known, values, 0.0)
+    mean, size, magnitude = (a.sum(-1) / count for a in (y, y**2, np.abs(y)))
+    even = np.abs(mean) < 4 * np.sqrt(size / count)
     if even.mean() > 0.9 and magnitude.max() > 1.5 * magnitude.min():
         return np.abs(values), "; both signs are as likely, and the absolute value was taken"
     return values, ""
