@@ -80,7 +80,7 @@ def test_an_interrupt_that_is_swallowed_comes_back():
 def test_run_refuses_an_old_folder_resumes_on_request_and_judges_strictly(tmp_path, capsys):
     command = ["run", "overparameterised_sensing", "--out", str(tmp_path), "--no-figures"]
     assert main([*command, "--strict"]) == OK
-    assert "not tested at this scale" in capsys.readouterr().out
+    assert "not tested here" in capsys.readouterr().out
     assert main(command) == BAD_INPUT
     assert "add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == OK

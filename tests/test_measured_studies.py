@@ -9,7 +9,7 @@ import xarray
 
 from jaxscale.data.facts import FactConflict
 from jaxscale.studies import factual_recall, induction_head, loss_spikes
-from jaxscale.study import MET, NOT_MET
+from jaxscale.study import MET, NOT_MET, UNDECIDED
 
 TIMES = np.arange(0, 1601, 20)
 
@@ -60,26 +60,25 @@ def spiking(plain, shrunk):
 
 
 @pytest.mark.parametrize(
-    "plain, shrunk, calmed, told_apart",
+    "plain, shrunk, calmed",
     [
-        ((2, 3, 2, 3), (2, 2, 3, 3), MET, MET),
-        ((2, 3, 2, 3), (9, 8, 9, 9), NOT_MET, MET),  # more of them
-        ((9, 8, 9, 9), (2, 3, 2, 3), MET, MET),  # fewer
-        ((2, 20, 2, 3), (3, 2, 2, 20), MET, NOT_MET),  # too much scatter to tell
-        ((3, 3, 3, 3), (3, 3, 3, 3), NOT_MET, NOT_MET),  # alike: their scatter is not known
+        ((9, 8, 9, 9), (2, 3, 2, 3), MET),  # fewer
+        ((2, 3, 2, 3), (9, 8, 9, 9), NOT_MET),  # more of them
+        ((2, 3, 2, 3), (2, 2, 3, 3), UNDECIDED),
+        ((2, 20, 2, 3), (3, 2, 2, 20), UNDECIDED),  # too much scatter to tell
+        ((3, 3, 3, 3), (3, 3, 3, 3), NOT_MET),  # alike
     ],
 )
-def test_spikes_that_are_planted_are_counted(plain, shrunk, calmed, told_apart):
+def test_spikes_that_are_planted_are_counted(plain, shrunk, calmed):
     found = loss_spikes.measure(spiking(plain, shrunk))
     records = 1001 - 11 - loss_spikes.WINDOW  # after the warm-up, and a window to look back on
     assert found["spikes"].value == pytest.approx(np.mean(plain) / records)
     assert verdict(loss_spikes.STUDY, found, "calmed") == calmed
-    assert verdict(loss_spikes.STUDY, found, "told_apart") == told_apart
 
 
 def test_what_a_head_says_for_either_answer_and_turning_it_round():
     """Attribution in numpy, head by head; a tap multiplies the values of one head and no other's."""
-    model = factual_recall.conflict(0.0, entities=8).model
+    model = factual_recall.conflict(0.0, 0.0, entities=8).model
     data = jax.jit(model.sample)(jax.random.key(0))
     params = jax.jit(model.init)(jax.random.key(1), data)
     prompts = factual_recall.misleading_prompts(model.world, data.frozen, 0)

@@ -66,7 +66,7 @@ def test_refusals():
 
 def test_figures(tmp_path):
     pytest.importorskip("matplotlib", reason="the plot extra is not installed")
-    from jaxscale.plot import figures, scaling
+    from jaxscale.plot import figures, forest, scaling
 
     rng, sizes, x = np.random.default_rng(0), np.array([16.0, 32, 64]), np.linspace(0.3, 0.7, 15)
     exact = 1 / (1 + np.exp(-0.8 * sizes[:, None] ** 0.75 * (x - 0.5)))
@@ -78,10 +78,10 @@ def test_figures(tmp_path):
     assert "nu" in axes[1].get_xlabel() and len(axes[0].get_legend().get_texts()) == 3
     assert scaling.binder(transition(data)).get_ylabel() == "Binder cumulant"
     assert scaling.seeds(data, cells=[{"L": 16, "x": 0.4}, {"L": 64, "x": 0.5}]).get_xlabel() == "p"
-    claims = (Claim("a", "a is 1", 0.9, 1.1, "eq. 1"), Claim("b", "b is large", 2.0, np.inf, "eq. 2"))
-    study = types.SimpleNamespace(name="s", claims=claims)
-    report = types.SimpleNamespace(study=study, scale="smoke", found={"a": Found(1.02, 0.03), "b": Found(1.0)})
-    made = scaling.forest(report)
-    assert [t.get_text() for t in made.get_yticklabels()] == ["a", "b"]
+    claims = [Claim(n, f"{n} is so", low, high, "eq. 1", kind="gate") for n, low, high in (("a", 0.9, 1.1), ("b", 2.0, np.inf))]
+    study = types.SimpleNamespace(name="s", claims=claims, size=lambda scale: "4 seeds")
+    report = types.SimpleNamespace(study=study, scale="smoke", found={"a": Found(1.02, 0.03), "b": Found(1.0)}, controls={})
+    made = forest.forest(report)
+    assert [t.get_text() for t in made.get_yticklabels()] == ["a is so", "b is so"]
     figure.savefig(tmp_path / "f.pdf")
     assert (tmp_path / "f.pdf").stat().st_size > 1000

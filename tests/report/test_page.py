@@ -266,7 +266,7 @@ def test_reports_of_studies_are_opened_hovered_and_clicked(browser, tmp_path, na
     ActionChains(browser).move_to_element(area).click().perform()
     until(browser, lambda: browser.find_elements("css selector", "#curves .scatterlayer .trace"))
     claims = browser.find_element("id", "claims").text
-    assert "met" in claims and "not tested at this scale" in claims
+    assert "met" in claims and "not tested here" in claims
     select = Select(browser.find_element("css selector", "[data-control=experiment]"))
     for option in [o.text for o in select.options]:  # every experiment's diagram draws
         Select(browser.find_element("css selector", "[data-control=experiment]")).select_by_visible_text(option)

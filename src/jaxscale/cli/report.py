@@ -71,7 +71,6 @@ def _fits(runs, arguments):
 def _study_page(study, arguments):
     from jaxscale.engine.sweeping import load
     from jaxscale.report.document import page
-    from jaxscale.study import describe_range
 
     folder = arguments.runs or Path("runs") / study.name
     stores = {name: folder / f"{arguments.scale}-{name}" for name in study.at(arguments.scale)}
@@ -83,7 +82,7 @@ def _study_page(study, arguments):
     found = study.judged(runs)
     claims = [
         {
-            "says": c.says, "range": describe_range(c), "found": str(found.get(c.name, "-")),
+            "says": c.says, "range": c.range, "found": str(found.get(c.name, "-")),
             "verdict": c.verdict(found.get(c.name)), "where": c.where,
         }
         for c in study.claims

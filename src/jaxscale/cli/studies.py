@@ -10,13 +10,23 @@ from jaxscale.cli.codes import FAILED, OK
 from jaxscale.cli.interrupts import Interrupts
 
 SCALES = ("smoke", "laptop", "accelerator")
+GALLERY = Path("docs/gallery")
 STUDY = "name, as `jaxscale studies` prints it; or MODULE:STUDY or FILE.py of your own"
 
 
 def add(commands: Any) -> None:
     """Add the commands of this file."""
     studies = commands.add_parser("studies", help="list the studies: one paper, one question each")
+    studies.add_argument("--verdicts", action="store_true", help="the table of what they found, of the gallery in --gallery")
+    studies.add_argument("--gallery", type=Path, default=GALLERY, help=f"its folder (default: {GALLERY})")
     studies.set_defaults(command=_studies)
+
+    gallery = commands.add_parser("gallery", help="run all studies, or go on, and keep figures and claims to be committed")
+    gallery.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
+    gallery.add_argument("--scale", default="laptop", choices=SCALES, help="default: laptop")
+    gallery.add_argument("--out", type=Path, default=GALLERY, help=f"default: {GALLERY}")
+    gallery.add_argument("--runs", type=Path, default=Path("runs/gallery"), help="folder of the stores (default: runs/gallery)")
+    gallery.set_defaults(command=_gallery)
 
     run = commands.add_parser("run", help="run a study and print claimed against found")
     run.add_argument("study", help=STUDY)
@@ -79,8 +89,31 @@ def imported(where: str, name: str, what: str) -> Any:
 
 
 def _studies(arguments):
+    if arguments.verdicts:
+        from jaxscale.study.gallery import table
+
+        if not arguments.gallery.is_dir():
+            raise ValueError(
+                f"--gallery {arguments.gallery} is no folder; run this in a checkout, whose docs/gallery has it, or make one "
+                "with: jaxscale gallery"
+            )
+        print(table(arguments.gallery, found_studies()))
+        return OK
     for name, study in found_studies().items():
         print(f"{name}\n  {study.question}\n  {study.paper}\n  {len(study.claims)} claims; scales {', '.join(study.scales)}")
+    return OK
+
+
+def _gallery(arguments):
+    from jaxscale.study.gallery import index, make, table
+
+    names = arguments.studies or list(found_studies())
+    for name in names:
+        record = make(find_study(name), arguments.out, runs=arguments.runs, scale=arguments.scale)
+        verdicts = ", ".join(f"{claim['name']} {claim['verdict']}" for claim in record["claims"])
+        print(f"{name}, {record['seconds']:.0f} s: {verdicts}", flush=True)
+    index(arguments.out, found_studies())
+    print(table(arguments.out, found_studies()))
     return OK
 
 

@@ -23,6 +23,8 @@ class FactConflict:
       exponent: of the entities' frequencies. Traced.
       copying: share of the copy stream.
       label_noise: of the copy stream.
+      misled: the misleading contexts' entities have frequencies ~ rank^-(exponent * misled): 1, and frequent entities are also
+        taught more often what the context is worth; 0, and all are as often. Traced.
 
     References:
       Yu, Merullo & Pavlick 2023, Characterizing mechanisms for factual recall, arXiv:2310.15910.
@@ -34,6 +36,7 @@ class FactConflict:
     exponent: float = 1.2
     copying: float = 0.3
     label_noise: float = 0.3
+    misled: float = 1.0
 
     context = 3
 
@@ -47,7 +50,7 @@ class FactConflict:
             raise ValueError(
                 f"FactConflict.exponent must not be negative; got {self.exponent}. 0 makes all entities as frequent."
             )
-        for name in ("conflict", "copying", "label_noise"):
+        for name in ("conflict", "copying", "label_noise", "misled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"FactConflict.{name} must lie in 0..1; got {getattr(self, name)}.")
 
@@ -68,7 +71,11 @@ class FactConflict:
         shown = jax.random.randint(keys[2], (), 0, self.attributes)
         noisy = jax.random.bernoulli(keys[3], self.label_noise)
         copied = jnp.where(noisy, jax.random.randint(keys[4], (), 0, self.attributes), shown)
+        of_context = jax.random.categorical(  # the same draw where frequencies are the same
+            keys[0], jnp.log(zipf(self.entities, self.exponent * self.misled))
+        )
         copy, mislead = jax.random.bernoulli(keys[5], self.copying), jax.random.bernoulli(keys[6], self.conflict)
+        entity = jnp.where(mislead, of_context, entity)
         pad, e, n = self._pad(), self.attributes + entity, self.attributes + self.entities + novel
         remembered = jnp.stack([jnp.where(mislead, e, pad), jnp.where(mislead, shown, pad), e])
         tokens = jnp.where(copy, jnp.stack([n, shown, n]), remembered)

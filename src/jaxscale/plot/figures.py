@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
+from jaxscale.plot.style import COLOURS, DOUBLE, SINGLE, colours, name_of, number, paper, ticks
+
+DENSE = 12  # points, from which on a curve is a line with a band
 
 
-def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.6, 3.5)) -> tuple[Any, Any]:
-    """Make a figure and its axes.
+def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
+    """Make a figure and its axes, one column of a journal wide, or two where there are panels side by side.
+
+    Args:
+      rows: of panels.
+      columns: of panels.
+      size: inches, width and height of the whole.
 
     Raises:
       ModuleNotFoundError: matplotlib is missing; the message has the pip line.
@@ -22,8 +29,10 @@ def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (4.
         raise ModuleNotFoundError(
             "figures need matplotlib, which is missing. Install it with: pip install 'jaxscale[plot]'"
         ) from error
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns)
+    width = SINGLE if columns == 1 else DOUBLE
+    with paper():
+        figure = Figure(figsize=size or (width, rows * max(2.1, min(2.6, 0.8 * width / columns))), layout="constrained")
+        return figure, figure.subplots(rows, columns)
 
 
 def phase_diagram(
@@ -53,13 +62,15 @@ def phase_diagram(
     if log_colour:
         values = np.where(values > 0, values, np.nan)
     mesh = axes.pcolormesh(_edges(xs, "x" in log), _edges(ys, "y" in log), values, cmap="cividis", norm=norm)
-    axes.figure.colorbar(mesh, ax=axes, label=_label(data))
+    axes.figure.colorbar(mesh, ax=axes, label=name_of(data))
     if band is not None:
         _draw_boundary(axes, band, x)
     if theory is not None:
         axes.plot(*theory, color="white", lw=2, ls="--", scalex=False, scaley=False)
         axes.plot(*theory, color="black", lw=0.8, ls="--", scalex=False, scaley=False)
-    _finish(axes, _axis(data, x), _axis(data, y), log, title)
+    _finish(axes, name_of(data, x), name_of(data, y), log, title)
+    ticks(axes.xaxis, xs, log="x" in log)
+    ticks(axes.yaxis, ys, log="y" in log)
     return axes
 
 
@@ -73,16 +84,16 @@ def _draw_boundary(axes: Any, band: Any, x: str) -> None:
         axes.fill_between(at, part["low"].values, part["high"].values, where=sure, color="white", alpha=0.45, lw=0)
         axes.plot(at, line, color="white", lw=2, marker="o", ms=3)
         axes.plot(at, line, color="black", lw=0.8, marker="o", ms=1.5)
-    guess = np.where(sure := (parts[0]["status"] != "not established").values, np.nan, parts[0]["position"].values)
+    first, last = parts[0], parts[-1]
+    unsure = (first["status"] == "not established").values
+    guess = np.where(unsure, first["position"].values, np.nan)
     if np.isfinite(guess).any():
-        axes.plot(parts[0][x].values, guess, color="white", ls="none", marker="x", ms=5, mew=2.5)
-        axes.plot(parts[0][x].values, guess, color="black", ls="none", marker="x", ms=5, mew=1, label="not established")
-    if (parts[-1]["status"] == "several").any():
+        axes.plot(first[x].values, guess, color="white", ls="none", marker="x", ms=5, mew=2.5)
+        axes.plot(first[x].values, guess, color="black", ls="none", marker="x", ms=5, mew=1, label="not established")
+    if (last["status"] == "several").any():
         axes.plot([], [], " ", label="further passages not shown")
-    if not sure.all() or (parts[-1]["status"] == "several").any():
-        handles, labels = axes.get_legend_handles_labels()
-        if handles:
-            axes.legend(handles, labels, fontsize="small", framealpha=0.9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=True, framealpha=0.9)
 
 
 def contour_lines(found: Any, *, axes: Any) -> Any:
@@ -103,58 +114,90 @@ def contour_lines(found: Any, *, axes: Any) -> Any:
         axes.plot(branch.x, branch.y, color="black", lw=0.8, ls=style, label=label)
         named = named or label is not None
     if named:
-        axes.legend(fontsize="small", framealpha=0.9)
+        axes.legend(frameon=True, framealpha=0.9)
     return axes
 
 
 def curves(
-    data: Any,
-    *,
-    x: str,
-    over: str = "seed",
-    hue: str | None = None,
-    fits: Any = (),
-    axes: Any = None,
-    log: str = "xy",
-    title: str = "",
-    colour: int = 0,
-) -> Any:
-    """Draw means over seeds with standard errors, and fitted laws with their 95 % bands. Where a seed is infinite (censored, as
-    `time_to` gives) there is no mean, and no point.
+    data: Any, *, x: str, over: str = "seed", hue: str | None = None, statistic: str = "mean", fits: Any = (), axes: Any = None,
+    log: str = "xy", title: str = "", colour: int = 0, label: str | None = None,
+) -> Any:  # fmt: skip
+    """Draw a statistic over seeds with its error, and fitted laws with their 95 % bands: dense curves as lines with a band.
+
+    Where a seed is infinite (censored, as `time_to` gives) there is no mean and no point, but there may be a median.
 
     Args:
       data: DataArray with dims x, `over` and, if given, `hue`.
       x: horizontal axis.
-      over: dimension averaged over.
-      hue: one curve per value of this dimension.
+      over: dimension the statistic is over.
+      hue: one curve per value of this dimension; colours are in order where its values are numbers.
+      statistic: "mean", "median" or "log mean"; errors are standard ones, of the median by its order statistics.
       fits: one `Fit` per curve, or fewer.
       axes: matplotlib axes.
       log: which of "x", "y" are logarithmic.
       title: of the axes.
       colour: index of the first colour.
+      label: of a single curve.
     """
     axes = axes if axes is not None else new_axes()[1]
-    parts = [(None, data)] if hue is None else [(value, data.sel({hue: value})) for value in data[hue].values]
-    for i, (value, part) in enumerate(parts):
-        censored = np.isinf(part)
-        part = part.where(~(censored.any(over) if over in part.dims else censored))
-        shade = COLOURS[(colour + i) % len(COLOURS)]
-        mean = part.mean(over) if over in part.dims else part
-        error = part.std(over, ddof=1) / np.sqrt(part.count(over)) if over in part.dims else None
-        axes.errorbar(
-            mean[x], mean, None if error is None else error, fmt="o", ms=3.5, lw=1, color=shade,
-            label=None if value is None else f"{hue} = {_number(value)}",
-        )  # fmt: skip
-    for i, fit in enumerate(fits):
-        grid = np.geomspace(fit.x.min(), fit.x.max(), 200)
-        middle, low, high = fit.predict(grid)
-        shade = COLOURS[(colour + i) % len(COLOURS)]
-        axes.plot(grid, middle, lw=1.2, color=shade, label=f"{fit.law.exponent} {fit[fit.law.exponent]}")
-        axes.fill_between(grid, low, high, color=shade, alpha=0.2, lw=0)
-    if hue is not None or fits:
-        axes.legend(fontsize=7, frameon=False)
-    _finish(axes, _axis(data, x), _label(data), log, title)
+    values = [None] if hue is None else data[hue].values.tolist()
+    shades = colours(values) if hue is not None else [COLOURS[colour % len(COLOURS)]]
+    for i, (value, shade) in enumerate(zip(values, shades)):
+        part = data if hue is None else data.sel({hue: value})
+        name = label if hue is None else f"{name_of(data, hue)} = {number(value)}"
+        slope = _fitted(axes, fits[i], shade) if i < len(fits) else None
+        _curve(axes, part, x, over, statistic, shade, ", ".join(filter(None, (name, slope))) or None)
+    if hue is not None or label or len(fits):
+        axes.legend()
+    _finish(axes, name_of(data, x), name_of(data), log, title)
+    ticks(axes.xaxis, data[x].values, log="x" in log)
     return axes
+
+
+def _curve(axes: Any, part: Any, x: str, over: str, statistic: str, shade: Any, label: str | None) -> None:
+    at = part[x].values
+    runs = part.transpose(x, over).values.astype(float) if over in part.dims else part.values.astype(float)[:, None]
+    middle, low, high = _summary(runs, statistic)
+    if len(at) > DENSE:
+        axes.plot(at, middle, color=shade, lw=1.2, label=label)
+        axes.fill_between(at, low, high, color=shade, alpha=0.25, lw=0)
+    else:
+        error = None if runs.shape[1] == 1 else np.stack([middle - low, high - middle])
+        axes.errorbar(at, middle, error, fmt="o", ms=3, lw=1, color=shade, label=label)
+
+
+def _summary(runs: np.ndarray, statistic: str) -> tuple[np.ndarray, ...]:
+    """Return a statistic over (points, seeds) and the ends of its error bar; NaN seeds are left out."""
+    if statistic == "median":
+        runs = np.sort(np.where(np.isnan(runs), np.inf, runs), axis=1)
+        count = runs.shape[1]
+        reach = int(np.ceil(np.sqrt(count) / 2))  # of one standard deviation of the rank
+        middle = np.median(runs, axis=1)
+        ranks = ((count - 1) // 2 - reach + 1, count // 2 + reach - 1)
+        low, high = (runs[:, int(np.clip(rank, 0, count - 1))] for rank in ranks)
+        return tuple(np.where(np.isfinite(a) & np.isfinite(middle), a, np.nan) for a in (middle, low, np.maximum(high, middle)))
+    work = np.log(np.where(runs > 0, runs, np.nan)) if statistic == "log mean" else runs
+    work = np.where(np.isinf(work).any(axis=1, keepdims=True), np.nan, work)
+    known = np.isfinite(work)
+    count = np.maximum(known.sum(axis=1), 1)
+    middle = np.where(known.any(axis=1), np.where(known, work, 0).sum(axis=1) / count, np.nan)
+    square = np.where(known, (work - middle[:, None]) ** 2, 0).sum(axis=1) / np.maximum(count - 1, 1)
+    error = np.sqrt(square / count)
+    ends = (middle, middle - error, middle + error)
+    return tuple(np.exp(a) for a in ends) if statistic == "log mean" else ends
+
+
+def _fitted(axes: Any, fit: Any, shade: Any) -> str:
+    """Draw a fitted law with its band; return its exponent with the sign of the slope that is seen."""
+    grid = np.geomspace(fit.x.min(), fit.x.max(), 200)
+    middle, low, high = fit.predict(grid)
+    axes.plot(grid, middle, lw=1.0, color=shade)
+    axes.fill_between(grid, low, high, color=shade, alpha=0.2, lw=0)
+    found = fit[fit.law.exponent]
+    sign = 1 if middle[-1] > middle[0] else -1
+    half = (found.high - found.low) / 2
+    digits = max(0, 1 - int(np.floor(np.log10(half)))) if np.isfinite(half) and half > 0 else 2
+    return f"exponent {sign * abs(found.value):+.{digits}f} ± {half:.{digits}f}"
 
 
 def slopes(table: Any, *, x: str, expected: float | None = None, label: str = "", axes: Any = None) -> Any:
@@ -172,8 +215,8 @@ def slopes(table: Any, *, x: str, expected: float | None = None, label: str = ""
     if expected is not None:
         axes.axhline(expected, ls="--", lw=0.9, color=line[0].get_color())
     if label:
-        axes.legend(fontsize=7, frameon=False)
-    _finish(axes, x, "local slope", "x", "")
+        axes.legend()
+    _finish(axes, name_of(table, x), "local slope", "x", "")
     return axes
 
 
@@ -200,19 +243,4 @@ def _finish(axes, x, y, log, title):
         if name in log and high > 12 * low > 0:  # several decades: labels at the powers of ten are enough
             axis.set_minor_formatter("")
     if title:
-        axes.set_title(title, fontsize=9)
-
-
-def _label(data):
-    unit = data.attrs.get("units", "")
-    return f"{data.name or ''} ({unit})" if unit and unit != "1" else str(data.name or "")
-
-
-def _axis(data, name):
-    """A control parameter with its unit, where its coordinate has one."""
-    unit = data[name].attrs.get("units", "") if name in data.coords else ""
-    return f"{name} ({unit})" if unit and unit != "1" else name
-
-
-def _number(value):
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+        axes.set_title(title)

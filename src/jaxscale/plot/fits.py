@@ -7,7 +7,8 @@ import numpy as np
 from jaxscale.fitting.checks import scale_of
 from jaxscale.fitting.profiles import DEPTH, Profile
 from jaxscale.fitting.result import Fit
-from jaxscale.plot.figures import COLOURS, new_axes
+from jaxscale.plot.figures import new_axes
+from jaxscale.plot.style import COLOURS
 
 BEYOND = 10.0  # how many times the largest scale the extrapolation goes
 
@@ -56,13 +57,13 @@ def band(fit: Fit, *, axes: Any = None, beyond: float = 1.0) -> Any:
         axes.plot(x, middle, color=colour, lw=1.2, label=label or None)
         axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
     if len(columns) > 1:
-        axes.legend(fontsize=6, frameon=False)
+        axes.legend()
     if beyond > 1:
         axes.axvline(columns[0].max(), color="0.6", lw=0.8, ls=":")
     _scales(axes, _along(columns[0], beyond, fit.law), fit)
     axes.set_xlabel(_name(fit, 0))
     axes.set_ylabel(fit.label or "y")
-    axes.set_title(f"{fit.law.name} [{fit.status}]" if beyond == 1 else f"to {beyond:g} times the largest scale", fontsize=9)
+    axes.set_title(f"{fit.law.name} [{fit.status}]" if beyond == 1 else f"to {beyond:g} times the largest scale")
     return axes
 
 
@@ -90,7 +91,7 @@ def residuals(fit: Fit, *, axes: Any = None) -> Any:
             axes.axhline(sign * delta, color="0.6", lw=0.8, ls="--")
     axes.set_xlabel("runs, in order of scale")
     axes.set_ylabel("log residual" if fit.how.get("space", "log") == "log" else "residual")
-    axes.set_title(f"autocorrelation {fit.goodness['autocorrelation']:.2f}", fontsize=9)
+    axes.set_title(f"autocorrelation {fit.goodness['autocorrelation']:.2f}")
     return axes
 
 
@@ -111,7 +112,7 @@ def profile_curves(profiles: dict[str, Profile], *, axes: Any = None) -> Any:
     axes.set_xlabel("parameter less best, over its interval")
     axes.set_ylabel("2 x fall of log likelihood")
     if profiles:
-        axes.legend(fontsize=6, frameon=False)
+        axes.legend()
     return axes
 
 
@@ -124,7 +125,7 @@ def agreement(fit: Fit, *, axes: Any = None) -> Any:
     axes.plot(made, fit.y, "o", ms=3, color=COLOURS[0])
     axes.set_xlabel(f"{fit.label or 'y'}, law")
     axes.set_ylabel(f"{fit.label or 'y'}, data")
-    axes.set_title(f"held out {fit.goodness['hold_out']:.2g}, in sample {fit.goodness['rmse']:.2g}", fontsize=9)
+    axes.set_title(f"held out {fit.goodness['hold_out']:.2g}, in sample {fit.goodness['rmse']:.2g}")
     return axes
 
 

@@ -160,7 +160,7 @@ function tables() {
     const row = element("tr", undefined, at("claims"));
     for (const key of ["says", "range", "found", "verdict", "where"]) {
       const cell = element("td", claim[key], row);
-      if (key === "verdict") cell.className = claim[key] === "met" ? "met" : claim[key] === "not met" ? "not-met" : "";
+      if (key === "verdict") cell.className = claim[key] === "met" ? "met" : claim[key] === "NOT MET" ? "not-met" : "";
     }
   }
   at("fits-section").hidden = !data.fits.length;

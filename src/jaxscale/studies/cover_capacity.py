@@ -9,9 +9,11 @@ import numpy as np
 from jaxscale.dynamics.newton import Newton
 from jaxscale.dynamics.until import Until
 from jaxscale.models.random_labels import RandomLabels
+from jaxscale.phase.boundaries import boundary
 from jaxscale.phase.collapsing import collapse
 from jaxscale.plot import figures, scaling
 from jaxscale.study import Claim, Found, Study
+from jaxscale.study.controls import scrambled, shuffled
 from jaxscale.theory import cover
 
 BALANCED = 1e-4  # gradient over its largest possible value; float32 leaves 1e-6
@@ -51,21 +53,31 @@ def exact(runs):
     return np.array([cover.separable(np.round(runs["alpha"].values * d), int(d)) for d in runs["d"].values])
 
 
+def collapsed(stored):
+    """Collapse the curves of all sizes."""
+    return collapse(stored, size="d", control="alpha", exponent=0, progress=False)
+
+
 def measure(runs):
-    """Count undecided runs, compare with Cover's function cell by cell, and collapse the sizes."""
+    """Count undecided runs, compare with Cover's function, find where half are stored, and collapse the sizes."""
     runs = runs["storage"]
     stored, truth = separable(runs), exact(runs)
     count, mean = stored.count("seed").values, stored.mean("seed").values
-    z2 = (mean - truth) ** 2 * count / np.maximum(truth * (1 - truth), 1 / count)
+    gap, variance = mean - truth, np.maximum(truth * (1 - truth), 0.25 / count) / count
+    sizes = [f"N {int(d)}:" for d in runs["d"].values]
+    halves = {"below 2,": runs["alpha"].values < 2, "above 2,": runs["alpha"].values > 2}
+    off = {
+        f"{side} {n}": Found(float(g[at].mean()), float(np.sqrt(v[at].sum()) / at.sum()))
+        for n, g, v in zip(sizes, gap, variance) for side, at in halves.items()
+    }  # fmt: skip
+    half = boundary(stored, along="alpha", level=0.5, direction="down")
     found = {
-        "undecided": Found(float(stored.isnull().mean()), note="share of runs, left out"),
-        "chi2": Found(float(z2.mean()), float(np.sqrt(2 / z2.size)), f"squared deviation in standard errors, {z2.size} cells"),
+        "undecided": Found.share(int(stored.isnull().sum()), stored.size, "runs that are left out"),
+        "cover": Found.every(off, "share of realisable labellings less Cover's function"),
+        "half": Found.every({n: Found.placed(half.isel(d=i)) for i, n in enumerate(sizes)}, "load at which half are stored"),
     }
     if stored.sizes["d"] > 2:
-        fit = collapse(stored, size="d", control="alpha", exponent=0, progress=False)
-        note = f"S = {fit.quality:.2f}, {fit.status}"
-        found |= {name: Found(fit[name].value, fit[name].seeds, note) for name in ("threshold", "nu")}
-        found["quality"] = Found(fit.quality, note=fit.status)
+        found["threshold"], found["nu"] = (Found.fitted(lambda: collapsed(stored), name) for name in ("threshold", "nu"))
     return found
 
 
@@ -76,10 +88,10 @@ def draw(runs, found):
     many = runs.sizes["d"] > 2
     figure, axes = figures.new_axes(1, 3 if many else 2)
     figures.curves(stored, x="alpha", hue="d", log="", axes=axes[0], title="simulated; lines: Cover's function")
-    for i, curve in enumerate(truth):
-        axes[0].plot(runs["alpha"], curve, lw=1, color=figures.COLOURS[i])
+    for curve, shade in zip(truth, figures.colours(runs["d"].values.tolist())):
+        axes[0].plot(runs["alpha"], curve, lw=1, color=shade)
     if many:
-        fit = collapse(stored, size="d", control="alpha", exponent=0, progress=False)
+        fit = collapsed(stored)
         scaling.collapse_pair(fit, axes=axes[1:], control="alpha", value="probability of storage")
     else:
         steps = runs["steps"].isel(time=-1)
@@ -96,11 +108,15 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     quick=True,
+    world="Newton's method on Gaussian points with random labels, up to 64 inputs",
+    controls={"loads shuffled": shuffled("alpha"), "scrambled": scrambled()},
+    symbols={"alpha": r"load $\alpha = P/N$", "d": "$N$"},
     claims=(
-        Claim("undecided", "every run is decided by a certificate", 0, 0.01, "Gordan's theorem"),
-        Claim("chi2", "the share of realisable labellings is Cover's function", 0.5, 1.6, "Cover 1965, exact at every size"),
-        Claim("threshold", "the curves of all sizes collapse at alpha_c = 2", 1.97, 2.03, "Cover 1965"),
-        Claim("nu", "with nu = 2", 1.7, 2.3, "the central limit of Cover's function"),
-        Claim("quality", "quality of the collapse S, about 1", 0, 5, "Houdayer & Hartmann 2004"),
-    ),
+        Claim("cover", "the share of realisable labellings is Cover's function, below and above 2 N", -0.06, 0.06, "Cover 1965",
+              null="loads shuffled"),
+        Claim("half", "half of them are at P = 2 N, at every size", 1.9, 2.1, "Cover 1965", null="loads shuffled"),
+        Claim("threshold", "the curves of all sizes collapse at alpha_c = 2", 1.95, 2.05, "Cover 1965", null="scrambled"),
+        Claim("nu", "with nu = 2", 1.7, 2.3, "the central limit of Cover's function", kind="derived", null="scrambled"),
+        Claim("undecided", "every run is decided by a certificate", 0, 0.01, "Gordan's theorem", kind="gate"),
+    ),  # fmt: skip
 )

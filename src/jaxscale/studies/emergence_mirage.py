@@ -44,52 +44,79 @@ def _scale(seeds, last, width):
 SCALES = {"smoke": _scale(2, 600, 2), "laptop": _scale(6, 1500, 3), "accelerator": _scale(256, 20_000, None)}
 
 
-def sharpness(runs, metric, axis=np.negative):
-    """Return (len(LENGTHS), seeds) breakthroughness against a function of the held-out loss, at even steps of it, from 3 to .3
-    nats.
+def by_loss(loss, time):
+    """Scale of a run: minus the held-out loss, the least so far."""
+    return -np.minimum.accumulate(loss)
 
-    Against the step every curve is flat, then jumps, then is flat again; metrics differ against what the model can do, which
-    the loss says without choosing a metric.
-    """
-    losses = np.minimum.accumulate(runs["loss"].transpose("seed", "time").values, axis=1)
-    places = np.linspace(axis(3.0), axis(0.3), 18)
-    rows = []
+
+def by_likelihood(loss, time):
+    """Scale of a run: a token's likelihood, where one token's accuracy is sharp itself."""
+    return np.exp(by_loss(loss, time))
+
+
+def by_step(loss, time):
+    """Scale of a run: the logarithm of the step."""
+    return np.log(time)
+
+
+def sharpness(runs, metric, axis):
+    """Return (len(LENGTHS), seeds) breakthroughness at even places of a scale: losses from 3 to .3 nats, or all steps."""
+    losses, time = runs["loss"].transpose("seed", "time").values, runs["time"].values
+    first, last = np.log(time[[0, -1]]) if axis is by_step else axis(np.array([3.0, 0.3]), time)
+    places, rows = np.linspace(first, last, 18), []
     for k in LENGTHS:
         curves = runs[f"{metric}_{k}"].transpose("seed", "time").values
-        rows.append([breakthroughness(np.interp(places, axis(loss), curve)) for loss, curve in zip(losses, curves)])
+        rows.append([breakthroughness(np.interp(places, axis(loss, time), curve)) for loss, curve in zip(losses, curves)])
     return np.array(rows)
 
 
 def measure(runs):
-    """Measure how breakthroughness grows with K in both metrics, run by run; compare exact match with accuracy^K."""
+    """Measure how breakthroughness grows with K in both metrics and on three scales; compare exact match with accuracy^K."""
     runs = runs["copying"].isel(learning_rate=0, length=0, time=slice(1, None))
 
-    def growth(metric, *axis):
-        by_length = sharpness(runs, metric, *axis)
-        note = f"slope of its logarithm against log K; by K: {by_length.mean(1).round(2).tolist()}"
+    def growth(metric, axis):
+        by_length = sharpness(runs, metric, axis)
+        note = f"power of K; by K: {by_length.mean(1).round(2).tolist()}"
         return Found.over(np.polyfit(np.log(LENGTHS), np.log(by_length), 1)[0], note)
 
-    power = runs["edit_8"] ** 8
-    return {
-        "learned": Found(float(runs["edit_8"].isel(time=-1).mean()), note="token accuracy at the end"),
-        "exact": growth("exact"),
-        "edit": growth("edit"),
-        "exact_by_likelihood": growth("exact", lambda loss: np.exp(-loss)),  # where one token's accuracy is sharp itself
-        "power": Found(float(np.abs(runs["exact_8"] - power).mean()), note="mean distance of exact match from accuracy^8"),
+    found = {f"{metric}_{axis.__name__}": growth(metric, axis) for metric in ("exact", "edit") for axis in SCALE_AXES}
+    distance = np.abs(runs["exact_8"] - runs["edit_8"] ** 8).mean("time")
+    return found | {
+        "learned": Found.over(runs["edit_8"].isel(time=-1), "token accuracy at the end"),
+        "power": Found.over(distance, "mean distance of exact match from accuracy^8"),
     }
 
 
+def one_metric(name):
+    """Make a control that has one metric in the place of both."""
+    other = {"exact": "edit", "edit": "exact"}[name]
+
+    def control(runs):
+        data = runs["copying"]
+        return {"copying": data.assign({f"{other}_{k}": data[f"{name}_{k}"] for k in LENGTHS})}
+
+    return control
+
+
+SCALE_AXES = (by_loss, by_likelihood, by_step)
+
+
 def draw(runs, found):
-    """Draw the same runs in both metrics."""
+    """Draw the same runs in both metrics, against the step and against the loss."""
     runs = runs["copying"].isel(learning_rate=0, length=0, time=slice(1, None))
-    figure, axes = figures.new_axes(1, 2)
-    for ax, metric in zip(axes, ("exact", "edit")):
-        for i, k in enumerate(LENGTHS):
-            ax.plot(runs["time"], runs[f"{metric}_{k}"].mean("seed"), color=figures.COLOURS[i], label=f"K = {k}")
-        ax.set_xscale("log")
-        ax.set_xlabel("step")
-        ax.set_ylabel({"exact": "exact match of K tokens", "edit": "1 - edit distance / K"}[metric])
-        ax.legend(fontsize=7, frameon=False)
+    figure, axes = figures.new_axes(2, 2)
+    loss = runs["loss"].mean("seed")
+    for row, metric in zip(axes, ("exact", "edit")):
+        for k, shade in zip(LENGTHS, figures.colours(LENGTHS)):
+            mean = runs[f"{metric}_{k}"].mean("seed")
+            row[0].plot(runs["time"], mean, color=shade, label=f"$K$ = {k}")
+            row[1].plot(loss, mean, color=shade)
+        row[0].set_xscale("log")
+        row[1].invert_xaxis()
+        row[0].set_ylabel({"exact": "exact match of $K$ tokens", "edit": "1 - edit distance / $K$"}[metric])
+    axes[1, 0].set_xlabel("step")
+    axes[1, 1].set_xlabel("held-out loss (nats)")
+    axes[0, 0].legend()
     return {"metrics": figure}
 
 
@@ -101,9 +128,19 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    world="a transformer of two layers of width 32 that copies 9 tokens, 1,500 steps; scale is training, not size",
+    controls={"only linear": one_metric("edit"), "only sharp": one_metric("exact")},
     claims=(
-        Claim("exact", "breakthroughness of exact match grows with K", 0.1, np.inf, "their section 3"),
-        Claim("edit", "that of edit distance does not", -0.1, 0.1, "their section 3"),
-        Claim("power", "exact match is near accuracy^K", 0, 0.1, "their equation 3"),
-    ),
+        Claim("exact_by_loss", "a nonlinear metric makes emergence: breakthroughness of exact match grows with K, on the scale "
+              "of the loss", 0.1, np.inf, "abstract; their section 3", null="only linear"),
+        Claim("edit_by_loss", "a linear one does not: that of edit distance does not grow", -0.1, 0.1, "abstract; section 3",
+              null="only sharp"),
+        Claim("exact_by_likelihood", "the same on the scale of the likelihood: exact match", 0.1, np.inf, "abstract",
+              null="only linear"),
+        Claim("exact_by_step", "the same on the scale of steps: exact match", 0.1, np.inf, "abstract", null="only linear"),
+        Claim("edit_by_step", "and edit distance", -0.1, 0.1, "abstract", null="only sharp"),
+        Claim("power", "exact match is near accuracy^K: mean distance", 0, 0.1, "their equation 3", kind="derived",
+              null="only linear"),
+        Claim("learned", "the network learns to copy: token accuracy", 0.9, 1, "precondition", kind="gate"),
+    ),  # fmt: skip
 )

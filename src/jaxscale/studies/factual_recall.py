@@ -17,10 +17,12 @@ from jaxscale.models.language.model import LanguageModel
 from jaxscale.models.language.taps import Tap
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
+from jaxscale.study.controls import switched_off
 
 GROUPS, DEPTH, HEADS = 8, 2, 4
 EXAMPLES = 4  # misleading attributes asked of every entity; as many others pick the heads
 BETWEEN, SCALED = 0.006, 0.025  # the conflicts at which rarity and the scaling of heads are judged, chosen before
+EVENLY, OFTEN = 0.0, 1.0  # entities of misleading contexts: all alike, or as frequent as their facts
 TURNED, LOUDER = -2.0, 8.0  # factors of the memory's head and of the context's
 
 
@@ -85,28 +87,28 @@ def scaled_head(head, factor):
     return {f"layer{i}/heads": Tap(scale=scale[i]) for i in range(DEPTH)}
 
 
-def conflict(conflict, *, entities):
-    """Train two layers with perceptrons by Adam on facts and on contexts that mislead."""
-    world = FactConflict(entities=entities, attributes=32, conflict=conflict)
+def conflict(conflict, misled, *, entities):
+    """Train two layers with perceptrons by Adam on facts and on contexts that mislead, evenly (0) or as often as facts (1)."""
+    world = FactConflict(entities=entities, attributes=32, conflict=conflict, misled=misled)
     mixer = Attention(heads=HEADS)
     network = Decoder(vocabulary=world.vocabulary, context=3, mixer=mixer, width=32, depth=DEPTH, learned_positions=True)
     model = LanguageModel(world=world, network=network, batch=256, evaluation=64, probes=(groups,))
     return Descent(model=model, learning_rate=2e-3, rule=AdamW())
 
 
-def _scale(chances, entities, seeds, last, width):
-    times = [0, last // 2, last]
-    return {
-        "conflict": dict(grid={"conflict": chances}, static={"entities": (entities,)}, seeds=seeds, times=times, width=width)
-    }
+def _scale(chances, misled, entities, seeds, last, width):
+    grid, times = {"conflict": chances, "misled": misled}, [0, last // 2, last]
+    return {"conflict": dict(grid=grid, static={"entities": (entities,)}, seeds=seeds, times=times, width=width)}
 
 
-CHANCES = [0.0, 0.003, BETWEEN, 0.012, SCALED, 0.05]
+CHANCES = [0.0, BETWEEN, SCALED, 0.05]
 SCALES = {
-    "smoke": _scale([0.0, 0.1], 32, 2, 400, 2),
-    "laptop": _scale(CHANCES, 64, 4, 1500, 12),
-    "accelerator": _scale(np.sort([0, BETWEEN, SCALED, *np.geomspace(0.001, 0.2, 24)]), 512, 64, 50_000, None),
-}
+    "smoke": _scale([0.0, BETWEEN, SCALED, 0.1], [EVENLY], 32, 2, 400, 2),
+    "laptop": _scale(CHANCES, [EVENLY, OFTEN], 64, 4, 1500, 8),
+    "accelerator": _scale(
+        np.sort([0, BETWEEN, SCALED, *np.geomspace(0.001, 0.2, 24)]), [EVENLY, OFTEN], 512, 64, 50_000, None
+    ),
+}  # fmt: skip
 
 
 def table(runs):
@@ -119,34 +121,51 @@ def table(runs):
 
 
 def measure(runs):
-    """Measure who wins at the ends, whether rare entities give way first, and what turning a head round does."""
+    """Measure who wins at the ends, whether rare entities give way first, and what scaling a head does."""
     from scipy.stats import spearmanr
 
     context, last = table(runs), runs["conflict"].isel(time=-1, entities=0)
-    mean = context.mean("group").transpose("conflict", "seed")
+    even, mean = context.sel(misled=EVENLY), context.sel(misled=EVENLY).mean("group").transpose("conflict", "seed")
     chances = context["conflict"].values
+
+    def rarity(of):
+        rows = of.sel(conflict=BETWEEN).transpose("seed", "group").values
+        rho = [spearmanr(np.arange(GROUPS), row).statistic if np.ptp(row) else 0.0 for row in rows]
+        return Found.over(rho, f"rank correlation of rarity and in-context answers, conflict {BETWEEN:g}")
+
     found = {
         "never": Found.over(mean[0], "in-context answers without misleading contexts"),
         "often": Found.over(mean[-1], f"in-context answers at {chances[-1]:g}"),
-        "recall": Found(float(last["recall"].mean()), note="facts recalled without context, weighted by frequency"),
+        "recall": Found.over(last["recall"].sel(misled=EVENLY).mean("conflict"), "facts recalled alone, by frequency"),
+        "rarity": rarity(even),
     }
-    if BETWEEN in chances:
-        rows = context.sel(conflict=BETWEEN).transpose("seed", "group").values
-        rho = [spearmanr(np.arange(GROUPS), row).statistic for row in rows]
-        found["spearman"] = Found.over(rho, f"rarity against in-context answers at {BETWEEN}")
-    if SCALED in chances:
-        plain = mean.sel(conflict=SCALED).values
-        for name, factor in (("turned", TURNED), ("louder", LOUDER)):
-            gain = last[name].sel(conflict=SCALED).values - plain
-            found[name] = Found.over(
-                gain, f"more in-context answers at {SCALED}, {plain.mean():.2f} before; head times {factor:g}"
-            )
+    plain = mean.sel(conflict=SCALED)
+    for name, factor in (("turned", TURNED), ("louder", LOUDER)):
+        gain = last[name].sel(conflict=SCALED, misled=EVENLY).values - plain.values
+        found[name] = Found.over(gain, f"more at conflict {SCALED}, {float(plain.mean()):.2f} before; head times {factor:g}")
+    if context.sizes["misled"] > 1:
+        found["rarity_confounded"] = rarity(context.sel(misled=OFTEN))
     return found
+
+
+def heads_alone(runs):
+    """Put what the untouched network says in the place of what it says with a head scaled."""
+    data = runs["conflict"]
+    plain = sum(data[f"context_{i}"] for i in range(GROUPS)) / GROUPS
+    return {"conflict": data.assign(turned=plain, louder=plain)}
+
+
+def groups_shuffled(runs):
+    """Deal the frequency groups of every run anew."""
+    data, rng = runs["conflict"], np.random.default_rng(1)
+    values = np.stack([data[f"context_{i}"].values for i in range(GROUPS)])
+    values = rng.permuted(values, axis=0)
+    return {"conflict": data.assign({f"context_{i}": (data["context_0"].dims, values[i]) for i in range(GROUPS)})}
 
 
 def draw(runs, found):
     """Draw the diagram over conflict and rarity."""
-    context = table(runs).mean("seed")
+    context = table(runs).sel(misled=EVENLY).mean("seed")
     figure, axes = figures.new_axes()
     shown = context.isel(conflict=slice(1, None)) if context.sizes["conflict"] > 2 else context
     log = "x" if float(shown["conflict"][0]) > 0 else ""
@@ -164,10 +183,21 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    world="a transformer of two layers of width 32 on three-token prompts about 64 entities, all misled about alike",
+    controls={
+        "groups shuffled": groups_shuffled, "heads alone": heads_alone,
+        "always misled": switched_off("conflict", 1.0), "never misled": switched_off("conflict", 0.0),
+    },
+    symbols={"conflict": "share of misleading contexts"},
     claims=(
-        Claim("never", "without misleading contexts in training the context wins", 0.6, 1, "derived"),
-        Claim("often", "with many of them the memory wins", 0, 0.4, "derived"),
-        Claim("spearman", "the rarer an entity, the more the context wins", 0.6, 1, "their section 4"),
-        Claim("turned", "turning round the head most in favour of the memory helps the context", 0.1, 1, "their section 5"),
-    ),
+        Claim("rarity", "the rarer an entity in training, the more the context wins: rank correlation", 0.3, 1,
+              "abstract, training frequency of the query", null="groups shuffled"),
+        Claim("turned", "scaling one head's values controls the answer: turning the memory's head round helps the context", 0.1,
+              1, "abstract, scaling a single head", null="heads alone"),
+        Claim("louder", "and so does making the context's head louder", 0.02, 1, "abstract, scaling up", null="heads alone"),
+        Claim("never", "without misleading contexts in training the context wins", 0.6, 1, "derived", kind="derived",
+              null="always misled"),
+        Claim("often", "with many of them the memory wins", 0, 0.4, "derived", kind="derived", null="never misled"),
+        Claim("recall", "facts are known: recalled without a context", 0.8, 1, "precondition", kind="gate"),
+    ),  # fmt: skip
 )

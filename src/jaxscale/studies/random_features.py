@@ -13,6 +13,7 @@ from jaxscale.models.random_features import RandomFeatures
 from jaxscale.phase.boundaries import crossing
 from jaxscale.plot import figures
 from jaxscale.study import Claim, Found, Study
+from jaxscale.study.controls import scrambled, shuffled, switched_off
 from jaxscale.theory import random_features as theory
 
 B = A = 1.5
@@ -60,17 +61,32 @@ def predicted(samples, features):
 
 def measure(runs):
     """Compare with the theory where min(n, k) >= 32, and find the crossing of the two ridges."""
-    error = runs["surface"]["error"].isel(time=0, most=0)
-    mean, spread = error.mean("seed"), error.std("seed", ddof=1) / error.sizes["seed"] ** 0.5
-    exact = predicted(error["samples"], error["features"])
-    large = np.minimum(error["samples"].values[:, None], error["features"].values[None, :]) >= 32
-    ratio, noise = (mean.values / exact)[large], (spread.values / exact)[large]
-    worst = np.abs(ratio - 1).argmax()
-    found = {
-        "worst": Found(float(ratio[worst]), float(noise[worst]), "simulated over closed form, worst cell"),
-        "average": Found(float(ratio.mean()), float(np.sqrt(np.sum(noise**2)) / len(noise)), "average over these cells"),
+    error = runs["surface"]["error"].isel(time=0, most=0).transpose("samples", "features", "seed")
+    ratio = error.values / predicted(error["samples"], error["features"])[..., None]
+    n, k = (error[name].values for name in ("samples", "features"))
+    cells = {
+        f"({n[i]:g}, {k[j]:g}):": Found.over(ratio[i, j]) for i, j in np.ndindex(*ratio.shape[:2]) if min(n[i], k[j]) >= 32
     }
-    return found | ({"crossover": _crossover(runs["ridges"]["error"].isel(time=0))} if "ridges" in runs else {})
+    found = {
+        "cells": Found.every(cells, "simulated over closed form"),
+        "average": Found(
+            float(np.mean([one.value for one in cells.values()])),
+            float(np.sqrt(np.sum([one.error**2 for one in cells.values()])) / len(cells)), f"mean of {len(cells)} cells",
+        ),
+    }  # fmt: skip
+    if "ridges" in runs:
+        two = runs["ridges"]["error"].isel(time=0)
+        found |= {"crossover": _crossover(two), "swap": _swap(two)}
+    return found
+
+
+def _swap(error):
+    """Return by how much, in ln, the strong ridge is ahead at few samples and the weak one at many."""
+    log = {
+        (i, j): Found.over(error.isel(samples=i, ridge=j), f"at P = {float(error['samples'][i]):g}").log
+        for i in (0, -1) for j in (0, 1)
+    }  # fmt: skip
+    return Found.every({"few": log[0, 1] - log[0, 0], "many": log[-1, 0] - log[-1, 1]}, "ln of errors, loser over winner")
 
 
 def gap(error):
@@ -111,8 +127,8 @@ def draw(runs, found):
     figures.phase_diagram(mean, x="samples", y="features", theory=(n, line), axes=axes[0], log_colour=True, title=title)
     figures.curves(error, x="samples", hue="features", axes=axes[1], title="simulated; lines: closed form")
     dense = np.geomspace(n[0], n[-1], 40)
-    for i, curve in enumerate(predicted(dense, error["features"]).T):
-        axes[1].plot(dense, curve, lw=1, color=figures.COLOURS[i % len(figures.COLOURS)])
+    for curve, shade in zip(predicted(dense, error["features"]).T, figures.colours(error["features"].values.tolist())):
+        axes[1].plot(dense, curve, lw=1, color=shade)
     if "ridges" not in runs:
         return {"plane": figure}
     two = runs["ridges"]["error"].isel(time=0)
@@ -131,9 +147,18 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    world="ridge regression on Gaussian inputs with power-law spectra, 1024 modes",
+    controls={
+        "samples shuffled": shuffled("samples"), "one ridge": switched_off("ridge", RIDGES[1]), "scrambled": scrambled(),
+    },
+    symbols={"samples": "samples $n$", "features": "features $k$", "ridge": r"$\lambda$"},
     claims=(
-        Claim("average", "simulated error over closed form, min(n, k) >= 32: average", 0.97, 1.03, "the RF eigenframework"),
-        Claim("worst", "the same in the worst cell", 0.95, 1.05, "the RF eigenframework"),
-        Claim("crossover", "two ridges change places where the closed form says, within .15 in ln P", -0.15, 0.15, "derived"),
-    ),
+        Claim("cells", "simulated error over closed form, in every cell of min(n, k) >= 32", 0.92, 1.08,
+              "Simon et al., the eigenframework", null="samples shuffled"),
+        Claim("average", "the same, mean over these cells", 0.97, 1.03, "Simon et al.", null="scrambled"),
+        Claim("swap", "scaling curves cross: what is better at few data is worse at many", 0.02, np.inf,
+              "Xiao 2024, Rethinking conventional wisdom, abstract", null="one ridge"),
+        Claim("crossover", "they do where the closed form says, within .15 in ln P", -0.15, 0.15, "derived", kind="derived",
+              null="one ridge"),
+    ),  # fmt: skip
 )

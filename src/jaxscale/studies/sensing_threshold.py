@@ -14,6 +14,7 @@ from jaxscale.phase.collapsing import collapse
 from jaxscale.phase.success import success_boundary
 from jaxscale.plot import figures, scaling
 from jaxscale.study import Claim, Found, Study
+from jaxscale.study.controls import shuffled
 from jaxscale.theory.sensing import degrees_of_freedom
 
 RANK, COLUMNS, MOST = 1, 2, 8.0
@@ -53,28 +54,40 @@ def line(runs):
     return success_boundary(won.sum("seed"), won.count("seed"), along="load")
 
 
+def collapsed(won):
+    """Collapse the recovery of all sizes."""
+    return collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
+
+
+def shares(won, load):
+    """Return the share of runs that recover at a load, for every side n."""
+    at = won.sel(load=load, method="nearest")
+    return {f"n {int(n)}:": Found.share(int(at.sel(n=n).sum()), at.sizes["seed"]) for n in won["n"].values}
+
+
+def onset(won):
+    """Return the rise of (seeds, n, load) successes from a load of 2 to one of 4, largest side less smallest."""
+    return won[:, -1].mean(0) @ [-1, 1] - won[:, 0].mean(0) @ [-1, 1]
+
+
 def measure(runs):
-    """Measure the threshold, its sharpening with size, hopeless and easy ends, and the collapse."""
+    """Measure hopeless and easy ends, the threshold, its sharpening with size, and the collapse."""
     runs = runs["recovery"]
     won, half = success(runs), line(runs)
-    chance = won.mean("seed")
-    middle, low, high = (float(half[name][-1]) for name in ("position", "low", "high"))
-    slopes = half["slope"].values
     early = runs["stopped"].isel(time=-2).mean() / runs["stopped"].isel(time=-1).mean()
     found = {
-        "information": Found(float(chance.sel(load=1.0).max()), note="largest probability over n at one per degree of freedom"),
-        "easy": Found(
-            float(chance.isel(load=-1).min()), note=f"smallest probability over n at load {float(won['load'][-1]):g}"
+        "information": Found.every(shares(won, 1.0), "probability at one per degree of freedom"),
+        "easy": Found.every(shares(won, won["load"].values[-1]), f"probability at load {float(won['load'][-1]):g}"),
+        "half": Found.placed(half.isel(n=-1), f"n = {int(won['n'][-1])}, measurements per degree of freedom"),
+        "sharper": Found.jackknife(
+            onset, won.sel(load=[2.0, 4.0], method="nearest").transpose("seed", "n", "load").values,
+            note="rise from load 2 to 4, largest n less smallest",
         ),
-        "half": Found(middle, (high - low) / 4, f"n = {int(won['n'][-1])}, measurements per degree of freedom"),
-        "sharper": Found(float(slopes[-1] / slopes[0]), note="slope at the largest over the smallest n"),
         "settled": Found(float(early), note="recovered at half the time over at the end"),
-    }
+    }  # fmt: skip
     if won.sizes["n"] > 2:
-        fit = collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
-        note = f"S = {fit.quality:.2f}, {fit.status}; {'; '.join(fit.reasons)}"
-        found |= {"threshold": Found(fit["threshold"].value, fit["threshold"].seeds, note)}
-        found |= {"nu": Found(fit["nu"].value, fit["nu"].seeds, note), "quality": Found(fit.quality, note=fit.status)}
+        fit = collapsed(won)
+        found |= {name: Found.fitted(fit, name, f"S = {fit.quality:.2f}") for name in ("threshold", "nu")}
     return found
 
 
@@ -88,7 +101,7 @@ def draw(runs, found):
     chance, information = won.mean("seed", keep_attrs=True), (won["n"].values[[0, -1]], [1.0, 1.0])
     figures.phase_diagram(chance, x="n", y="load", band=half, theory=information, axes=axes[0], log="x", title=title)
     if many:
-        fit = collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
+        fit = collapsed(won)
         scaling.collapse_pair(fit, axes=axes[1:], control="load", value="probability of recovery")
     else:
         figures.curves(won, x="load", hue="n", log="", axes=axes[1])
@@ -103,11 +116,17 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    world="a rank-1 matrix of side up to 32, X X^T with two columns, Gaussian measurements",
+    controls={"loads shuffled": shuffled("load"), "sizes shuffled": shuffled("n")},
+    symbols={"load": "measurements per degree of freedom", "n": "side $n$"},
     claims=(
-        Claim("information", "one measurement per degree of freedom is not enough", 0, 0.2, "counting"),
-        Claim("easy", "six per degree of freedom are", 0.9, 1, "Candes & Plan 2011, order r n measurements"),
-        Claim("half", "half of the runs recover at a load of order one", 1, 5, "order r n measurements"),
-        Claim("sharper", "the onset sharpens with size", 1, np.inf, "finite-size scaling"),
-        Claim("quality", "recovery of all sizes collapses", 0, 5, "finite-size scaling"),
-    ),
+        Claim("half", "recovery takes measurements of the order of the degrees of freedom: half of the runs at a load", 1, 5,
+              "Candes & Plan 2011, order r n measurements", null="loads shuffled"),
+        Claim("easy", "with six per degree of freedom every run recovers, at every side: probability", 0.85, 1,
+              "Candes & Plan 2011", null="loads shuffled"),
+        Claim("information", "one per degree of freedom is not enough, at any side: probability", 0, 0.2, "counting",
+              kind="derived", null="loads shuffled"),
+        Claim("sharper", "the onset sharpens with size", 0, np.inf, "finite-size scaling", kind="derived",
+              null="sizes shuffled"),
+    ),  # fmt: skip
 )

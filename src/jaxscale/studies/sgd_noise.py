@@ -4,6 +4,8 @@ Three regimes: gradient descent (v set by the margin), noise-dominated (v ~ T), 
 boundaries are a critical temperature T_c and a critical batch B*, and both move with the number of points P.
 """
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,6 +22,7 @@ from jaxscale.phase.boundaries import boundary
 from jaxscale.plot import figures
 from jaxscale.simulation import log_times
 from jaxscale.study import Claim, Found, Study
+from jaxscale.study.controls import shuffled
 from jaxscale.theory.perceptron import exponents, first_step_norm
 
 D = 32
@@ -28,6 +31,7 @@ MAX_POINTS = 1024
 SMALLEST, SIZES = {0: 128, 1: 256}, [1, 2, 4, 8]  # P of the corners; thinner margins (chi = 0) cost more
 NOISE_RATE, FIRST_RATE = 200.0, 4000.0  # deep inside their regimes
 COLD = {0: 1 / 16, 1: 1 / 64}  # temperatures far below T_c, at rates whose first step is far below the plateau
+LEAVES, HOT = 0.05, 3  # relative change of weights at which the lazy regime ends; temperatures that the powers are of
 NOISE, FIRST_STEP = 0, 1  # two corners, as values of a traced axis: one program serves both
 
 
@@ -82,8 +86,10 @@ CORNERS, BOTH = [NOISE, FIRST_STEP], {"chi": (0, 1)}
 LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
 SCALES = {
     "smoke": {
-        "plane": dict(grid={"batch": BATCHES[::3], "learning_rate": RATES[::3]}, static={"chi": (1,)}, seeds=4, times=LONG),
+        "plane": dict(grid={"batch": BATCHES[::3], "learning_rate": RATES[::3]}, static=BOTH, seeds=4, times=LONG),
+        "scaling": dict(grid={"points": [256, 512, MAX_POINTS]}, static=BOTH, seeds=8, times=LONG),
         "chain": dict(grid={"points": [128.0, 512.0, 2048.0]}, seeds=8, times=LONG),
+        "digits": dict(grid={"temperature": 4.0 ** np.arange(-2, 2), "points": POINTS[::3]}, seeds=4, times=SHORT),
     },
     "laptop": {  # the demo
         "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static=BOTH, seeds=4, times=LONG),
@@ -116,21 +122,18 @@ def measure(runs):
     if "scaling" in runs:
         for chi in (0, 1):
             grown = final(runs["scaling"], "lambda").sel(chi=chi, points=slice(256, None))
-            found[f"lambda_{chi}"] = _exponent(grown, "upper half of P")
-    chain_lambda = final(runs["chain"], "lambda")
-    if chain_lambda.sizes["points"] > 3:
-        found["chain"] = _exponent(chain_lambda)
+            found[f"lambda_{chi}"] = _exponent(grown, "upper half of P") / exponents(chi)["lambda"]
+    found["chain"] = _exponent(final(runs["chain"], "lambda"))
     if "corners" in runs:
         found |= _corners(final(runs["corners"], "norm"), final(runs["plateau"], "norm"))
     if "digits" in runs:
-        found |= _digits(final(runs["digits"], "norm"))
+        found |= _digits(runs["digits"])
     return found
 
 
 def _exponent(data, note="", x="points", statistic="mean"):
-    """Growth exponent of a statistic over seeds, with its bootstrap error."""
-    fitted = fit(power.LAW, data, x=x, statistic=statistic)
-    return Found(-fitted["exponent"].value, fitted["exponent"].seeds, "; ".join(filter(None, [note, *fitted.reasons])))
+    """Growth exponent of a statistic over seeds."""
+    return Found.fitted(lambda: fit(power.LAW, data, x=x, statistic=statistic, progress=False), "exponent", note, times=-1.0)
 
 
 def _plane(runs):
@@ -138,19 +141,23 @@ def _plane(runs):
     norm = final(runs, "norm")
     for chi in (int(c) for c in norm["chi"].values):
         cells = norm.sel(chi=chi)
-        found[f"censored_{chi}"] = Found(float(cells.isnull().mean()), note="share of runs, left out")
+        found[f"finished_{chi}"] = Found.share(int(cells.notnull().sum()), cells.size, "runs that fitted their data")
         corner = cells.isel(batch=-1, learning_rate=-1) / cells["learning_rate"][-1]
         if int(cells["batch"][-1]) >= PLANE_POINTS:
             exact = first_step_norm(D, PLANE_POINTS, chi)
             found[f"first_step_{chi}"] = Found.over(corner / exact, "over exact")
-        spread = _spread_on_temperature(cells.mean("seed").sel(batch=slice(None, 16)))
-        found[f"collapse_{chi}"] = Found(spread, note="rms spread of ln |v| over B <= 16 at equal T")
+        small = cells.sel(batch=slice(None, 16)).transpose("seed", "batch", "learning_rate")
+        ratio = small["learning_rate"].values / small["batch"].values[:, None]
+        found[f"collapse_{chi}"] = Found.jackknife(
+            lambda norms, ratio=ratio: _spread_on_temperature(norms.mean(0), ratio), small.values,
+            note="rms spread of ln |v| over B <= 16 at equal T",
+        )  # fmt: skip
     return found
 
 
-def _spread_on_temperature(mean):
+def _spread_on_temperature(mean, ratio):
     """Root mean square deviation of ln |v| from its average over all (B, eta) with the same T."""
-    log, temperature = np.log(mean.values), np.log2(mean["learning_rate"].values[None, :] / mean["batch"].values[:, None])
+    log, temperature = np.log(mean), np.log2(ratio)
     groups = [log[np.isclose(temperature, t)] for t in np.unique(temperature.round())]
     deviations = [group - group.mean() for group in groups if len(group) > 1]
     return float(np.sqrt(np.mean(np.concatenate(deviations) ** 2)))
@@ -164,31 +171,56 @@ def _corners(norm, calm):
         noise, first = (norm.sel(large, drop=True).sel(corner=corner, drop=True) for corner in (NOISE, FIRST_STEP))
         ratio = {"statistic": "log mean", "x": "size"}
         found[f"critical_temperature_{chi}"] = _exponent(calm.sel(large, drop=True) / noise, "against the largest P", **ratio)
-        batch = _exponent(noise / first, "times 1 + chi, largest P", **ratio)
-        found[f"critical_batch_{chi}"] = Found(batch.value * (1 + chi), batch.error * (1 + chi), batch.note)
+        batch = _exponent(noise / first, "over 1 / (1 + chi), largest P", **ratio)
+        found[f"critical_batch_{chi}"] = batch / (1 / (1 + chi))
     return found
 
 
-def critical_temperature(norm):
-    """Find where |w - w0| reaches twice its low-temperature value, per P, with a band over seeds."""
-    return boundary(norm / norm.isel(temperature=0).mean("seed"), along="temperature", level=2.0, scale="log")
+def critical_temperature(runs):
+    """Find where the net leaves the lazy regime: where its weights have moved by `LEAVES`, per P, with a band over seeds."""
+    return boundary(final(runs, "relative_norm"), along="temperature", level=LEAVES, scale="log")
 
 
-def _digits(norm):
-    hot = norm.isel(temperature=slice(-3, None))
-    found = {"digits_censored": Found(float(norm.isnull().mean()), note="share of runs, left out")}
-    most = int(norm["points"][-1])
-    found["digits_delta"] = _exponent(hot.sel(points=most), f"|w - w0| ~ T^delta, P = {most}", x="temperature")
-    found["digits_gamma"] = _exponent(hot.isel(temperature=-1), "|w - w0| ~ P^gamma, hottest T")
-    line = critical_temperature(norm)
-    if np.isfinite(line["low"]).all():
-        slope, spread = np.polyfit(np.log(line["points"]), np.log(line["position"]), 1, cov=True)
-        found["digits_critical_temperature"] = Found(slope[0], spread[0, 0] ** 0.5, "T_c ~ P^-a: this is -a; error of the line")
-    return found
+def _digits(runs):
+    """Powers of T and P: total variation of the weights, steps to fit, and the temperature at which the lazy regime ends."""
+    moved, steps = final(runs, "relative_norm"), final(runs, "steps")
+    hot, most = moved["temperature"].values[-HOT:], int(moved["points"][-1])
+    variation = {
+        "T:": _exponent(moved.sel(temperature=hot, points=most), x="temperature"),
+        "P:": _exponent(moved.isel(temperature=-1)),
+    }
+    longer = {
+        "T:": _exponent((steps * steps["temperature"]).sel(temperature=hot, points=most).rename("time"), x="temperature"),
+        "P:": _exponent(steps.isel(temperature=-1)),
+    }
+    line = critical_temperature(runs)
+    places = [Found.placed(line.isel(points=i)).log for i in range(line.sizes["points"])]
+    slope = _line(np.log(line["points"].values), places)
+    ratio = variation["P:"].value / variation["T:"].value
+    error = ratio * np.hypot(*(one.spread / one.value for one in variation.values()))
+    return {
+        "digits_finished": Found.share(int(moved.notnull().sum()), moved.size, "runs that fitted their data"),
+        "variation": Found.every(variation, "powers of the relative weight change"),
+        "longer": Found.every(longer, "powers of the time to fit, eta times steps"),
+        "digits_critical_temperature": slope,
+        "ratio": dataclasses.replace(
+            slope - Found(-ratio, error), note=f"exponent of T_c plus gamma / delta, {ratio:.3f}"
+        ),
+    }  # fmt: skip
+
+
+def _line(x, places):
+    """Slope of a weighted line through independent places with errors."""
+    weight = np.array([1 / one.spread**2 for one in places])
+    y = np.array([one.value for one in places])
+    gap = x - np.average(x, weights=weight)
+    total = np.sum(weight * gap**2)
+    status = next((one.status for one in places if one.status != "ok"), "ok")
+    return Found(float(np.sum(weight * gap * y) / total), float(total**-0.5), "T_c ~ P to this power", status=status)
 
 
 def draw(runs, found):
-    """Draw the (B, eta) planes with the onset of noise, the exponents, and the digits."""
+    """Draw the (B, eta) planes with the onset of noise and the exact lines, the exponents, and the digits."""
     plane = final(runs["plane"], "norm")
     chis = [int(c) for c in plane["chi"].values]
     figure, axes = figures.new_axes(1, len(chis) + 1)
@@ -196,62 +228,71 @@ def draw(runs, found):
         cells = plane.sel(chi=chi)
         calm = float(cells.isel(learning_rate=0, batch=-1).mean())
         onset = boundary(cells, along="learning_rate", level=2 * calm, scale="log")
-        title = f"perceptron, chi = {chi}, P = {PLANE_POINTS}; line: twice the GD value"
-        figures.phase_diagram(
-            cells.mean("seed", keep_attrs=True),
-            x="batch",
-            y="learning_rate",
-            band=onset,
-            axes=panel,
-            log_colour=True,
-            title=title,
-        )
-    source = "scaling" if "scaling" in runs else "chain"
-    data = final(runs[source], "lambda")
-    parts = [data.sel(chi=chi) for chi in (0, 1)] if source == "scaling" else [data]
-    for i, part in enumerate(parts):
-        fits = [fit(power.LAW, part.sel(points=slice(256, None)), x="points")] if source == "scaling" else []
-        figures.curves(part, x="points", fits=fits, axes=axes[-1], title="signal over noise, noise-dominated", colour=i)
-    drawn = {"plane": figure}
-    if "digits" in runs:
-        norm = final(runs["digits"], "norm")
-        figure, axes = figures.new_axes(1, 2)
-        band = critical_temperature(norm)
-        mean, title = norm.mean("seed", keep_attrs=True), "8x8 digits, lazy network; line: T_c"
-        figures.phase_diagram(mean, x="points", y="temperature", band=band, axes=axes[0], log_colour=True, title=title)
-        figures.curves(norm, x="temperature", hue="points", axes=axes[1], title="|w - w0| against T")
-        drawn["digits"] = figure
-    return drawn
+        mean = cells.mean("seed", keep_attrs=True)
+        title = rf"perceptron, $\chi$ = {chi}, $P$ = {PLANE_POINTS}"
+        figures.phase_diagram(mean, x="batch", y="learning_rate", band=onset, axes=panel, log_colour=True, title=title)
+    if "scaling" in runs:
+        data = final(runs["scaling"], "lambda").sel(points=slice(256, None))
+        fits = [fit(power.LAW, data.sel(chi=chi), x="points", progress=False) for chi in (0, 1)]
+        figures.curves(data, x="points", hue="chi", fits=fits, axes=axes[-1], title="noise-dominated corner")
+    else:
+        figures.curves(final(runs["chain"], "lambda"), x="points", axes=axes[-1], title="population chain")
+    return {"plane": figure} | ({"digits": _draw_digits(runs["digits"], found)} if "digits" in runs else {})
+
+
+def _draw_digits(runs, found):
+    """Draw how far the weights have moved, with T_c, and how T_c falls with P."""
+    moved = final(runs, "relative_norm")
+    figure, axes = figures.new_axes(1, 3)
+    band, mean = critical_temperature(runs), moved.mean("seed", keep_attrs=True)
+    title = f"8x8 digits, lazy; line: {LEAVES:g}"
+    figures.phase_diagram(mean, x="points", y="temperature", band=band, axes=axes[0], log_colour=True, title=title)
+    figures.curves(moved, x="temperature", hue="points", axes=axes[1], title="total variation")
+    at, place = band["points"].values, band["position"].values
+    axes[2].errorbar(at, place, [place - band["low"].values, band["high"].values - place], fmt="o", ms=3, lw=1)
+    power_of = found["digits_critical_temperature"].value
+    axes[2].plot(at, np.exp(np.mean(np.log(place)) + power_of * (np.log(at) - np.log(at).mean())), lw=1, color="0.3",
+                 label=f"exponent {power_of:.2f}")  # fmt: skip
+    axes[2].set(xscale="log", yscale="log", xlabel="$P$", ylabel="$T_c$", title="leaving the lazy regime")
+    figures.ticks(axes[2].xaxis, at, log=True)
+    axes[2].legend()
+    return figure
+
+
+IMAGES, PERCEPTRON = "Sclocchi, Geiger & Wyart 2023", "Sclocchi & Wyart 2024"
 
 
 def _claims():
-    source = "Sclocchi & Wyart 2024"
     for chi in (0, 1):
-        law = exponents(chi)
-        yield Claim(
-            f"first_step_{chi}",
-            f"chi = {chi}: large-batch, large-rate corner is the first step alone",
-            0.97,
-            1.03,
-            "derived, exact",
-        )
-        yield Claim(f"collapse_{chi}", f"chi = {chi}: |v| depends on eta / B alone for B <= 16", 0, 0.15, f"{source}, abstract")
-        yield Claim(
-            f"lambda_{chi}",
-            f"chi = {chi}: lambda ~ P^(1 / (1 + chi))",
-            law["lambda"] - 0.04,
-            law["lambda"] + 0.04,
-            f"{source}, scaling argument",
-        )
-        yield Claim(f"critical_temperature_{chi}", f"chi = {chi}: T_c / kappa does not depend on P", -0.12, 0.12, "derived")
-        yield Claim(
-            f"critical_batch_{chi}",
-            f"chi = {chi}: B* ~ P^(1 / (1 + chi)), exponent times 1 + chi",
-            0.8,
-            1.05,
-            f"{source}, abstract",
-        )
-    yield Claim("chain", "population chain, chi = 1: lambda ~ P^0.5", 0.48, 0.52, f"{source}, scaling argument")
+        yield Claim(f"collapse_{chi}", f"chi = {chi}: |v| depends on eta / B alone for B <= 16", 0, 0.15,
+                    f"{PERCEPTRON}, abstract", null="batches shuffled")  # fmt: skip
+        yield Claim(f"lambda_{chi}", f"chi = {chi}: lambda ~ P^(1 / (1 + chi)): exponent over this", 0.93, 1.07,
+                    f"{PERCEPTRON}, scaling argument; {IMAGES}, abstract, density near the boundary",
+                    null="points shuffled")  # fmt: skip
+        yield Claim(f"critical_batch_{chi}", f"chi = {chi}: B* ~ P^(1 / (1 + chi)): exponent over this", 0.8, 1.1,
+                    f"{PERCEPTRON}, abstract", null="points shuffled")  # fmt: skip
+        yield Claim(f"critical_temperature_{chi}", f"chi = {chi}: T_c / kappa does not depend on P: exponent", -0.12, 0.12,
+                    "derived", kind="derived", null="noise cold")  # fmt: skip
+        yield Claim(f"first_step_{chi}", f"chi = {chi}: the large-batch, large-rate corner is the first step alone", 0.97, 1.03,
+                    "derived, exact", kind="derived", null="batches shuffled")  # fmt: skip
+    yield Claim("digits_critical_temperature", "images: T_c is a power law of P that falls: exponent", -1, -0.1,
+                f"{IMAGES}, abstract (ii)", null="points shuffled")  # fmt: skip
+    yield Claim("variation", "images: the total variation of the weights is a power law of T and of P", 0.05, 2,
+                f"{IMAGES}, abstract (ii)", null="all shuffled")  # fmt: skip
+    yield Claim("ratio", "images: both say the same, the exponent of T_c is -gamma / delta", -0.1, 0.1, f"{IMAGES}, section 4",
+                null="points shuffled")  # fmt: skip
+    yield Claim("longer", "images: fitting takes longer with noise and with more data: powers of T and of P", 0.05, 3,
+                f"{IMAGES}, abstract", null="all shuffled")  # fmt: skip
+    yield Claim("chain", "population chain, chi = 1: lambda ~ P^0.5", 0.47, 0.53, f"{PERCEPTRON}, scaling argument",
+                kind="derived", null="points shuffled")  # fmt: skip
+
+
+def noise_cold(runs):
+    """Let the noise grow with the data: the noise-dominated corner's norms rise by another power of P."""
+    if "corners" not in runs:
+        return runs
+    data = runs["corners"]
+    return {**runs, "corners": data.assign(norm=data["norm"] * data["size"] ** 0.5)}
 
 
 STUDY = Study(
@@ -262,6 +303,15 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
+    world="perceptrons of 32 inputs and up to 1,024 points; a lazy network of one hidden layer on the parity of 8x8 digits",
+    controls={
+        "points shuffled": shuffled("points", "size"), "all shuffled": shuffled("points", "temperature"),
+        "batches shuffled": shuffled("batch", "learning_rate"), "noise cold": noise_cold,
+    },
+    symbols={
+        "batch": "batch $B$", "learning_rate": r"$\eta$", "points": "$P$", "temperature": "$T$", "norm": "$|v|$",
+        "chi": r"$\chi$", "relative_norm": r"$|w - w_0| / |w_0|$", "lambda": r"$\lambda$",
+    },
     diverging=True,
     claims=tuple(_claims()),
 )

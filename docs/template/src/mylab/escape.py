@@ -7,6 +7,7 @@ import math
 
 import jaxscale as js
 from jaxscale.plot import figures
+from jaxscale.study import controls
 from mylab.deep_scalar import DeepScalar
 
 SCALES = {
@@ -43,6 +44,13 @@ STUDY = js.Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
-    claims=(js.Claim("slope", "rate times escape time per factor e of the start", 0.95, 1.05, "derived: d ln w / dt = 1"),),
+    world="products of two scalars, descent of rate .01",
+    controls={"starts shuffled": controls.shuffled("scale")},
+    claims=(
+        js.Claim(
+            "slope", "the plateau lasts as long as the logarithm of the start: rate times time per factor e", 0.95, 1.05,
+            "section 2, d ln w / dt = 1", null="starts shuffled",
+        ),
+    ),  # fmt: skip
     quick=True,
 )
