@@ -5,7 +5,7 @@ COLAB ?= .venv-colab
 RUN = $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: demo test test-cold slow mutants lint types test-colab bench calibration notebooks stubs clean
+.PHONY: demo test test-cold slow mutants lint types test-colab bench calibration gallery notebooks stubs clean
 
 # The (B, eta) diagram of SGD noise with its exponents, then the same question on real digits.
 demo: $(VENV)/.ready
@@ -50,6 +50,10 @@ bench: $(VENV)/.ready
 # How often intervals hold the truth, for every estimator: docs/calibration.md.
 calibration: $(VENV)/.ready
 	$(RUN) benchmarks/calibration.py --write
+
+# Every study at laptop scale, hours on two cores; going on where it stopped. Figures and claims go to docs/gallery, to commit.
+gallery: $(VENV)/.ready
+	$(VENV)/bin/jaxscale gallery
 
 # Notebooks are written as percent scripts and committed as .ipynb, which is what Colab opens.
 notebooks: $(VENV)/.ready

@@ -8,13 +8,14 @@ import pytest
 from jaxscale.discovery import discover
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))])
+HEAD = [DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("gallery/**/*.md"), *HEAD])
 
 
 def mentioned(page):
     """Every name in code quotes of a page, also as the end of a dotted one."""
-    quoted = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", (DOCS / page).read_text(), flags=re.S))
-    return {word for text in quoted for word in re.findall(r"\w+", text)}
+    quoted = re.findall(r"`([^`\n]+)`|(?<=\n)\| \[?(\w+)", re.sub(r"```.*?```", "", (DOCS / page).read_text(), flags=re.S))
+    return {word for text in quoted for word in re.findall(r"\w+", "".join(text))}
 
 
 def defined(package):
@@ -23,7 +24,7 @@ def defined(package):
 
 
 @pytest.mark.parametrize(
-    "page, package, name", [("fit.md", "jaxscale.fitting.laws", "LAW"), ("studies.md", "jaxscale.studies", "STUDY")]
+    "page, package, name", [("fit.md", "jaxscale.fitting.laws", "LAW"), ("gallery/index.md", "jaxscale.studies", "STUDY")]
 )
 def test_every_law_and_every_study_is_in_the_docs(page, package, name):
     assert set(discover(package, name)) <= mentioned(page)
@@ -45,7 +46,7 @@ def test_every_world_is_in_the_docs():
             assert type(one).__name__ in words, f"{name}: {type(one).__name__} is not in language.md"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_tables_are_tables(page):
     """A blank line inside a table leaves rows without a header, which are shown as text."""
     lines = re.sub(r"```.*?```", "", page.read_text(), flags=re.S).splitlines()
@@ -55,13 +56,13 @@ def test_tables_are_tables(page):
             assert after.count("|") == line.replace(r"\|", "").count("|"), f"{page.name}: columns of {line[:60]}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_linked_files_exist(page):
     for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_modules_that_are_named_exist(page):
     import importlib
 

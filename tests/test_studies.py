@@ -76,6 +76,7 @@ CLAIM = Claim("slope", "slope is -2", -2.05, -1.95, "here", kind="gate")
         (Found(-2.0), UNDECIDED),  # no error known
         (Found.exact(-2.0), MET),
         (Found.exact(-1.9), NOT_MET),
+        (Found.exact(np.float32(-1.95) + 1e-7), MET),  # an end, but for rounding
         (Found(math.nan), NOT_MET),
         (Found(-2.0, 0.01, status="weak"), UNDECIDED),
         (Found(-1.0, 0.01, status="failed"), UNDECIDED),

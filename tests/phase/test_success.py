@@ -66,7 +66,7 @@ def test_refusals():
 
 def test_figures(tmp_path):
     pytest.importorskip("matplotlib", reason="the plot extra is not installed")
-    from jaxscale.plot import figures, forest, scaling
+    from jaxscale.plot import figures, judged, scaling
 
     rng, sizes, x = np.random.default_rng(0), np.array([16.0, 32, 64]), np.linspace(0.3, 0.7, 15)
     exact = 1 / (1 + np.exp(-0.8 * sizes[:, None] ** 0.75 * (x - 0.5)))
@@ -81,7 +81,7 @@ def test_figures(tmp_path):
     claims = [Claim(n, f"{n} is so", low, high, "eq. 1", kind="gate") for n, low, high in (("a", 0.9, 1.1), ("b", 2.0, np.inf))]
     study = types.SimpleNamespace(name="s", claims=claims, size=lambda scale: "4 seeds")
     report = types.SimpleNamespace(study=study, scale="smoke", found={"a": Found(1.02, 0.03), "b": Found(1.0)}, controls={})
-    made = forest.forest(report)
+    made = judged.forest(report)
     assert [t.get_text() for t in made.get_yticklabels()] == ["a is so", "b is so"]
     figure.savefig(tmp_path / "f.pdf")
     assert (tmp_path / "f.pdf").stat().st_size > 1000

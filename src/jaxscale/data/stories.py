@@ -31,6 +31,8 @@ class Stories:
       objects: static.
       filler: filler tokens between the first sentence and the rest. Static.
       states: static.
+      untold: one in so many pairs of name and object is never told, and probes are about these alone; 0: all are told, and
+        probes are about any. What is right of them cannot have been memorised. Static.
 
     References:
       Eldan & Li 2023, TinyStories, arXiv:2305.07759 (order of emergence: grammar, consistency, entailment).
@@ -40,6 +42,7 @@ class Stories:
     objects: int = static(default=12)
     filler: int = static(default=8)
     states: int = static(default=4)
+    untold: int = static(default=0)
 
     verbs = 3  # kinds, each with a singular and a plural form
     fillers = 6
@@ -51,6 +54,8 @@ class Stories:
                 f"Stories needs an even number of names >= 4, objects >= 2, states >= 2 and filler >= 0; got {self.names}, "
                 f"{self.objects}, {self.states} and {self.filler}."
             )
+        if self.untold < 0 or self.untold == 1 or self.untold > self.objects:
+            raise ValueError(f"Stories.untold must be 0 or 2 to objects = {self.objects}; got {self.untold}.")
 
     @property
     def vocabulary(self) -> int:
@@ -70,13 +75,23 @@ class Stories:
         """Draw (objects,) the state that each object brings. Consumes `key`."""
         return jax.random.randint(key, (self.objects,), 0, self.states)
 
-    def _story(self, key, frozen):
+    def _kept_back(self, name):
+        """(objects,) which objects this name is never told with."""
+        return (name + jnp.arange(self.objects)) % self.untold == 0
+
+    def _object(self, key, name, probed):
+        if not self.untold:
+            return jax.random.randint(key, (), 0, self.objects)
+        allowed = self._kept_back(name) == probed
+        return jax.random.categorical(key, jnp.where(allowed, 0.0, -jnp.inf))
+
+    def _story(self, key, frozen, probed=False):
         key_name, key_verb, key_object, key_filler = jax.random.split(key, 4)
         base = self._base()
         name = jax.random.randint(key_name, (), 0, self.names)
         plural = name >= self.names // 2
         verb = base["verb"] + 2 * jax.random.randint(key_verb, (), 0, self.verbs) + plural
-        thing = jax.random.randint(key_object, (), 0, self.objects)
+        thing = self._object(key_object, name, probed)
         fill = base["filler"] + jax.random.randint(key_filler, (self.filler,), 0, self.fillers)
         who, what, stop = base["name"] + name, base["object"] + thing, base["stop"]
         has, is_ = base["aux"] + plural, base["aux"] + 2 + plural
@@ -93,11 +108,14 @@ class Stories:
     def entropy_floor(self, frozen: jax.Array) -> jax.Array:
         """Return the nats per token of verb, object and fillers, which are drawn; all else follows from what was read."""
         del frozen
-        return (jnp.log(self.verbs) + jnp.log(self.objects) + self.filler * jnp.log(self.fillers)) / self.context
+        told = jnp.full(self.names, self.objects)
+        if self.untold:
+            told = jax.vmap(lambda name: jnp.sum(~self._kept_back(name)))(jnp.arange(self.names))
+        return (jnp.log(self.verbs) + jnp.mean(jnp.log(told)) + self.filler * jnp.log(self.fillers)) / self.context
 
     def probes(self, key: jax.Array, frozen: jax.Array, count: int) -> dict[str, Probe]:
         """Draw `count` fresh stories for each of "grammar", "consistency" and "entailment", and say where to look in them."""
-        story, plural, thing = jax.vmap(lambda k: self._story(k, frozen))(jax.random.split(key, count))
+        story, plural, thing = jax.vmap(lambda k: self._story(k, frozen, probed=True))(jax.random.split(key, count))
         base, tokens, start = self._base(), story[:, :-1], 4 + self.filler
 
         def probe(place, wrong):

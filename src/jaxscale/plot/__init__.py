@@ -1,7 +1,7 @@
 """Matplotlib figures of results, one call each. Needs the `plot` extra.
 
 Functions take `axes=` and return them, or make a figure of their own. `figures` has phase diagrams, curves and local slopes,
-`fits` the page of a fitted law, `scaling` collapses and crossings, `forest` claims against what was found. Inside
+`fits` the page of a fitted law, `scaling` collapses and crossings, `judged` claims against what was found. Inside
 `with paper():` they have the fonts of print; `save` writes png, svg and pdf. What is not public, such as `figures.curves`, is
 reached through its module.
 """
@@ -17,7 +17,7 @@ _PUBLIC = {
     "agreement": "jaxscale.plot.fits",
     "collapse_pair": "jaxscale.plot.scaling",
     "binder": "jaxscale.plot.scaling",
-    "forest": "jaxscale.plot.forest",
+    "forest": "jaxscale.plot.judged",
     "paper": "jaxscale.plot.style",
     "save": "jaxscale.plot.style",
 }

@@ -6,7 +6,7 @@ from jaxscale.plot.figures import slopes as slopes
 from jaxscale.plot.fits import agreement as agreement
 from jaxscale.plot.fits import fit_page as fit_page
 from jaxscale.plot.fits import profile_curves as profile_curves
-from jaxscale.plot.forest import forest as forest
+from jaxscale.plot.judged import forest as forest
 from jaxscale.plot.scaling import binder as binder
 from jaxscale.plot.scaling import collapse_pair as collapse_pair
 from jaxscale.plot.style import paper as paper

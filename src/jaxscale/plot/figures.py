@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.plot.style import COLOURS, DOUBLE, SINGLE, colours, name_of, number, paper, ticks
+from jaxscale.plot.style import COLOURS, DOUBLE, SINGLE, colours, name_of, number, paper, plain_decades, printed, ticks
 
 DENSE = 12  # points, from which on a curve is a line with a band
 
@@ -35,6 +35,7 @@ def new_axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] | Non
         return figure, figure.subplots(rows, columns)
 
 
+@printed
 def phase_diagram(
     data: Any, *, x: str, y: str, band: Any = None, theory: Any = None, axes: Any = None, log: str = "xy",
     log_colour: bool = False, title: str = "",
@@ -118,6 +119,7 @@ def contour_lines(found: Any, *, axes: Any) -> Any:
     return axes
 
 
+@printed
 def curves(
     data: Any, *, x: str, over: str = "seed", hue: str | None = None, statistic: str = "mean", fits: Any = (), axes: Any = None,
     log: str = "xy", title: str = "", colour: int = 0, label: str | None = None,
@@ -148,7 +150,7 @@ def curves(
         slope = _fitted(axes, fits[i], shade) if i < len(fits) else None
         _curve(axes, part, x, over, statistic, shade, ", ".join(filter(None, (name, slope))) or None)
     if hue is not None or label or len(fits):
-        axes.legend()
+        axes.legend(title="exponents" if len(fits) else None)
     _finish(axes, name_of(data, x), name_of(data), log, title)
     ticks(axes.xaxis, data[x].values, log="x" in log)
     return axes
@@ -197,9 +199,10 @@ def _fitted(axes: Any, fit: Any, shade: Any) -> str:
     sign = 1 if middle[-1] > middle[0] else -1
     half = (found.high - found.low) / 2
     digits = max(0, 1 - int(np.floor(np.log10(half)))) if np.isfinite(half) and half > 0 else 2
-    return f"exponent {sign * abs(found.value):+.{digits}f} ± {half:.{digits}f}"
+    return f"{sign * abs(found.value):+.{digits}f} ± {half:.{digits}f}"
 
 
+@printed
 def slopes(table: Any, *, x: str, expected: float | None = None, label: str = "", axes: Any = None) -> Any:
     """Draw local slopes with error bars, and the value they should drift to.
 
@@ -239,8 +242,7 @@ def _finish(axes, x, y, log, title):
     if "y" in log:
         axes.set_yscale("log")
     for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
-        low, high = sorted(axis.get_view_interval())
-        if name in log and high > 12 * low > 0:  # several decades: labels at the powers of ten are enough
-            axis.set_minor_formatter("")
+        if name in log:
+            plain_decades(axis)
     if title:
         axes.set_title(title)

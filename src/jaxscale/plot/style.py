@@ -70,24 +70,52 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int | np.integer) and not isinstance(value, bool) else str(value)
 
 
-def ticks(axis: Any, values: Any, *, log: bool, most: int = 7) -> None:
+def ticks(axis: Any, values: Any, *, log: bool) -> None:
     """Put ticks at the swept values, as many as there is room for; long and dense axes keep their own.
 
     Args:
       axis: matplotlib axis.
       values: that were swept.
       log: the axis is logarithmic.
-      most: labels side by side.
     """
     swept = np.unique(np.asarray(values, np.float64))
     swept = swept[np.isfinite(swept) & ((swept > 0) | (not log))]
-    if not 2 <= len(swept) <= 16 or (log and swept[-1] > 3e4 * swept[0]):
+    if not 2 <= len(swept) <= 16 or (log and swept[-1] > 1000 * swept[0]):
         return
-    place = np.log(swept) if log else swept
-    kept = [0]
+    place, labels = np.log(swept) if log else swept, [number(float(v)) for v in swept]
+    figure, grid = axis.axes.figure, axis.axes.get_gridspec()
+    across = axis.axis_name == "x"
+    inches = figure.get_figwidth() / grid.ncols if across else figure.get_figheight() / grid.nrows
+    each = [0.065 * (len(label) + 1.5) if across else 0.17 for label in labels]  # inches of a label and its gap
+    scale, kept = 0.6 * inches / (place[-1] - place[0]), [0]
     for i in range(1, len(swept)):
-        if place[i] - place[kept[-1]] >= (place[-1] - place[0]) / most:
+        if (place[i] - place[kept[-1]]) * scale >= (each[i] + each[kept[-1]]) / 2:
             kept.append(i)
-    axis.set_ticks(swept[kept], [number(float(swept[i])) for i in kept])
+    axis.set_ticks(swept[kept], [labels[i] for i in kept])
     axis.set_ticks(swept, minor=True)
     axis.set_minor_formatter("")
+
+
+def plain_decades(axis: Any) -> None:
+    """Label a logarithmic axis at powers of ten, or, where it has few, at 1, 2 and 5 times these."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_minor_formatter(NullFormatter())
+    if 0 < high < 30 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 3 * low else (1, 1.5, 2, 3, 4, 5, 7)))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: number(float(v))))
+
+
+def printed(function: Any) -> Any:
+    """Give a drawing function the look of print where it makes the axes; on a caller's axes it is the caller's."""
+    import functools
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, axes: Any = None, **kwargs: Any) -> Any:
+        if axes is not None:
+            return function(*args, axes=axes, **kwargs)
+        with paper():
+            return function(*args, axes=None, **kwargs)
+
+    return wrapped

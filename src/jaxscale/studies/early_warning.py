@@ -42,8 +42,11 @@ def values(runs, end):
 
 
 def area(rising, flat, note=""):
-    """Return the area under the curve of (series, steps), jackknifed over pairs of a series of each kind."""
-    return Found.jackknife(area_under_curve, kendall(rolling(rising)), kendall(rolling(flat)), note=note)
+    """Return the area under the curve of (series, steps), with the error of DeLong et al. 1988."""
+    up, level = kendall(rolling(rising)), kendall(rolling(flat))
+    above = np.sign(up[:, None] - level[None, :]) / 2 + 0.5
+    error = np.sqrt(above.mean(1).var(ddof=1) / len(up) + above.mean(0).var(ddof=1) / len(level))
+    return Found(area_under_curve(up, level), float(error), note)
 
 
 def measure(runs):

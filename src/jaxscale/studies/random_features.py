@@ -81,12 +81,12 @@ def measure(runs):
 
 
 def _swap(error):
-    """Return by how much, in ln, the strong ridge is ahead at few samples and the weak one at many."""
+    """Return by how much, in ln, the weak ridge is ahead at few samples and the strong one at many."""
     log = {
         (i, j): Found.over(error.isel(samples=i, ridge=j), f"at P = {float(error['samples'][i]):g}").log
         for i in (0, -1) for j in (0, 1)
     }  # fmt: skip
-    return Found.every({"few": log[0, 1] - log[0, 0], "many": log[-1, 0] - log[-1, 1]}, "ln of errors, loser over winner")
+    return Found.every({"few:": log[0, 0] - log[0, 1], "many:": log[-1, 1] - log[-1, 0]}, "ln of errors, loser over winner")
 
 
 def gap(error):

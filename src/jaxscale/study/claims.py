@@ -9,6 +9,7 @@ from jaxscale.study.found import Found
 
 MET, NOT_MET, UNDECIDED, NOT_TESTED = "met", "NOT MET", "undecided", "not tested here"
 KINDS = ("paper", "derived", "gate")
+ROUNDING = 1e-6  # of an end, which float32 does not tell from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +67,10 @@ class Claim:
         low, high = found.interval(quantities)
         if math.isnan(low) or math.isnan(high):
             return UNDECIDED
-        if self.low <= low and high <= self.high:
+        first, last = self.low - ROUNDING * abs(self.low), self.high + ROUNDING * abs(self.high)
+        if first <= low and high <= last:
             return MET
-        return NOT_MET if high < self.low or low > self.high else UNDECIDED
+        return NOT_MET if high < first or low > last else UNDECIDED
 
     @property
     def range(self) -> str:

@@ -110,10 +110,13 @@ def index(folder: Path, studies: dict[str, Study]) -> str:
         "| study | asks | met | NOT MET | undecided |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, study in studies.items():
-        if record := kept(folder, name):
-            by = {v: [c["name"] for c in record["claims"] if c["verdict"] == v] for v in (MET, NOT_MET, UNDECIDED)}
-            cells = (f"{len(by[v])}" + (f": {', '.join(by[v])}" if v != MET and by[v] else "") for v in by)
-            lines.append(f"| [{name}]({name}/index.md) | {study.question} | " + " | ".join(cells) + " |")
+        record = kept(folder, name)
+        if record is None:
+            lines.append(f"| {name} | {study.question} | not run yet | | |")
+            continue
+        by = {v: [c["name"] for c in record["claims"] if c["verdict"] == v] for v in (MET, NOT_MET, UNDECIDED)}
+        cells = (f"{len(by[v])}" + (f": {', '.join(by[v])}" if v != MET and by[v] else "") for v in by)
+        lines.append(f"| [{name}]({name}/index.md) | {study.question} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
     write_atomic(folder / "index.md", text.encode())
     return text

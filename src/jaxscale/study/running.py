@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from jaxscale.engine.ask.options import Again, Inner
 from jaxscale.engine.store.files import write_atomic
 from jaxscale.engine.sweeping import sweep
+from jaxscale.study.claims import MET, NOT_MET, UNDECIDED
 from jaxscale.study.definition import Study
 from jaxscale.study.report import Report
 
@@ -77,9 +78,14 @@ def run_sweeps(
 
 def drawn(report: Report, folder: Path, prefix: str = "", formats: tuple[str, ...] = FORMATS) -> tuple[Path, ...]:
     """Draw a study's figures and the forest of its claims into a folder; return the png files."""
-    from jaxscale.plot.forest import forest
-    from jaxscale.plot.style import save
+    from jaxscale.plot.judged import forest
+    from jaxscale.plot.style import paper, save
 
-    figures = report.study.draw(report.runs, report.found)
+    verdicts = list(report.verdicts.values())
+    corner = ", ".join(f"{verdicts.count(v)} {v}" for v in (MET, NOT_MET, UNDECIDED) if v in verdicts)
+    with paper():
+        figures = report.study.draw(report.runs, report.found)
+        for figure in figures.values():
+            figure.suptitle(f"{report.study.name}, {report.scale} scale: {corner}", x=0.995, ha="right", color="0.4")
     figures["claims"] = forest(report).figure
     return tuple(save(figure, folder / f"{prefix}{name}", formats)[0] for name, figure in figures.items())

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from jaxscale.plot.figures import new_axes
-from jaxscale.plot.style import COLOURS, DOUBLE
+from jaxscale.plot.style import COLOURS, DOUBLE, printed
 
 SHADES = {"met": COLOURS[2], "NOT MET": COLOURS[1], "undecided": COLOURS[4]}
 END = 4.0  # half-widths of the range; what lies beyond is drawn there as an arrow
 
 
+@printed
 def forest(report: Any, *, axes: Any = None) -> Any:
     """Draw each claim's range as a bar, in units of its own half-width, and what was measured with its 95 % interval.
 
