@@ -63,7 +63,9 @@ def phase_diagram(
     if log_colour:
         values = np.where(values > 0, values, np.nan)
     mesh = axes.pcolormesh(_edges(xs, "x" in log), _edges(ys, "y" in log), values, cmap="cividis", norm=norm)
-    axes.figure.colorbar(mesh, ax=axes, label=name_of(data))
+    scale = axes.figure.colorbar(mesh, ax=axes, label=name_of(data))
+    if log_colour:
+        plain_decades(scale.ax.yaxis)
     if band is not None:
         _draw_boundary(axes, band, x)
     if theory is not None:

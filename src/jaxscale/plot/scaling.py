@@ -26,9 +26,10 @@ def collapse_pair(collapsed: Collapse, *, axes: Sequence[Any] | None = None, con
     axes[0].set_xlabel(control)
     axes[0].set_ylabel(value)
     axes[0].legend(title="size")
-    axes[1].set_xlabel(f"L^(1/nu) ({control} - {collapsed['threshold'].value:.4g}), nu = {collapsed['nu'].value:.3g}")
-    axes[1].set_ylabel(value if not collapsed["exponent"].value else f"{value} L^({-collapsed['exponent'].value:.3g})")
-    axes[1].set_title(f"S = {collapsed.quality:.2g} [{collapsed.status}]")
+    axes[1].set_xlabel(rf"$L^{{1/\nu}}$ ({control} - {collapsed['threshold'].value:.4g})")
+    power = collapsed["exponent"].value
+    axes[1].set_ylabel(rf"{value} $\times\ L^{{{-power:.3g}}}$" if power else value)
+    axes[1].set_title(rf"$\nu$ = {collapsed['nu'].value:.3g}, $S$ = {collapsed.quality:.2g} [{collapsed.status}]")
     return axes
 
 

@@ -14,7 +14,7 @@ RC: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "figure.titlesize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 6.5, "legend.frameon": False, "legend.handlelength": 1.4, "legend.labelspacing": 0.3,
     "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4, "lines.linewidth": 1.2, "savefig.dpi": 300, "pdf.fonttype": 42, "svg.hashsalt": "jaxscale",
+    "ytick.minor.width": 0.4, "lines.linewidth": 1.2, "savefig.dpi": 200, "pdf.fonttype": 42, "svg.hashsalt": "jaxscale",
 }  # fmt: skip
 
 

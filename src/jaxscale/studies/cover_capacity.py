@@ -92,7 +92,7 @@ def draw(runs, found):
         axes[0].plot(runs["alpha"], curve, lw=1, color=shade)
     if many:
         fit = collapsed(stored)
-        scaling.collapse_pair(fit, axes=axes[1:], control="alpha", value="probability of storage")
+        scaling.collapse_pair(fit, axes=axes[1:], control=r"$\alpha$", value="probability of storage")
     else:
         steps = runs["steps"].isel(time=-1)
         figures.curves(steps, x="alpha", hue="d", log="", axes=axes[1], title="Newton steps until decided")

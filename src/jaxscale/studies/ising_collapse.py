@@ -73,7 +73,7 @@ def draw(runs, found):
     value, error = binder(runs["lattice"])
     if value.sizes["size"] > 2:
         figure, axes = figures.new_axes(1, 2)
-        scaling.collapse_pair(_collapsed(value, error), axes=axes, control="K", value="Binder cumulant")
+        scaling.collapse_pair(_collapsed(value, error), axes=axes, control="$K$", value="Binder cumulant")
         return {"binder": figure}
     figure, axes = figures.new_axes()
     for i, size in enumerate(value["size"].values):

@@ -75,7 +75,7 @@ ALPHAS = np.array([0.02, 0.03, 0.05, 0.08, 0.1, 0.14, 0.2, 0.3, 0.5])
 
 def _scale(seeds, last, ks, alphas, sizes, k_diagram):
     return {
-        "population": dict(static={"k": ks}, seeds=seeds, times=log_times(last)),
+        "population": dict(static={"k": ks}, seeds=seeds, times=np.union1d(np.arange(0, 401, 10), log_times(last))),
         "sensing": dict(grid={"eta": [0.25]}, static={"m": sizes}, seeds=seeds, times=log_times(last)),
         "asymmetric": dict(
             grid={"alpha": alphas}, static={"k": k_diagram}, seeds=4 * seeds, times=log_times(last, per_decade=40)
@@ -89,7 +89,7 @@ def _scale(seeds, last, ks, alphas, sizes, k_diagram):
 
 SMOKE = _scale(4, 1000, (RANK, 4), [0.05, 0.065, 0.08], (400,), (5,))
 SCALES = {
-    "smoke": {name: SMOKE[name] for name in ("population", "asymmetric", "one_step")},
+    "smoke": {name: arguments for name, arguments in SMOKE.items() if name != "sensing"},
     "laptop": _scale(8, 20_000, (RANK, 4, 5, 10), ALPHAS, (400,), (RANK, 4, 5, 8)),
     "accelerator": _scale(1024, 200_000, tuple(range(3, 13)), np.geomspace(0.01, 1, 32), (400, 1600), tuple(range(3, 13))),
 }

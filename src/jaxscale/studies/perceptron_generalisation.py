@@ -79,13 +79,12 @@ def draw(runs, found):
     """Draw the measured errors, and the three curves."""
     figure, axes = figures.new_axes(1, 1)
     fine = np.geomspace(LOADS[0], 16, 100)
-    for i, curve in enumerate(curves(runs)):
-        figures.curves(curve.isel(d=-1).rename("generalisation error"), x="alpha", axes=axes, colour=i)
+    for i, (curve, name) in enumerate(zip(curves(runs), ("one step", "trained"))):
+        figures.curves(curve.isel(d=-1).rename("generalisation error"), x="alpha", axes=axes, colour=i, label=name)
     for line, name, style in (
         (theory.hebb_error, "Hebb", "-"), (theory.gibbs_error, "Gibbs", "--"), (theory.bayes_error, "Bayes", ":"),
     ):  # fmt: skip
         axes.plot(fine, np.asarray(line(jnp.asarray(fine))), color="0.3", ls=style, lw=1, label=name)
-    axes.set_title("one step, and trained; lines: theory")
     axes.legend()
     return {"errors": figure}
 

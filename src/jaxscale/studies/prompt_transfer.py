@@ -193,7 +193,7 @@ def alike(runs):
     data = runs["transfer"]
     methods = {f"{m}_{half}": data[f"afresh_{half}"] for m in METHODS for half in ("like", "unlike")}
     sign = 1 - 2 * (data["seed"] % 2)
-    return {"transfer": data.assign(methods, near=data["opposite"], rank=data["rank"] * sign)}
+    return {"transfer": data.assign({**methods, "near": data["opposite"], "rank": data["rank"] * sign})}
 
 
 def draw(runs, found):

@@ -123,19 +123,21 @@ def draw(runs, found):
     with float64():
         lam, v2 = theory.power_law(MODES, b=B, a=A)
         line = np.asarray(theory.bottleneck(jnp.asarray(n), lam, v2, ridge=RIDGE))
-    title = "error; above the line samples limit it, below features"
+    title = "line: samples or features limit"
     figures.phase_diagram(mean, x="samples", y="features", theory=(n, line), axes=axes[0], log_colour=True, title=title)
     figures.curves(error, x="samples", hue="features", axes=axes[1], title="simulated; lines: closed form")
     dense = np.geomspace(n[0], n[-1], 40)
     for curve, shade in zip(predicted(dense, error["features"]).T, figures.colours(error["features"].values.tolist())):
         axes[1].plot(dense, curve, lw=1, color=shade)
+    axes[1].set_ylabel("error")
     if "ridges" not in runs:
         return {"plane": figure}
     two = runs["ridges"]["error"].isel(time=0)
     figures.curves(
-        two, x="samples", hue="ridge", axes=axes[2], title=f"two ridges; dashed: closed form, {exact_crossover():.1f}"
+        two, x="samples", hue="ridge", axes=axes[2], title="two ridges; dashed: closed form"
     )
     axes[2].axvline(exact_crossover(), color="0.4", ls="--", lw=0.8)
+    axes[2].set_ylabel("error")
     return {"plane": figure}
 
 

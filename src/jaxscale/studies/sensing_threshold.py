@@ -97,7 +97,7 @@ def draw(runs, found):
     won, half = success(runs), line(runs)
     many = won.sizes["n"] > 2
     figure, axes = figures.new_axes(1, 3 if many else 2)
-    title = "line: half recover; dashed: one per degree of freedom"
+    title = "line: half; dashed: counting"
     chance, information = won.mean("seed", keep_attrs=True), (won["n"].values[[0, -1]], [1.0, 1.0])
     figures.phase_diagram(chance, x="n", y="load", band=half, theory=information, axes=axes[0], log="x", title=title)
     if many:

@@ -123,7 +123,8 @@ def measure(runs):
         for chi in (0, 1):
             grown = final(runs["scaling"], "lambda").sel(chi=chi, points=slice(256, None))
             found[f"lambda_{chi}"] = _exponent(grown, "upper half of P") / exponents(chi)["lambda"]
-    found["chain"] = _exponent(final(runs["chain"], "lambda"))
+    grown = final(runs["chain"], "lambda")
+    found["chain"] = _exponent(grown.sel(points=slice(512, None)) if grown.sizes["points"] > 3 else grown)
     if "corners" in runs:
         found |= _corners(final(runs["corners"], "norm"), final(runs["plateau"], "norm"))
     if "digits" in runs:

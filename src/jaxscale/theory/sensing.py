@@ -10,13 +10,27 @@ def symmetric_limit(k: int, rank: int) -> int:
     return k - rank
 
 
-def one_step_rate(learning_rate: float, beta: float) -> float:
-    """Return the loss's decay rate per step after one-step rebalancing, -2 ln(1 - eta beta^2), for any initialisation.
+def one_step_rate(learning_rate: float, beta: float, *, seen: float = 1.0) -> float:
+    """Return the loss's decay rate per step after one-step rebalancing, -2 ln(1 - eta beta^2 seen), for any initialisation.
+
+    Args:
+      learning_rate: eta.
+      beta: singular value of F after the rebalancing.
+      seen: by which the slowest direction is seen, see `least_seen`; 1 in the population limit.
 
     References:
-      Xiong, Ding & Du, ICLR 2024, arXiv:2310.01769, section 5.
+      Xiong, Ding & Du, ICLR 2024, arXiv:2310.01769, section 5; with measurements derived here.
     """
-    return -2 * math.log(1 - learning_rate * beta**2)
+    return -2 * math.log(1 - learning_rate * beta**2 * seen)
+
+
+def least_seen(directions: int, m: int) -> float:
+    """Return the least eigenvalue of A*A on a subspace for m Gaussian measurements, (1 - sqrt(directions / m))^2.
+
+    After the rebalancing F is fixed but for the signal, and G moves in k n2 directions, each seen through F with the weight
+    beta^2. On them A*A is a Wishart matrix, whose spectrum ends at Marchenko and Pastur's edge: its slowest direction rules.
+    """
+    return (1 - math.sqrt(directions / m)) ** 2 if m > directions else 0.0
 
 
 def asymmetric_rate(learning_rate: float, factor_min: float) -> float:
