@@ -169,6 +169,16 @@ def test_verdicts_on_three_kinds_of_transition():
     assert few.kind == "not decidable" and "10 seeds" in few.reason
 
 
+def test_a_threshold_where_no_curve_changes_is_not_ok():
+    """Onsets that move as the logarithm of the size collapse beautifully, at a threshold far outside of them."""
+    rng, sizes, x = np.random.default_rng(3), np.array([8.0, 16, 24, 32]), np.arange(1.0, 6.01, 0.5)
+    moving = 1 / (1 + np.exp(-6 * (x - 0.6 - 0.6 * np.log(sizes)[:, None])))
+    drawn = (rng.random((4, 11, 96)) < moving[..., None]).astype(float)
+    won = xarray.DataArray(drawn, {"n": sizes, "load": x}, ("n", "load", "seed"))
+    found = collapse(won, size="n", control="load", exponent=0, degree=5, progress=False)
+    assert found.status != "ok", str(found)
+
+
 def test_crossings_that_drift_are_followed_to_the_limit():
     """Crossings of neighbouring sizes at 1 + 2 / L: seeds around a mean whose Binder cumulants cross there."""
     pair, error = np.array([16.0, 32, 64]), np.array([0.01, 0.01, 0.01])

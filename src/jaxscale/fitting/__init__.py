@@ -1,10 +1,10 @@
 """Scaling laws are fitted here to labelled results or to tables, with intervals that say where they come from.
 
-Public are the names of `__all__`: `fit`, `fit_each` for many curves, and what asks a finished fit further (`profile`,
-`jackknife`, `simulated`, `crossover`); `compare` for several laws; `envelope` and `parabolas` for compute-optimal sizes;
-`levels` for learning curves that are still being measured; `solve` for many fits at once; `Law` and `Param` for laws of your
-own. The laws are the modules of `jaxscale.fitting.laws`, measures those of `jaxscale.fitting.measures`; other modules
-are the machinery.
+Public are the names of `__all__`: `fit`, `fit_each` for many curves, `fit_groups` for the groups of a table, and what asks a
+finished fit further (`profile`, `jackknife`, `simulated`, `crossover`); `compare` for several laws; `envelope` and `parabolas`
+for compute-optimal sizes; `levels` for learning curves that are still being measured; `solve` for many fits at once; `Law` and
+`Param` for laws of your own. The laws are the modules of `jaxscale.fitting.laws`, measures those of
+`jaxscale.fitting.measures`; other modules are the machinery.
 """
 
 from jaxscale.lazy import lazily
@@ -29,6 +29,7 @@ _PUBLIC = {
     "envelope": "jaxscale.fitting.isoflop",
     "fit": "jaxscale.fitting.curve_fit",
     "fit_each": "jaxscale.fitting.each",
+    "fit_groups": "jaxscale.fitting.groups",
     "jackknife": "jaxscale.fitting.jackknifing",
     "levels": "jaxscale.fitting.level_trends",
     "local_slopes": "jaxscale.fitting.curve_fit",

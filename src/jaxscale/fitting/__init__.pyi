@@ -7,6 +7,7 @@ from jaxscale.fitting.crossovers import crossover as crossover
 from jaxscale.fitting.curve_fit import fit as fit
 from jaxscale.fitting.curve_fit import local_slopes as local_slopes
 from jaxscale.fitting.each import fit_each as fit_each
+from jaxscale.fitting.groups import fit_groups as fit_groups
 from jaxscale.fitting.isoflop import Optima as Optima
 from jaxscale.fitting.isoflop import envelope as envelope
 from jaxscale.fitting.isoflop import parabolas as parabolas
@@ -47,6 +48,7 @@ __all__ = [
     "envelope",
     "fit",
     "fit_each",
+    "fit_groups",
     "jackknife",
     "levels",
     "local_slopes",

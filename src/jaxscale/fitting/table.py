@@ -64,7 +64,7 @@ def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ())
       FitError: no such file, a malformed file, a missing column (with the nearest name), text where a number must be (with
         the rows), columns of different lengths.
     """
-    table = _of_memory(source) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_path(source)
+    table = columns_of(source)
     where = _name(source)
     for name in (*names, *labels):
         if name not in table.cells:
@@ -86,6 +86,11 @@ def read_table(source: Any, names: Sequence[str], *, labels: Sequence[str] = ())
     use = np.all(list(known_cells.values()), axis=0)
     lacking = ", ".join(f"'{_short(name)}'" for name, full in known_cells.items() if not full.all())
     return Table(columns, numbered, rows).keep(use, f"have an empty or infinite cell in {lacking}")
+
+
+def columns_of(source: Any) -> Columns:
+    """Return the cells of a table as they are: a path, or a mapping of columns."""
+    return _of_memory(source) if isinstance(source, Mapping) or hasattr(source, "columns") else _of_path(source)
 
 
 def _of_path(source: object) -> Columns:

@@ -11,6 +11,7 @@ class Quality(NamedTuple):
 
     value: float
     covered: float
+FLAT = 0.1  # of the steepest slope, below which a curve has nothing to say of a threshold
 
 
 def rescaled(
@@ -180,3 +181,15 @@ def _curvature(cost: Callable[[np.ndarray], float], best: np.ndarray) -> np.ndar
     values, turn = np.linalg.eigh(hessian / np.outer(scale, scale))
     inverse = (turn / np.maximum(values, 1e-3)) @ turn.T
     return np.sqrt(np.maximum(np.diag(inverse), 0)) / scale
+
+
+def flat(sizes: np.ndarray, x: np.ndarray, y: np.ndarray, threshold: float) -> bool:
+    """Say whether every curve is flat at the threshold, by a tenth of its steepest slope."""
+    shares = []
+    for size in np.unique(sizes):
+        at = np.argsort(x[sizes == size])
+        places, values = x[sizes == size][at], y[sizes == size][at]
+        steps = np.abs(np.diff(values) / np.maximum(np.diff(places), 1e-300))
+        near = int(np.clip(np.searchsorted(places, threshold) - 1, 0, len(steps) - 1))
+        shares.append(steps[near] / max(steps.max(), 1e-300))
+    return max(shares) < FLAT

@@ -16,7 +16,7 @@ import numpy as np
 from jaxscale.fitting.law import Law, Param, Value
 from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 from jaxscale.fitting.solver import Solution, solve
-from jaxscale.phase.collapse_quality import Master, gaussian_process, quality, rescaled
+from jaxscale.phase.collapse_quality import Master, flat, gaussian_process, quality, rescaled
 from jaxscale.resampling import resample
 
 if TYPE_CHECKING:
@@ -279,6 +279,8 @@ def _report(
     weak += drifts
     if not x.min() < now["threshold"] < x.max():
         weak.append("the threshold lies outside of the control parameter's range")
+    elif flat(sizes, x, y, now["threshold"]):
+        weak.append("at the threshold no size's curve changes any more: what moves with size, as its logarithm, has none")
     status = "failed" if failed else "weak" if weak else "ok"
     return Collapse(
         estimates, score.value, chi2, score.covered, reached, status, tuple(failed + weak), sizes, x, y, dy,

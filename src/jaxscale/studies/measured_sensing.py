@@ -48,11 +48,9 @@ def one_step(alpha, *, m):
 
 def both(learning_rate, *, way):
     """Recover one semi-definite target from the same measurements by either parameterisation."""
-    if way == "X X^T":
-        model = SymmetricSensing(n=20, rank=RANK, k=K, alpha=0.3, operator=Gaussian(m=800))
-    else:
-        model = AsymmetricSensing(n1=20, n2=20, rank=RANK, k=K, alpha=0.3, operator=Gaussian(m=800))
-    return Descent(model=model, learning_rate=learning_rate)
+    one = SymmetricSensing(n=20, rank=RANK, k=K, alpha=0.3, operator=Gaussian(m=800))
+    two = AsymmetricSensing(n1=20, n2=20, rank=RANK, k=K, alpha=0.3, operator=Gaussian(m=800))
+    return Descent(model=one if way == WAYS[0] else two, learning_rate=learning_rate)
 
 
 def _scale(ms, alphas, seeds, last):

@@ -118,7 +118,7 @@ STUDY = Study(
     draw=draw,
     world="a rank-1 matrix of side up to 32, X X^T with two columns, Gaussian measurements",
     controls={"loads shuffled": shuffled("load"), "sizes shuffled": shuffled("n")},
-    symbols={"load": "measurements per degree of freedom", "n": "side $n$"},
+    symbols={"load": "$m$ / degrees of freedom", "n": "side $n$"},
     claims=(
         Claim("half", "recovery takes measurements of the order of the degrees of freedom: half of the runs at a load", 1, 5,
               "Candes & Plan 2011, order r n measurements", null="loads shuffled"),
