@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxscale.models.hash_encoder import HashEncoder
-from jaxscale.models.probes.codes import redundancy
+from jaxscale.models.probes.codes import neighbours_error, redundancy
 
 
 @pytest.mark.parametrize("units", [1, 3, 6, 40])
@@ -32,3 +32,16 @@ def test_a_narrow_network_in_a_wide_program_is_the_narrow_network():
     assert np.all(grads.kernels[1][3:] == 0) and np.all(grads.biases[0][3:] == 0)
     with pytest.raises(ValueError, match="width must lie in 1..width_max=8; got 9"):
         HashEncoder(samples_max=32, width_max=8, samples=20.0, width=9.0).check()
+
+
+def test_the_nearest_code_by_hand():
+    """Hamming distances in a loop; rows out of use neither ask nor answer, and ties go to the first."""
+    rng = np.random.default_rng(4)
+    bits, labels, used = rng.random((14, 6)) < 0.5, rng.integers(0, 3, 14), np.arange(14) < 11
+    wrong = 0
+    for i in range(11):
+        others = [j for j in range(11) if j != i]
+        nearest = min(others, key=lambda j: (int((bits[i] != bits[j]).sum()), j))
+        wrong += labels[nearest] != labels[i]
+    assert float(neighbours_error(jnp.asarray(bits), jnp.asarray(labels), jnp.asarray(used))) == pytest.approx(wrong / 11)
+    assert float(neighbours_error(jnp.asarray(bits[:1]), jnp.asarray(labels[:1]))) == 1.0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxscale.models.probes.codes import redundancy
+from jaxscale.models.probes.codes import neighbours_error, redundancy
 from jaxscale.records import record, static
 
 
@@ -54,6 +54,7 @@ class HashEncoder:
         "error": ("share of training points misclassified", "1"),
         "redundancy": ("share of the points whose code of both layers is another point's too", "1"),
         "redundancy_first": ("the same for the first layer alone", "1"),
+        "neighbours_error": ("share of the points whose nearest other one, by code, is of another class", "1"),
     }
 
     def check(self):
@@ -105,10 +106,12 @@ class HashEncoder:
         """Return loss, error, and the redundancy of the activation codes."""
         seen, logits = self.layers(params, data.inputs)
         wrong = (jnp.argmax(logits, axis=1) != data.labels) & data.used
+        codes = jnp.concatenate(seen, axis=1) > 0
         return {
             "loss": self._loss(logits, data),
             "error": jnp.sum(wrong) / jnp.sum(data.used),
-            "redundancy": redundancy(jnp.concatenate(seen, axis=1) > 0, data.used),
+            "neighbours_error": neighbours_error(codes, data.labels, data.used),
+            "redundancy": redundancy(codes, data.used),
             "redundancy_first": redundancy(seen[0] > 0, data.used),
         }
 

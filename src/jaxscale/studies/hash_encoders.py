@@ -65,6 +65,10 @@ def measure(runs):
             trained.log - untrained.log, note=f"critical width {untrained.value:.3g} before, {trained.value:.3g} after"
         ),
         "time": Found.over((most - redundancy.isel(time=0, samples=-1)).mean("width"), "redundancy, after less before"),
+        "categorization": Found.over(
+            1 - runs["encoder"]["neighbours_error"].isel(most=0, widest=0, time=-1, samples=-1, width=-1),
+            f"share right by the nearest code, width {int(most['width'][-1])}; one class of four",
+        ),
         "first_layer": Found.over(runs["encoder"]["redundancy_first"].isel(most=0, widest=0, time=-1, samples=-1).sel(width=8),
                                   "first layer only, width 8"),
     }  # fmt: skip
@@ -101,6 +105,8 @@ STUDY = Study(
     claims=(
         Claim("determinism", "wide and trained, almost every region holds at most one sample: redundancy", 0, 0.01,
               "abstract, (1)", null="narrow"),
+        Claim("categorization", "simple algorithms classify by the code: share right by the nearest one", 0.6, 1,
+              "abstract, (2)", null="narrow"),
         Claim("training", "well-trained networks encode: training lowers the critical width, ln of the ratio", -np.inf, 0,
               "abstract", null="untrained"),
         Claim("time", "training time shapes the code, and makes it finer: redundancy after less before", -1, -1e-3,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.shapes import Array, Bool, Float
+from jaxscale.shapes import Array, Bool, Float, Int
 
 
 def redundancy(bits: Bool[Array, "n units"], used: Bool[Array, " n"] | None = None) -> Float[Array, ""]:
@@ -28,6 +28,29 @@ def redundancy(bits: Bool[Array, "n units"], used: Bool[Array, " n"] | None = No
     spare, first, second = jax.lax.sort((~used, *hashes), num_keys=3)  # rows in use come first
     same = (first[1:] == first[:-1]) & (second[1:] == second[:-1]) & ~spare[1:]
     return jnp.sum(same) / jnp.maximum(jnp.sum(used), 1)
+
+
+def neighbours_error(
+    bits: Bool[Array, "n units"], labels: Int[Array, " n"], used: Bool[Array, " n"] | None = None
+) -> Float[Array, ""]:
+    """Return the share of the rows whose nearest other row, by Hamming distance of their codes, has another label.
+
+    Args:
+      bits: (n, units) bool, unit on.
+      labels: (n,) int.
+      used: (n,) bool, rows that count; None for all. One row alone has no neighbour, and counts as wrong.
+
+    Returns:
+      (). Of rows that are equally near the first one is taken.
+    """
+    n, units = bits.shape
+    used = jnp.ones(n, bool) if used is None else used
+    on = bits.astype(jnp.float32)
+    apart = on @ (1 - on).T
+    apart = jnp.where(used[None, :] & ~jnp.eye(n, dtype=bool), apart + apart.T, units + 1.0)
+    nearest = jnp.argmin(apart, axis=1)
+    wrong = (labels[nearest] != labels) | (jnp.min(apart, axis=1) > units)
+    return jnp.sum(wrong & used) / jnp.maximum(jnp.sum(used), 1)
 
 
 def _multipliers(units):
