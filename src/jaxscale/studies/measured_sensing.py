@@ -43,7 +43,7 @@ def exact(alpha, *, m):
 
 def one_step(alpha, *, m):
     """Descend on F G^T with surplus columns, rebalanced once near the target."""
-    return Rebalanced(system=Descent(model=factors(alpha, K, m), learning_rate=RATE), beta=BETA, after=600)
+    return Rebalanced(system=Descent(model=factors(alpha, K, m), learning_rate=RATE), beta=BETA, after=300)
 
 
 def both(learning_rate, *, way):
@@ -78,7 +78,7 @@ def measure(runs):
     def power(name, at):
         """Power of alpha in the rate, a line for every seed."""
         of = rate[name].sel(at)
-        with np.errstate(invalid="ignore"):  # an error that grows has no power
+        with np.errstate(invalid="ignore", divide="ignore"):  # an error that does not fall has no power
             return Found.over(np.polyfit(np.log(of["alpha"].values), np.log(of.values.T), 1)[0])
 
     def mean(name, at):

@@ -29,7 +29,7 @@ def questions(model, params, data, logits, sites):
     del model, params, sites
     log_p = jax.nn.log_softmax(logits[:ITEMS, -1])  # (items, symbols) at the last place of the test windows
     right = data.test.targets[:ITEMS, -1]
-    at = (right[:, None] + jnp.arange(CHOICES) * (SYMBOLS // CHOICES + 1)) % SYMBOLS
+    at = (right[:, None] + jnp.arange(CHOICES)[None, :] * (SYMBOLS // CHOICES + 1)) % SYMBOLS
     asked = jnp.take_along_axis(log_p, at, axis=1)
     return {f"item_{i:02d}_{c}": asked[i, c] for i in range(ITEMS) for c in range(CHOICES)}
 

@@ -39,7 +39,7 @@ def _scale(widths, seeds, lanes):
 
 
 SCALES = {
-    "smoke": _scale((64, 256), 12, 2),
+    "smoke": _scale((32, 128), 8, 2),
     "laptop": _scale((32, 64, 128, 256, 512), 8, 2),
     "accelerator": _scale((64, 256, 1024, 4096), 64, None),
 }

@@ -27,7 +27,7 @@ from jaxscale.study.controls import untrained
 CONTEXT, LENGTH = 16, 4
 STRENGTHS = (0.1, 0.3, 1.0)  # of distillation
 METHODS = ("afresh", "vanilla", *(f"distilled_{strength:g}" for strength in STRENGTHS))
-FEW = 4  # tasks, below which pairs are too few for a rank correlation
+FEW = 8  # tasks, below which pairs are too few for a rank correlation
 NETWORK = Decoder(vocabulary=32, context=CONTEXT + LENGTH, mixer=Attention(heads=2), width=32, depth=2, hidden=2)
 
 
@@ -157,7 +157,7 @@ def _scale(tasks, seeds, trunk_steps, before, times):
 
 
 SCALES = {
-    "smoke": _scale(4, 2, 1000, 20, [0, 30, 60]),
+    "smoke": _scale(2, 2, 1000, 20, [0, 30, 60]),
     "laptop": _scale(8, 4, 2000, 100, [0, 3, 6, 12, 25, 50, 100]),
     "accelerator": _scale(16, 256, 20_000, 1000, [0, 3, 10, 30, 100, 300, 1000]),
 }
@@ -176,15 +176,17 @@ def measure(runs):
         "panda": Found.over(both[best] - both["vanilla"], f"nats, all pairs, {best}; by strength {by_strength}"),
         "afresh": Found.over(both[best] - both["afresh"], f"nats, {best} less a fresh prompt"),
     }
+    curve = runs.isel(time=slice(1, None)).mean("time", skipna=False)
+    found |= {
+        "gain": Found.over(curve["afresh_like"] - curve["vanilla_like"], "nats, mean over the curve"),
+        "unlike": Found.over(last[f"{best}_unlike"] - last["vanilla_unlike"], f"nats, at the end, {best}"),
+    }
     if int(runs["tasks"]) < FEW:
         return found
-    curve = runs.isel(time=slice(1, None)).mean("time", skipna=False)
     apart = f"neighbours {float(last['near'].mean()):.2f}, opposite {float(last['opposite'].mean()):.2f}"
     return found | {
         "order": Found.over(last["near"] - last["opposite"], f"cosine of prompts: {apart}"),
         "metric": Found.over(curve["rank"], "over all pairs, mean over the curve"),
-        "gain": Found.over(curve["afresh_like"] - curve["vanilla_like"], "nats, mean over the curve"),
-        "unlike": Found.over(last[f"{best}_unlike"] - last["vanilla_unlike"], f"nats, at the end, {best}"),
     }
 
 

@@ -36,7 +36,7 @@ def _scale(alphas, temperatures, seeds, times, depths=(2,)):
 
 SCALES = {
     "smoke": _scale([1 / 64, 1 / 8, 64.0, 512.0], 8.0 ** np.arange(-2, 1), 3, [0, 500, 2000]),
-    "laptop": _scale(8.0 ** np.arange(-2, 4), 8.0 ** np.arange(-2, 2), 12, [0, 500, 4000]),
+    "laptop": _scale(8.0 ** np.arange(-2, 4), 8.0 ** np.arange(-2, 2), 24, [0, 500, 4000]),
     "accelerator": _scale(4.0 ** np.arange(-6, 7), 4.0 ** np.arange(-5, 4), 256, [0, 1000, 10_000, 100_000], (1, 2, 5)),
 }
 

@@ -67,8 +67,8 @@ SCALES = {
 def best(loss, what):
     """Return the loss at the end of the rate that is best in the mean over seeds."""
     last = loss.isel(time=-1).transpose("learning_rate", "seed")
-    means = last.mean("seed", skipna=False).fillna(np.inf)
-    return Found.over(last.isel(learning_rate=int(means.argmin())), what)
+    means = last.mean("seed", skipna=False).fillna(np.inf).values
+    return Found.over(last.isel(learning_rate=int(np.argmin(means))), what)
 
 
 def measure(runs):

@@ -34,6 +34,10 @@ class Found:
     status: str = "ok"
     parts: Mapping[str, "Found"] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("value", "error", "low", "high", "freedom"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # numbers of single precision are no JSON
+
     @classmethod
     def exact(cls, value: float, note: str = "") -> "Found":
         """Hold a number that chance does not enter: a bound over all runs, a closed form, one deterministic run."""
