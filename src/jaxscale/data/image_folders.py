@@ -40,7 +40,7 @@ def read_folder(folder: Path) -> Images:
 
 def _json_files(folder: Path) -> Images:
     """Read N.json of every class N, {"data": [[pixel, ...], ...]}; empty rows, of which npm's class 0 has two, are left out."""
-    images, labels = [], []
+    images, labels = list[np.ndarray](), list[np.ndarray]()
     for path in sorted(folder.glob("[0-9]*.json"), key=lambda path: (len(path.stem), path.stem)):
         try:
             rows = np.asarray([row for row in json.loads(path.read_text())["data"] if row], dtype=np.uint8)
