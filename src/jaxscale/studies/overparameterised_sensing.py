@@ -109,7 +109,7 @@ def rates(error):
     with np.errstate(invalid="ignore", divide="ignore"):
         t = times - ((w * times).sum(-1) / n)[..., None]
         slope = -(w * t * log).sum(-1) / (w * t**2).sum(-1)
-    return error.isel(time=-1, drop=True).copy(data=np.where(n >= 3, slope, np.nan)).rename("rate").assign_attrs(units="1/step")
+    return error.isel(time=-1, drop=True).copy(data=np.where(n >= 3, slope, np.nan)).rename("rate").assign_attrs(units="1/step", symbol="rate")
 
 
 def measure(runs):
@@ -195,7 +195,7 @@ def falling(runs):
 def draw(runs, found):
     """Draw the rate over (alpha, k), the 1/T^2 curves, and rates against alpha."""
     figure, axes = figures.new_axes(1, 3)
-    rate = rates(runs["asymmetric"]["error"]).mean("seed").assign_attrs(units="1/step")
+    rate = rates(runs["asymmetric"]["error"]).mean("seed", keep_attrs=True)
     figures.phase_diagram(rate, x="alpha", y="k", axes=axes[0], log="x", log_colour=True, title="$F G^T$: rate")
     loss = runs["population"]["error"].isel(time=slice(1, None))
     figures.curves(loss, x="time", hue="k", axes=axes[1], title="$X X^T$, rank 3, $k$ columns")
