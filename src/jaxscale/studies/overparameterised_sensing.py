@@ -109,7 +109,8 @@ def rates(error):
     with np.errstate(invalid="ignore", divide="ignore"):
         t = times - ((w * times).sum(-1) / n)[..., None]
         slope = -(w * t * log).sum(-1) / (w * t**2).sum(-1)
-    return error.isel(time=-1, drop=True).copy(data=np.where(n >= 3, slope, np.nan)).rename("rate").assign_attrs(units="1/step", symbol="rate")
+    made = error.isel(time=-1, drop=True).copy(data=np.where(n >= 3, slope, np.nan))
+    return made.rename("rate").assign_attrs(units="1/step", symbol="rate")
 
 
 def measure(runs):
