@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxscale.fitting.result import Estimate
+
+FLAT = 0.1  # of the steepest slope, below which a curve has nothing to say of a threshold
+ENOUGH = 8  # points beyond the smallest size that are worth a collapse of their own
+
 
 class Quality(NamedTuple):
     """Hold S, and the share of the points it could judge."""
 
     value: float
     covered: float
-FLAT = 0.1  # of the steepest slope, below which a curve has nothing to say of a threshold
 
 
 def rescaled(
@@ -193,3 +197,39 @@ def flat(sizes: np.ndarray, x: np.ndarray, y: np.ndarray, threshold: float) -> b
         near = int(np.clip(np.searchsorted(places, threshold) - 1, 0, len(steps) - 1))
         shares.append(steps[near] / max(steps.max(), 1e-300))
     return max(shares) < FLAT
+
+
+def primary(
+    first: dict[str, Estimate], points: tuple[np.ndarray, ...], fixed: bool
+) -> tuple[Master, dict[str, Estimate], list[str]]:
+    """Return the Gaussian process's collapse, its estimates, and what drifts when the smallest size is left out.
+
+    Corrections to scaling are largest for the smallest size: what moves by more than chance enters the interval, and is said.
+    """
+    sizes, x, y, dy = points
+    start = {name: first[name].value for name in ("threshold", "nu", "exponent")}
+    whole = gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)
+    larger = sizes > sizes.min()
+    without = None
+    if len(np.unique(sizes[larger])) > 1 and larger.sum() > ENOUGH:
+        without = gaussian_process(sizes[larger], x[larger], y[larger], dy[larger], start=whole.values, fixed=fixed)
+    estimates, drifts = {}, []
+    for name, value in whole.values.items():
+        log = name == "nu"
+        at, error, drift = (np.log(value) if log else value), whole.errors[name], 0.0
+        window = np.nan
+        if without is not None:
+            other = np.log(without.values[name]) if log else without.values[name]
+            chance = max(without.errors[name] ** 2 - error**2, 0.0)
+            beyond = (other - at) ** 2 - 2 * chance
+            drift = float(np.sqrt(max(beyond, 0.0)))
+            window = abs(other - at) / 2
+            if drift > error and drift**2 > 4 * chance:
+                moved = f"{value:.5g} becomes {without.values[name]:.5g}"
+                drifts.append(f"{name} drifts: {moved} without the smallest size; try corrections=True, or larger sizes")
+        reach = 1.96 * np.hypot(error, drift)
+        low, high = at - reach, at + reach
+        unit = value if log else 1.0
+        ends = (np.exp(low), np.exp(high)) if log else (low, high)
+        estimates[name] = Estimate(value, error * unit, window * unit, float(ends[0]), float(ends[1]), "seeds")
+    return whole, estimates, drifts

@@ -16,7 +16,7 @@ import numpy as np
 from jaxscale.fitting.law import Law, Param, Value
 from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 from jaxscale.fitting.solver import Solution, solve
-from jaxscale.phase.collapse_quality import Master, flat, gaussian_process, quality, rescaled
+from jaxscale.phase.collapse_quality import flat, primary, quality, rescaled
 from jaxscale.resampling import resample
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ WORST = 5.0  # mean square deviation, in errors, above which sizes do not share 
 AGREE = 0.05  # share of the starts that must end at the best objective
 SPREAD = 1.0  # of the polynomial's argument, X / sqrt(X^2 + SPREAD mean X^2)
 MAX_PROCESS = 500  # points of the Gaussian process, whose matrices are dense
-ENOUGH = 8  # points beyond the smallest size that are worth a collapse of their own
 COVERED = 0.7  # share of the points that other sizes must bracket
 
 
@@ -261,7 +260,7 @@ def _report(
     reached, weak = float(whole.reached[0]), list[str]()
     master, drifts = None, list[str]()
     if process:
-        master, estimates, drifts = _primary(estimates, points[:4], "exponent" not in main)
+        master, estimates, drifts = primary(estimates, points[:4], "exponent" not in main)
     now = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
     score = quality(sizes, x, y, dy, **now)
     chi2 = float(whole.objective[0] / max(len(y) - len(main), 1)) if master is None else master.misfit
@@ -286,39 +285,3 @@ def _report(
         estimates, score.value, chi2, score.covered, reached, status, tuple(failed + weak), sizes, x, y, dy,
         polynomial if master is not None else {},
     )  # fmt: skip
-
-
-def _primary(
-    first: dict[str, Estimate], points: tuple[np.ndarray, ...], fixed: bool
-) -> tuple[Master, dict[str, Estimate], list[str]]:
-    """Return the Gaussian process's collapse, its estimates, and what drifts when the smallest size is left out.
-
-    Corrections to scaling are largest for the smallest size: what moves by more than chance enters the interval, and is said.
-    """
-    sizes, x, y, dy = points
-    start = {name: first[name].value for name in ("threshold", "nu", "exponent")}
-    whole = gaussian_process(sizes, x, y, dy, start=start, fixed=fixed)
-    larger = sizes > sizes.min()
-    without = None
-    if len(np.unique(sizes[larger])) > 1 and larger.sum() > ENOUGH:
-        without = gaussian_process(sizes[larger], x[larger], y[larger], dy[larger], start=whole.values, fixed=fixed)
-    estimates, drifts = {}, []
-    for name, value in whole.values.items():
-        log = name == "nu"
-        at, error, drift = (np.log(value) if log else value), whole.errors[name], 0.0
-        window = np.nan
-        if without is not None:
-            other = np.log(without.values[name]) if log else without.values[name]
-            chance = max(without.errors[name] ** 2 - error**2, 0.0)
-            beyond = (other - at) ** 2 - 2 * chance
-            drift = float(np.sqrt(max(beyond, 0.0)))
-            window = abs(other - at) / 2
-            if drift > error and drift**2 > 4 * chance:
-                moved = f"{value:.5g} becomes {without.values[name]:.5g}"
-                drifts.append(f"{name} drifts: {moved} without the smallest size; try corrections=True, or larger sizes")
-        reach = 1.96 * np.hypot(error, drift)
-        low, high = at - reach, at + reach
-        unit = value if log else 1.0
-        ends = (np.exp(low), np.exp(high)) if log else (low, high)
-        estimates[name] = Estimate(value, error * unit, window * unit, float(ends[0]), float(ends[1]), "seeds")
-    return whole, estimates, drifts

@@ -110,7 +110,7 @@ def measure(runs):
         "rise": Found.over(end[0] / start, f"from {start.mean():.1f} to {end[0].mean():.1f} at rate {rate[0, 0]:.3f}"),
         "edge": at_edge(end[1:] * rate[1:] / 2, f"{passes.sum()} of {passes.size} runs whose flow passes it"),
         "falls": at_edge(loss[1:, :, -1] / half[1:], "loss at the end over that half way"),
-        "flow_up": Found.over(up[0], "share of single steps at which the loss rises, small rate"),
+        "flow_up": Found.share(int((steps[0] > 0).sum()), steps[0].size, "single steps at which the loss rises, small rate"),
         "edge_up": at_edge(up[1:], "the same at the edge"),
     }
 

@@ -190,7 +190,7 @@ STUDY = Study(
     },
     symbols={"conflict": "share of misleading contexts"},
     claims=(
-        Claim("rarity", "the rarer an entity in training, the more the context wins: rank correlation", 0.3, 1,
+        Claim("rarity", "the rarer an entity in training, the more the context wins: rank correlation", 0.6, 1,
               "abstract, training frequency of the query", null="groups shuffled"),
         Claim("turned", "scaling one head's values controls the answer: turning the memory's head round helps the context", 0.1,
               1, "abstract, scaling a single head", null="heads alone"),

@@ -68,9 +68,8 @@ def measure(runs):
 
     def fall(score):
         values = score.transpose("seed", "time").values
-        low = int(values.mean(0).argmin())
-        at, trend_of = int(score["time"][low]), kind(score).kind
-        return Found.over(values[:, low] / values[:, 0], f"at step {at}; {trend_of}")
+        at = int(score["time"][int(values.mean(0).argmin())])
+        return Found.over(values.min(axis=1) / values[:, 0], f"each seed's lowest, near step {at}; {kind(score).kind}")
 
     turned = rare["turned"].transpose("seed", "time").values
     return {

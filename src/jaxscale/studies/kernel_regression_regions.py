@@ -123,9 +123,9 @@ STUDY = Study(
     claims=(
         Claim("power", "the error falls as a power of the data, P^-min(a - 1, 2 b), for three spectra", -0.1, 0.1,
               "Hestness et al., abstract; Bordelon et al.", null="samples shuffled"),
-        Claim("guess", "below it lies a region of best guesses: slope up to P = 2 over the power law's", -0.1, 0.5,
+        Claim("guess", "below it lies a region of best guesses: slope up to P = 2 over the power law's", -0.25, 0.25,
               "Hestness et al., figure 6", null="samples shuffled"),
-        Claim("floor", "above it one of irreducible error: slope of the last doubling over the power law's", -0.6, 0.5,
+        Claim("floor", "above it one of irreducible error: slope of the last doubling over the power law's", -0.25, 0.25,
               "Hestness et al., figure 6", null="samples shuffled"),
         Claim("drift", "simulated exponents are those of the closed form", -0.03, 0.03, "Bordelon et al. 2020",
               kind="derived", null="scrambled"),

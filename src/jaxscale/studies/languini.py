@@ -90,7 +90,7 @@ def measure(runs):
     laws = laws_of(best)
     crossing = crossover(laws["transformer"], laws["quasi-LSTM"], to=BEYOND * float(best["compute"][-1]))
     slopes = {m: Found.fitted(law, "exponent") for m, law in laws.items()}
-    note = "; ".join(f"{m} {one._number()}" for m, one in slopes.items())
+    note = "; ".join(f"{m} {dataclasses.replace(one, note='')}" for m, one in slopes.items())
     classes = {f"{c:.1e}:": Found.over(row) for c, row in zip(best["compute"].values, gap)}
     return {
         "ahead": Found.every(classes, "nats, quasi-LSTM less transformer, by class of compute in flops"),

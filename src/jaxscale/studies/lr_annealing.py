@@ -166,9 +166,9 @@ STUDY = Study(
     world="character models of 14,000 parameters on CPython's documentation, four schedules of 3,000 steps",
     controls={"nothing dropped": undropped, "time shuffled": shuffled("time")},
     claims=(
-        Claim("fitted", "loss curves follow the law with annealing: R2 of both that are fitted", 0.98, 1, "abstract",
+        Claim("fitted", "loss curves follow the law with annealing: R2 of both that are fitted", 0.99, 1, "abstract",
               null="time shuffled"),
-        Claim("r2", "and predict those of other schedules at any step: R2 there", 0.97, 1, "abstract; figure 3",
+        Claim("r2", "and predict those of other schedules at any step: R2 there", 0.99, 1, "abstract; figure 3",
               null="nothing dropped"),
         Claim("error", "accurately: mean relative error there", 0, 0.01, "abstract; figure 3", null="time shuffled"),
         Claim("gain", "annealing brings a further drop: rms error of the law fitted without S2 over that with it", 1.2, np.inf,

@@ -35,7 +35,7 @@ def questions(model, params, data, logits, sites):
 
 
 def answering(learning_rate, *, width):
-    """Train one block by AdamW on a Markov source of order 2, and ask."""
+    """Train one block by AdamW on a Markov source, and ask."""
     world = Markov(vocabulary=SYMBOLS, context=CONTEXT)
     network = Decoder(vocabulary=SYMBOLS, context=CONTEXT, mixer=Attention(heads=2), width=width, depth=1)
     model = LanguageModel(world=world, network=network, batch=BATCH, evaluation=64, probes=(questions,))
@@ -69,9 +69,7 @@ def scores(runs):
 
 
 def areas(runs):
-    """Return {step: (seeds,) area under the share of questions whose score follows compute}, by rank correlation; and of p on
-    the wrong choices.
-    """
+    """Return {step: (seeds,) area under the share of questions whose score follows compute}, by rank correlation."""
     made, compute = scores(runs)
     return {step: np.array([survival(correlations(one, compute)[0]) for one in values]) for step, values in made.items()}
 
@@ -101,7 +99,7 @@ def _wrong(runs):
 
 
 def wrong_frozen(runs):
-    """Let the wrong choices' probabilities rise with the right one's: nothing but the right one moves."""
+    """Hold the wrong choices' probabilities still: nothing but the right one's moves."""
     data = runs["answering"]
     still = {f"item_{i:02d}_{c}": data["item_00_0"] * 0 - 3.0 for i in range(ITEMS) for c in range(1, CHOICES)}
     return {"answering": data.assign(still)}

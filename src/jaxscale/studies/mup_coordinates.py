@@ -92,9 +92,9 @@ STUDY = Study(
     controls={"standard": switched_off("mup", False), "muP": switched_off("mup", True)},
     symbols={"width": "width $n$"},
     claims=(
-        Claim("mup", "in muP no site's movement depends on the width: power of the width, every site", -0.2, 0.2,
+        Claim("mup", "in muP no site's movement depends on the width: power of the width, every site", -0.1, 0.1,
               "table 8 and appendix D.1", null="standard"),
-        Claim("standard", "in the standard parametrisation the logits move more the wider the network: power", 0.2, np.inf,
+        Claim("standard", "in the standard parametrisation the logits move more the wider the network: power", 0.3, np.inf,
               "appendix D.1", null="muP"),
     ),  # fmt: skip
 )

@@ -102,7 +102,7 @@ STUDY = Study(
     controls={"untrained": untrained, "loads shuffled": shuffled("alpha"), "told more": switched_off("alpha", 16.0)},
     symbols={"alpha": r"load $\alpha = P/N$"},
     claims=(
-        Claim("hebb", "one step from nothing is Hebb's rule: error over theory, at every load", 0.96, 1.04, "Vallet 1989",
+        Claim("hebb", "one step from nothing is Hebb's rule: error over theory, at every load", 0.97, 1.03, "Vallet 1989",
               null="loads shuffled"),
         Claim("over_bayes", "no student is better than Bayes: error over the bound, at every load", 0.97, np.inf,
               "Opper & Haussler 1991", null="told more"),

@@ -122,7 +122,7 @@ STUDY = Study(
     claims=(
         Claim("half", "recovery takes measurements of the order of the degrees of freedom: half of the runs at a load", 1, 5,
               "Candes & Plan 2011, order r n measurements", null="loads shuffled"),
-        Claim("easy", "with six per degree of freedom every run recovers, at every side: probability", 0.85, 1,
+        Claim("easy", "with six per degree of freedom every run recovers, at every side: probability", 0.9, 1,
               "Candes & Plan 2011", null="loads shuffled"),
         Claim("information", "one per degree of freedom is not enough, at any side: probability", 0, 0.2, "counting",
               kind="derived", null="loads shuffled"),

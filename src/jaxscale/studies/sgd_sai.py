@@ -129,7 +129,7 @@ STUDY = Study(
         Claim("against_momentum", "it makes SGD train transformers: loss less that of plain SGD with momentum", -np.inf, -0.01,
               "abstract", null="scales exchanged"),
         Claim("robust", "it is robust to its rate: sensitivity S less AdamW's", -np.inf, 0.1, "abstract", null="idle"),
-        Claim("same", "it ends where sqrt(size)-scaled SGD with momentum ends, at every stable rate", 0, 0.02,
+        Claim("same", "it ends where sqrt(size)-scaled SGD with momentum ends, at every stable rate", 0, 0.01,
               "derived from g-SNR", kind="derived", null="plain for root"),
         Claim("bound", "g-SNR is at least sqrt(N - 1)", 1 - 1e-5, np.inf, "exact", kind="gate"),
     ),  # fmt: skip

@@ -105,6 +105,6 @@ STUDY = Study(
               null="untrained"),
         Claim("depth", "every block clusters them more than what it reads: largest step of the GDV", -1, -0.01,
               "their result, by depth", null="one depth"),
-        Claim("shuffled", "shuffled labels have a GDV of nothing", -2e-3, 2e-3, "exact in expectation", kind="gate"),
+        Claim("shuffled", "shuffled labels have a GDV of nothing", -1e-3, 1e-3, "exact in expectation", kind="gate"),
     ),  # fmt: skip
 )

@@ -14,13 +14,9 @@ STATE = ("diverged_at",)  # what the engine says of runs, and no observable
 KEY = 20240229
 
 
-def scrambled(*, keep: Sequence[str] = ()) -> Control:
-    """Noise in place of runs: every observable's values are dealt anew over all cells, seeds and records.
-
-    Args:
-      keep: dimensions along which nothing is exchanged.
-    """
-    return _with_each(lambda data, rng: _dealt(data, [d for d in data.dims if d not in keep], rng))
+def scrambled() -> Control:
+    """Noise in place of runs: every observable's values are dealt anew over all cells, seeds and records."""
+    return _with_each(lambda data, rng: _dealt(data, list(data.dims), rng))
 
 
 def shuffled(*dims: str) -> Control:
@@ -33,13 +29,12 @@ def untrained(runs: Runs) -> Runs:
     return {name: _everywhere(data, "time", 0) for name, data in runs.items()}
 
 
-def switched_off(dim: str, value: Any, *, seeds: bool = True) -> Control:
-    """Put the runs of one value of an axis in the place of all others: it has no effect.
+def switched_off(dim: str, value: Any) -> Control:
+    """Put the runs of one value of an axis in the place of all others, their seeds dealt anew: it has no effect.
 
     Args:
       dim: the axis.
       value: the nearest is taken, or that of this name.
-      seeds: deal the seeds anew for every value, so that differences have the noise of independent runs.
     """
 
     def control(runs: Runs) -> Runs:
@@ -47,8 +42,7 @@ def switched_off(dim: str, value: Any, *, seeds: bool = True) -> Control:
         for name, data in runs.items():
             if dim in data.dims:
                 at = data.indexes[dim].get_indexer([value], method=None if isinstance(value, str | bool) else "nearest")[0]
-                data = _everywhere(data, dim, int(at))
-                data = data if not seeds else shuffled("seed")({name: data})[name]
+                data = shuffled("seed")({name: _everywhere(data, dim, int(at))})[name]  # the noise of independent runs
             found[name] = data
         return found
 

@@ -45,9 +45,13 @@ class Found:
 
     @classmethod
     def over(cls, values: Any, note: str = "") -> "Found":
-        """Return the mean of independent values, with Student's error; NaN if one of them is, without error if there is one."""
+        """Return the mean of independent values, with Student's error; NaN if one of them is.
+
+        One value has no error, and values that are all alike say nothing of their scatter: use `share` of what was counted, or
+        `exact` where no chance enters.
+        """
         values = np.ravel(np.asarray(values, np.float64))
-        known = values.size > 1 and bool(np.isfinite(values).all())
+        known = values.size > 1 and bool(np.isfinite(values).all()) and bool(np.ptp(values) > 0)
         error = float(values.std(ddof=1) / values.size**0.5) if known else math.nan
         return cls(float(values.mean()) if values.size else math.nan, error, note, freedom=max(values.size - 1, 1))
 
