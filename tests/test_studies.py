@@ -167,13 +167,16 @@ def test_runs_that_diverge_at_the_edge_meet_nothing():
     study = STUDIES["edge_of_stability"]
     arguments = study.at("laptop")["descent"]
     times, rates = np.asarray(arguments["times"]), np.asarray(arguments["grid"]["learning_rate"])
-    dims, shape = ("learning_rate", "seed", "p", "width", "time"), (len(rates), 4, 1, 1, len(times))
+    dims, shape = ("learning_rate", "seed", "p", "width", "time"), (len(rates), 8, 1, 1, len(times))
     loss = np.broadcast_to(np.exp(-times / 5000), shape).copy()
-    loss[..., 1::2] *= 1.001  # it rises at every second step
+    for seed in range(8):  # it rises at every second step, but for a few
+        loss[:, seed, ..., 1 : len(times) - seed : 2] *= 1.001
+    loss *= np.exp(-1e-6 * np.arange(8)[:, None, None, None] * times)
     sharpness = np.broadcast_to(2.0 / rates[:, None, None, None, None], shape).copy()
-    sharpness[0] = np.linspace(5, 30, len(times))
+    sharpness *= 1 + 1e-3 * np.arange(8)[:, None, None, None]
+    sharpness[0] = np.linspace(5, 30, len(times)) ** (1 + 1e-3 * np.arange(8)[:, None, None, None])
     loss[0] = np.exp(-times / 5000)
-    coords = {"learning_rate": rates, "seed": range(4), "p": [200], "width": [64], "time": times}
+    coords = {"learning_rate": rates, "seed": range(8), "p": [200], "width": [64], "time": times}
 
     def verdicts():
         runs = xarray.Dataset({"loss": (dims, loss), "sharpness": (dims, sharpness)}, coords)
@@ -193,7 +196,8 @@ def test_an_induction_head_that_never_forms_meets_nothing_in_a_long_run(last):
     error = np.full(shape, 0.5)
     error[2] = np.where(times > 100, 0.0, 0.5)
     coords = {"clamp": [0, 1, 2], "seed": range(8), "heads": [4], "time": times}
-    scores = {name: (dims, np.zeros(shape)) for name in ("previous_score", "induction_score")}
+    noise = 1e-3 * np.random.default_rng(0).normal(size=shape)
+    scores = {name: (dims, noise) for name in ("previous_score", "induction_score")}
     found = study.measure({"circuit": xarray.Dataset({"error": (dims, error)} | scores, coords)})
     verdicts = study.verdicts(found)
     assert verdicts["solved_clamped"] == verdicts["induction_first"] == MET  # clamped, it did form

@@ -82,7 +82,7 @@ def _scale(p, width, seeds, last, rates, lanes):
 
 SCALES = {
     "smoke": _scale(40, 16, 2, 2000, [FLOW, EDGE[0]], 4),
-    "laptop": _scale(200, 64, 4, 6000, [FLOW, *EDGE], 10),
+    "laptop": _scale(200, 64, 6, 6000, [FLOW, *EDGE], 10),
     "accelerator": _scale(1500, 256, 64, 40_000, [FLOW, *EDGE], None),
 }
 

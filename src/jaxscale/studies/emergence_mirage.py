@@ -71,11 +71,6 @@ def sharpness(runs, metric, axis):
     return np.array(rows)
 
 
-def _share(shares, count, note):
-    """Return a share of `count` things a seed, right or wrong."""
-    return Found.share(int(round(float(shares.sum()) * count)), shares.size * count, note)
-
-
 def measure(runs):
     """Measure how breakthroughness grows with K in both metrics and on three scales; compare exact match with accuracy^K."""
     runs = runs["copying"].isel(learning_rate=0, length=0, time=slice(1, None))
@@ -88,7 +83,7 @@ def measure(runs):
     found = {f"{metric}_{axis.__name__}": growth(metric, axis) for metric in ("exact", "edit") for axis in SCALE_AXES}
     distance = np.abs(runs["exact_8"] - runs["edit_8"] ** 8).max("time")
     return found | {
-        "learned": _share(runs["edit_8"].isel(time=-1), 8 * EVALUATION, "tokens at the end"),
+        "learned": Found.shares(runs["edit_8"].isel(time=-1), 8 * EVALUATION, "tokens right at the end"),
         "power": Found.over(distance, "largest distance of exact match from accuracy^8 in a run"),
     }
 

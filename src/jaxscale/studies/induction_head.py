@@ -27,6 +27,7 @@ from jaxscale.study.controls import shuffled, switched_off, untrained
 NONE, PREVIOUS, INDUCTION = 0, 1, 2  # values of the axis `clamp`
 NAMES = {NONE: "none", PREVIOUS: "previous-token head", INDUCTION: "induction head"}
 SOLVED = 0.9  # accuracy
+EVALUATION = 256  # held-out sequences
 LONG = 1000  # steps, after which a free network should have solved it
 
 
@@ -67,7 +68,7 @@ def circuit(clamp, *, heads):
     world = Relabelling(classes=32, labels=5)
     network = Decoder(vocabulary=world.vocabulary, context=world.context, mixer=Attention(heads=heads), width=32, hidden=0)
     model = LanguageModel(
-        world=world, network=network, batch=32, evaluation=256, taps=Clamp(clamp=clamp, heads=heads), probes=(scores,)
+        world=world, network=network, batch=32, evaluation=EVALUATION, taps=Clamp(clamp=clamp, heads=heads), probes=(scores,)
     )
     return Descent(model=model, learning_rate=5e-4, rule=AdamW())
 
@@ -87,14 +88,16 @@ def measure(runs):
     steps = {clamp: time_to(accuracy.sel(clamp=clamp), SOLVED).values for clamp in NAMES}
     last = runs.isel(time=-1).sel(clamp=INDUCTION)
     found = {
-        "solved_clamped": Found.over(1 - last["error"], "accuracy at the end, induction head clamped"),
+        "solved_clamped": Found.shares(1 - last["error"], EVALUATION, "right at the end, induction head clamped"),
         "induction_steps": Found.median(steps[INDUCTION], "steps to 90 %, induction head clamped"),
         "induction_first": _sooner(steps[NONE], steps[INDUCTION], "none over induction head clamped"),
     }
     if runs["time"][-1] < LONG:
         return found
     found |= {
-        "solved": Found.over(1 - runs.isel(time=-1).sel(clamp=NONE)["error"], "accuracy at the end, nothing clamped"),
+        "solved": Found.shares(
+            1 - runs.isel(time=-1).sel(clamp=NONE)["error"], EVALUATION, "right at the end, nothing clamped"
+        ),
         "previous_steps": Found.median(steps[PREVIOUS], "steps to 90 %, previous-token head clamped"),
         "free_steps": Found.median(steps[NONE], "steps to 90 %, nothing clamped"),
         "previous_first": _sooner(steps[NONE], steps[PREVIOUS], "none over previous-token head clamped"),

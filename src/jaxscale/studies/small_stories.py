@@ -74,19 +74,14 @@ def measure(runs):
         f"{first[0]} - {second[0]}, {size}:": Found.over((one[first] - one[second]).mean("time"))
         for size, one in every.items() for first, second in pairs
     }  # fmt: skip
-    last = {name: _right(smallest[name].isel(time=-1), "") for name in ("grammar", "consistency")}
+    last = {name: Found.shares(smallest[name].isel(time=-1), PROBES) for name in ("grammar", "consistency")}
     return {
         "small": Found.every(last, f"share right at the end, {next(iter(every))}"),
         "order": Found.every(ahead, "share right, earlier skill less later one, mean over training"),
-        "reasons": _right(largest["entailment"].isel(time=-1), f"right at the end, {list(every)[-1]}"),
+        "reasons": Found.shares(largest["entailment"].isel(time=-1), PROBES, f"right at the end, {list(every)[-1]}"),
         "excess": Found.over(largest["excess"].isel(time=-1), "nats over the floor, largest model"),
         **{f"steps_{k}": Found.median(times[next(iter(every))][k], f"steps to {KNOWN:g}, smallest model") for k in SKILLS},
     }
-
-
-def _right(shares, note):
-    """Return the share of the probes of all seeds that are right."""
-    return Found.share(int(round(float(shares.sum()) * PROBES)), shares.size * PROBES, note)
 
 
 def reversed_order(runs):

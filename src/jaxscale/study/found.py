@@ -69,6 +69,12 @@ class Found:
         return cls(p, math.sqrt(p * (1 - p) / of), f"{note}, {count} of {of}".lstrip(", "), low, high)
 
     @classmethod
+    def shares(cls, shares: Any, each: int, note: str = "") -> "Found":
+        """Return the share over all seeds together, of `each` independent things in every one."""
+        shares = np.ravel(np.asarray(shares, np.float64))
+        return cls.share(int(round(float(shares.sum()) * each)), shares.size * each, note)
+
+    @classmethod
     def median(cls, values: Any, note: str = "") -> "Found":
         """Return the median of independent values, which may be infinite (censored), between order statistics.
 
