@@ -16,13 +16,14 @@ import numpy as np
 from jaxscale.fitting.law import Law, Param, Value
 from jaxscale.fitting.result import Estimate, FitError, Spread, estimate
 from jaxscale.fitting.solver import Solution, solve
-from jaxscale.phase.collapse_quality import flat, primary, quality, rescaled
+from jaxscale.phase.collapse_quality import arcsine, flat, primary, quality, rescaled
 from jaxscale.resampling import resample
 
 if TYPE_CHECKING:
     import xarray
 
-Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # (n,) L, x, y, dy; (resamples, n) of y
+# (n,) L, x, y, dy; (resamples, n) of y; (n,) runs of each cell, where they are 0 or 1
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 WORST = 5.0  # mean square deviation, in errors, above which sizes do not share a curve
 AGREE = 0.05  # share of the starts that must end at the best objective
@@ -152,7 +153,7 @@ def collapse(
         raise ValueError(f"exponent must be None (fitted) or 0; got {exponent}. Divide the data by L**exponent, and use 0.")
     points = _points(data, size, control, error, over, statistic, resamples, root)
     law = scaling(degree, corrections, exponent is not None)
-    sizes, x, y, dy, replicas = points
+    sizes, x, y, dy, replicas, _ = points
     if len(np.unique(sizes)) < 2:
         raise FitError(f"a collapse needs at least 2 sizes along '{size}', better 3; got {len(np.unique(sizes))}.")
     if len(y) < len(law.params) + 3:
@@ -197,7 +198,7 @@ def _points(
     data: "xarray.DataArray", size: str, control: str, error: "xarray.DataArray | None", over: str, statistic: str,
     resamples: int, root: int,
 ) -> Columns:  # fmt: skip
-    """Return (n,) L, x, y and dy of the cells that have a value, and (resamples, n) replicas of y."""
+    """Return (n,) L, x, y and dy of the cells that have a value, (resamples, n) replicas of y, and runs of 0/1 cells."""
     for name in (size, control):
         if name not in data.dims:
             raise FitError(f"'{name}' is no dimension of the data; choose from {list(data.dims)}.")
@@ -210,22 +211,25 @@ def _points(
     if over in data.dims:
         values = np.asarray(data.transpose(size, control, over).values, float).reshape(len(x), -1)
         y, replicas = resample(values, resamples, statistic=statistic, root=root)
+        trials = None
         dy = replicas.std(axis=0, ddof=1)
         if np.all((values == 0) | (values == 1) | np.isnan(values)) and statistic == "mean":
-            n = np.maximum(np.sum(~np.isnan(values), axis=1), 1)
-            share = (np.nansum(values, axis=1) + 0.5) / (n + 1)  # cells that are all alike are not exact
-            dy = np.sqrt(share * (1 - share) / n)
+            trials = np.maximum(np.sum(~np.isnan(values), axis=1), 1)
+            share = (np.nansum(values, axis=1) + 0.5) / (trials + 1)  # cells that are all alike are not exact
+            dy = np.sqrt(share * (1 - share) / trials)
     elif error is not None:
         y = np.asarray(data.transpose(size, control).values, float).ravel()
         dy = np.asarray(error.reindex_like(data).transpose(size, control).values, float).ravel()
         replicas = y + dy * np.random.default_rng(root).normal(size=(resamples, len(y)))
+        trials = None
     else:
         raise FitError(f"a collapse weighs its points: give error=, or data with a dimension '{over}'.")
     use = np.isfinite(y) & np.isfinite(dy) & np.all(np.isfinite(replicas), axis=0)
     if not np.any(dy[use] > 0):
         raise FitError("all errors are zero or missing; a collapse weighs its points by them.")
     floor = 0.1 * np.median(dy[use & (dy > 0)])  # saturated cells: every seed agrees, and the error is not zero for that
-    return sizes[use], x[use], y[use], np.maximum(dy[use], floor), replicas[:, use]
+    counts = None if trials is None else trials[use]
+    return sizes[use], x[use], y[use], np.maximum(dy[use], floor), replicas[:, use], counts
 
 
 def _windows(sizes: np.ndarray, x: np.ndarray, params: int) -> np.ndarray:
@@ -241,7 +245,7 @@ def _report(
     law: Law, points: Columns, whole: Solution, again: np.ndarray, windows: int, process: bool
 ) -> Collapse:  # fmt: skip
     """Return the collapse: estimates from windows and resamples, its quality, and a verdict with reasons."""
-    sizes, x, y, dy, _ = points
+    sizes, x, y, dy, _, trials = points
     main = dict(zip(law.params, whole.values[0]))
     rows = [dict(zip(law.params, row)) for row in (*whole.values[:windows], *again)]
     named = {
@@ -260,7 +264,9 @@ def _report(
     reached, weak = float(whole.reached[0]), list[str]()
     master, drifts = None, list[str]()
     if process:
-        master, estimates, drifts = primary(estimates, points[:4], "exponent" not in main)
+        fixed = "exponent" not in main
+        even = (sizes, x, *arcsine(y, trials)) if fixed and trials is not None else points[:4]
+        master, estimates, drifts = primary(estimates, even, fixed)
     now = {name: estimates[name].value for name in ("threshold", "nu", "exponent")}
     score = quality(sizes, x, y, dy, **now)
     chi2 = float(whole.objective[0] / max(len(y) - len(main), 1)) if master is None else master.misfit

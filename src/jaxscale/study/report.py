@@ -63,7 +63,7 @@ class Report:
     def _claim(self, claim: Claim) -> list[str]:
         """Return the lines of one claim: verdict, words, range; what was found; what its control says."""
         found, control = self.found.get(claim.name), self.controls.get(claim.name)
-        says = textwrap.wrap(f"{claim.says} ({claim.where})", 92)
+        says = textwrap.wrap(f"{claim.says} ({claim.where})", 76)
         lines = [f"    {self.verdicts[claim.name]:<15}  {says[0]}", *(f"{'':21}{line}" for line in says[1:])]
         if found is not None:
             text = f"claimed {claim.range}; found {found}" + (f"; {claim.null}: {control}" if control else "")
