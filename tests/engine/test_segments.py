@@ -102,7 +102,6 @@ def test_a_law_of_the_step_is_fitted_to_a_store_that_begins_at_step_0(tmp_path, 
         "rate=3.7",
         "--bootstrap",
         "20",
-        "--no-profiles",
         "--no-figures",
     ]
     main(asked)

@@ -198,7 +198,8 @@ def csv_file(tmp_path):
 def test_fit_command(csv_file, tmp_path, capsys):
     out = tmp_path / "out"
     code = main(
-        ["fit", str(csv_file), "--law", "power_floor", "--x", "n", "--y", "loss", "--bootstrap", "100", "--out", str(out)]
+        ["fit", str(csv_file), "--law", "power_floor", "--x", "n", "--y", "loss", "--bootstrap", "100", "--thorough"]
+        + ["--out", str(out)]
     )
     text = capsys.readouterr().out
     assert code == OK and "[ok]" in text and "profile likelihood" in text and "95 % [" in text
@@ -235,5 +236,5 @@ def test_a_failed_fit_exits_with_one(tmp_path, capsys):
     path = tmp_path / "noise.csv"
     rng = np.random.default_rng(0)
     path.write_text("n,loss\n" + "\n".join(f"{n!r},{float(np.exp(rng.normal()))!r}" for n in N.tolist()))
-    assert main(["fit", str(path), "--x", "n", "--y", "loss", "--bootstrap", "100", "--no-profiles"]) == FAILED
+    assert main(["fit", str(path), "--x", "n", "--y", "loss", "--bootstrap", "100"]) == FAILED
     assert "[failed]" in capsys.readouterr().out

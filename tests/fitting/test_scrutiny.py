@@ -117,7 +117,7 @@ def test_the_command_answers_at_a_budget(tmp_path, capsys):
     rows = zip(n, d, chinchilla.shape(n, d, **SURFACE))
     file = tmp_path / "runs.csv"
     file.write_text("N,D,loss\n" + "\n".join(",".join(map(repr, map(float, row))) for row in rows))
-    how = ["fit", str(file), "--law", "chinchilla", "--x", "N,D", "--y", "loss", "--bootstrap", "20", "--no-profiles"]
+    how = ["fit", str(file), "--law", "chinchilla", "--x", "N,D", "--y", "loss", "--bootstrap", "20"]
     assert main([*how, "--budget", "1e21,1e24", "--jackknife"]) == 0
     text = capsys.readouterr().out
     assert text.count("tokens_per_parameter") == 3 and "at 1e+24 flops" in text and "moves it most" in text

@@ -71,7 +71,7 @@ def left_out(notes):
 
 
 def command(path, *more, x="n", y="loss"):
-    return main(["fit", str(path), "--law", "power", "--x", x, "--y", y, "--bootstrap", "20", "--no-profiles", *more])
+    return main(["fit", str(path), "--law", "power", "--x", x, "--y", y, "--bootstrap", "20", *more])
 
 
 def assert_right(found):

@@ -12,7 +12,7 @@ def add(commands: Any) -> None:
     fit = commands.add_parser("fit", help="fit a law to a table of runs, or to a sweep's store")
     _add_data(fit)
     fit.add_argument("--law", default="power", help="name, as `jaxscale laws` prints it (default: power)")
-    fit.add_argument("--no-profiles", action="store_true", help="leave profile likelihoods and simulated coverage out")
+    fit.add_argument("--thorough", action="store_true", help="also profile likelihoods and simulated coverage: seconds more")
     fit.add_argument("--jackknife", action="store_true", help="also leave every run out in turn: bias, error, influence")
     fit.add_argument("--budget", default="", help="flops, comma-separated: optimal parameters and tokens there (chinchilla)")
     fit.add_argument("--no-figures", action="store_true", help="do not draw (matplotlib is then not needed)")
@@ -138,7 +138,7 @@ def _fit(arguments):
 
     law, budgets = find_law(arguments.law), _budgets(arguments.budget)
     data, how = _asked(arguments)
-    result = fit(law, data, space=arguments.space, thorough=not arguments.no_profiles, **how)
+    result = fit(law, data, space=arguments.space, thorough=arguments.thorough, **how)
     print(result)
     _print_more(result, budgets, arguments.jackknife)
     print()

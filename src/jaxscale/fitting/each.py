@@ -81,7 +81,7 @@ def fit_each(
 
 def _judged(law: Law, x: np.ndarray, values: np.ndarray, y: np.ndarray, best: np.ndarray, space: str) -> dict[str, Any]:
     """Return estimates, intervals and verdicts of some curves: values (curves, n, seeds), their means y and fits."""
-    from scipy import special, stats
+    from scipy import special
 
     n, seeds, p = y.shape[1], values.shape[2], len(law.params)
     value, slope = in_space(law, x, best, space)
@@ -90,7 +90,7 @@ def _judged(law: Law, x: np.ndarray, values: np.ndarray, y: np.ndarray, best: np
     if seeds > 1:
         unit = y**2 if space == "log" else 1.0
         noise, freedom = np.mean(values.var(axis=2, ddof=1) / unit, axis=1) / seeds, n * (seeds - 1)
-        excess = stats.f.sf(square / left / np.maximum(noise, 1e-300), left, freedom)
+        excess = special.fdtrc(left, freedom, square / left / np.maximum(noise, 1e-300))
     else:
         noise, freedom, excess = square / left, left, np.ones(len(y))
     size = np.maximum(np.linalg.norm(slope, axis=1), 1e-300)
@@ -125,11 +125,11 @@ def _bend(
     shape: np.ndarray, basis: np.ndarray, r: np.ndarray, noise: np.ndarray | None, freedom: int, left: int
 ) -> np.ndarray:
     """Return (curves,) p-values of one bend more than the law has, against the seeds' noise or the scatter."""
-    from scipy import stats
+    from scipy import special
 
     extra = shape[None] - np.einsum("cnk,ck->cn", basis, np.einsum("cnk,n->ck", basis, shape))
     gain = np.sum(extra * r, axis=1) ** 2 / np.maximum(np.sum(extra**2, axis=1), 1e-300)
     if noise is not None:
-        return stats.f.sf(gain / np.maximum(noise, 1e-300), 1, freedom)
+        return special.fdtrc(1, freedom, gain / np.maximum(noise, 1e-300))
     rest = np.maximum(np.sum(r**2, axis=1) - gain, 1e-300) / max(left - 1, 1)
-    return stats.f.sf(gain / rest, 1, max(left - 1, 1))
+    return special.fdtrc(1, max(left - 1, 1), gain / rest)

@@ -61,7 +61,7 @@ def tested(
       used: (windows, n) 0/1, which points those used.
       freedom: degrees of freedom of the noise that the seeds gave; None where the scatter is all that is known.
     """
-    from scipy import stats
+    from scipy import special
 
     order = np.lexsort((residual, *x))  # simulated noise must not depend on the order of a table
     x, r, tangent, weight, used = x[:, order], residual[order], tangent[order], weight[order], used[:, order]
@@ -78,10 +78,10 @@ def tested(
         k = extra.shape[1]
         gain = float(np.sum((extra.T @ r) ** 2))
         if freedom is not None and k:
-            values[name] = float(stats.f.sf(gain / k, k, max(freedom, 1)))
+            values[name] = float(special.fdtrc(k, max(freedom, 1), gain / k))
         elif k and left - k >= 1:
-            values[name] = float(stats.f.sf(gain / k / (max(square - gain, 1e-300) / (left - k)), k, left - k))
-    excess = float(stats.f.sf(square / left, left, max(freedom, 1))) if freedom is not None else 1.0
+            values[name] = float(special.fdtrc(k, left - k, gain / k / (max(square - gain, 1e-300) / (left - k))))
+    excess = float(special.fdtrc(left, max(freedom, 1), square / left)) if freedom is not None else 1.0
     size = 1.0 if freedom is not None else square / left
     drift, half = _drift(law, tangent, windows, used, size, left if freedom is None else freedom)
     local = _local(law, x, r, root, basis, freedom)
@@ -146,7 +146,7 @@ def _drift(
     law: Law, tangent: np.ndarray, windows: np.ndarray, used: np.ndarray, size: float, freedom: float
 ) -> tuple[float, tuple[float, float]]:
     """Return the p-value of the quoted parameter of the larger half against that of all, and the two."""
-    from scipy import stats
+    from scipy import special
 
     if len(windows) < 2:
         return 1.0, (np.nan, np.nan)
@@ -155,7 +155,7 @@ def _drift(
     variance = wandering(tangent, used)[-1, at, at] * size
     if not np.isfinite(variance) or variance <= 0:
         return 1.0, half
-    return float(2 * stats.t.sf(abs(half[1] - half[0]) / np.sqrt(variance), max(freedom, 1))), half
+    return float(2 * special.stdtr(max(freedom, 1), -abs(half[1] - half[0]) / np.sqrt(variance))), half
 
 
 def wandering(tangent: np.ndarray, used: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from jaxscale.fitting.law import Law
 from jaxscale.fitting.linear import nonnegative, spd_solve
 
 MIN_DAMPING, MAX_DAMPING = 1e-14, 1e8
+DAMPING = 1e-3  # a lane's first; a step that is taken divides it by 4
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]  # packed parameters, damping, objective, gradient, matrix
 Inputs = tuple[jax.Array, ...]  # one (n,) column for each input of the law
@@ -24,17 +25,17 @@ class Search(NamedTuple):
     A state is (packed parameters, damping, objective, gradient, matrix).
 
     Attributes:
-      project: (start, x, y, weight, count) -> state, of a start that gives the searched parameters only: the linear ones are
-        solved for.
-      begin: the same of a start that is whole.
+      project: (start, x, y, weight, count) -> packed parameters of a start that gives the searched ones only: the linear
+        ones are solved for.
+      pack: whole starts, (lanes, params) -> packed parameters, on the host.
       advance: (state, steps, x, y, weight, count, free) -> state, `steps` iterations on; parameters with free = 0 stay.
-      unpack: packed parameters -> parameters.
+      positive: (params,), which of the packed parameters are logarithms.
     """
 
-    project: Callable[..., State]
-    begin: Callable[..., State]
+    project: Callable[..., jax.Array]
+    pack: Callable[[np.ndarray], np.ndarray]
     advance: Callable[..., State]
-    unpack: Callable[[jax.Array], jax.Array]
+    positive: np.ndarray
 
 
 @functools.lru_cache(maxsize=128)
@@ -48,14 +49,11 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
     """
     surface = _Surface(law, space, huber)
 
-    def state(z: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
-        return z, jnp.float64(1e-3), *surface.expand(z, x, y, weight, count)
+    def project(start: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> jax.Array:
+        return surface.solved(start, x, y, weight * count)
 
-    def project(start: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
-        return state(surface.solved(start, x, y, weight * count), x, y, weight, count)
-
-    def begin(start: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array) -> State:
-        return state(surface.pack(start, 1e-300), x, y, weight, count)
+    def pack(start: np.ndarray) -> np.ndarray:
+        return np.where(surface.positive, np.log(np.maximum(start, 1e-300)), np.clip(start, surface.lower, surface.upper))
 
     def advance(
         state: State, steps: jax.Array, x: Inputs, y: jax.Array, weight: jax.Array, count: jax.Array, free: jax.Array
@@ -63,7 +61,16 @@ def searcher(law: Law, space: str, huber: float | None) -> Search:
         step = functools.partial(_step, surface, free, lambda z: surface.expand(z, x, y, weight, count))
         return jax.lax.fori_loop(0, steps, lambda _, carry: step(carry), state)
 
-    return Search(project, begin, advance, surface.unpack)
+    return Search(project, pack, advance, surface.positive)
+
+
+def unseen(packed: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the state of lanes, (lanes, params), that are not evaluated yet: their first iteration does that and no more.
+
+    With no gradient the step is none, and any objective is better than infinity: a program of its own would cost .5 s.
+    """
+    n, p = packed.shape
+    return packed, np.full(n, 4 * DAMPING), np.full(n, np.inf), np.zeros((n, p)), np.zeros((n, p, p))
 
 
 class _Surface:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxscale.fitting.double_precision import float64
 from jaxscale.fitting.law import Law, rung
-from jaxscale.fitting.marquardt import MAX_DAMPING, State, searcher
+from jaxscale.fitting.marquardt import MAX_DAMPING, State, searcher, unseen
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -129,9 +129,10 @@ def _plastic(d: int) -> float:
 class _Programs(NamedTuple):
     """Hold what is compiled for blocks of lanes. How many are in use is traced: one compilation serves any number of lanes."""
 
-    begin: Callable[..., Any]
+    project: Callable[..., Any]
     advance: Callable[..., Any]
-    unpack: Callable[[jax.Array], jax.Array]
+    pack: Callable[[np.ndarray], np.ndarray] | None  # of starts that are whole; None if the linear ones are solved for
+    positive: np.ndarray  # (params,), whose logarithms the search moves
     block: int
     sharding: NamedSharding
 
@@ -144,15 +145,14 @@ def _programs(law: Law, space: str, huber: float | None, projected: bool, inputs
     mesh = Mesh(np.array(devices), ("lanes",))
     lanes, whole = PartitionSpec("lanes"), PartitionSpec()
 
-    def sharded(function: Callable[..., State], *specs: PartitionSpec) -> Callable[..., State]:
+    def sharded(function: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
         return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=lanes, check_vma=False))
 
-    def begin(
+    def project(
         used: jax.Array, x: jax.Array, y: jax.Array, weight: jax.Array, count: jax.Array, start: jax.Array
-    ) -> State:  # fmt: skip
-        first = jax.vmap(search.project if projected else search.begin, in_axes=(0, None, 0, 0, 0))
-        n, p = len(y), len(law.params)
-        empty = (jnp.zeros((n, p)), jnp.zeros(n), jnp.zeros(n), jnp.zeros((n, p)), jnp.zeros((n, p, p)))
+    ) -> jax.Array:  # fmt: skip
+        first = jax.vmap(search.project, in_axes=(0, None, 0, 0, 0))
+        empty = jnp.zeros((len(y), len(law.params)))
         return _over_blocks(lambda s, a, w, c: first(s, tuple(x), a, w, c), used, block, (start, y, weight, count), empty)
 
     def advance(
@@ -165,19 +165,19 @@ def _programs(law: Law, space: str, huber: float | None, projected: bool, inputs
         )
 
     return _Programs(
-        sharded(begin, whole, whole, lanes, lanes, lanes, lanes),
+        sharded(project, whole, whole, lanes, lanes, lanes, lanes),
         sharded(advance, whole, whole, whole, whole, lanes, lanes, lanes, lanes),
-        jax.jit(jax.vmap(search.unpack)), block, NamedSharding(mesh, lanes),
+        None if projected else search.pack, search.positive, block, NamedSharding(mesh, lanes),
     )  # fmt: skip
 
 
-def _over_blocks(function: Callable[..., State], used: jax.Array, block: int, inputs: Any, out: State) -> State:
+def _over_blocks(function: Callable[..., Any], used: jax.Array, block: int, inputs: Any, out: Any) -> Any:
     """Apply `function` to the first `used` blocks of lanes, one after the other so that a block stays in a core's cache."""
 
     def cut(a: jax.Array, i: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(a, i * block, block)
 
-    def one(i: jax.Array, out: State) -> State:
+    def one(i: jax.Array, out: Any) -> Any:
         part = function(*jax.tree.map(lambda a: cut(a, i), inputs))
         return jax.tree.map(lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, i * block, 0), out, part)
 
@@ -230,12 +230,16 @@ def _chunk(
     live = np.arange(len(rows))
     used, seat = seats(len(live))
     loaded = data(live, seat)
-    on_device = programs.begin(used, x, *loaded, put(start, seat))
-    state = tuple(np.array(np.asarray(a)[seat]) for a in on_device)
-    moving = np.ones(len(live), bool)
-    while iterations > 0 and len(live):
-        steps = min(iterations, SEGMENT)
-        iterations -= steps
+    if programs.pack is None:
+        packed = np.asarray(programs.project(used, x, *loaded, put(start, seat)))[seat]
+    else:
+        packed = programs.pack(start)
+    state = unseen(packed)
+    on_device = tuple(put(a, seat) for a in state)
+    moving, first = np.ones(len(live), bool), 1
+    while iterations + first > 0 and len(live):
+        steps = min(iterations, SEGMENT) + first
+        iterations, first = iterations + first - steps, 0
         old_used, (used, seat) = used, seats(len(live))
         if used != old_used:
             loaded = data(live, seat)
@@ -254,7 +258,8 @@ def _chunk(
             live, used = live[better], -1
             moving = np.ones(len(live), bool)
     bar.update(int(moving.sum()))
-    return np.asarray(programs.unpack(jnp.asarray(state[0]))), state[2]
+    z, positive = state[0], programs.positive
+    return np.where(positive, np.exp(np.where(positive, z, 0.0)), z), state[2]
 
 
 def _bar(lanes: int, progress: bool) -> "tqdm":
