@@ -36,7 +36,18 @@ class Vector(Walk):
         return {"state": state}
 
 
-jax.tree_util.register_pytree_node(Vector, lambda s: ((s.rate,), s.d), lambda d, c: Vector(rate=c[0], d=d))
+class Wave(Walk):
+    def observe(self, state, data):
+        return {"wave": state[0] * 1j}
+
+
+class Coin(Walk):
+    def observe(self, state, data):
+        return {"coin": jax.random.key(0)}
+
+
+for kind in (Vector, Wave, Coin):
+    jax.tree_util.register_pytree_node(kind, lambda s: ((s.rate,), s.d), lambda d, c, kind=kind: kind(rate=c[0], d=d))
 
 
 def walk(rate, d=2):
@@ -153,6 +164,13 @@ def test_share_of_an_unknown_axis():
         share=("alpha",),
         static={"d": [2]},
     )
+
+
+@pytest.mark.parametrize(
+    "kind, found", [(Wave, "'wave' must be a real number or a flag; got complex64"), (Coin, "'coin' must be .*got key")]
+)
+def test_observable_that_is_no_real_number(kind, found):
+    refuse(TypeError, f"observable {found}.*Return its real and imaginary parts", lambda rate: kind(rate=rate))
 
 
 def test_observable_that_is_no_scalar():

@@ -46,7 +46,7 @@ def test_some_rows(piece):
 
 
 def changed(piece, **new):
-    return pack({"bucket": np.array("{}"), **piece.arrays(), **new})
+    return pack({"bucket": np.array("{}"), "sweep": np.array(""), **piece.arrays(), **new})
 
 
 @pytest.mark.parametrize(

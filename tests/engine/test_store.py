@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.cli import main
+from jaxscale.cli.codes import OK
 from jaxscale.engine.errors import StoreError
+from jaxscale.engine.keep.pieces import RunsPiece
 from jaxscale.engine.store import disk, identity
 from jaxscale.engine.store.disk import DiskStore
 from jaxscale.engine.store.files import locked
+from jaxscale.engine.store.manifest import signed
 
 CAPTURED = {"gain": 0.5}
 
@@ -196,7 +200,8 @@ def test_a_contract_with_an_entry_that_one_side_has_not_is_another(store, finish
     manifest = json.loads(before)
     manifest["contract"].pop(entry, None)
     manifest["contract"] |= {} if change is None else {entry: change}
-    (store / "manifest.json").write_text(json.dumps(manifest))
+    manifest.pop("sha256")
+    (store / "manifest.json").write_text(json.dumps(signed(manifest)))
     with pytest.raises(StoreError, match=f"belongs to another sweep: its '{entry}' is .* and yours is "):
         run(store)
     (store / "manifest.json").write_text(before)
@@ -215,13 +220,10 @@ def test_path_that_cannot_be_written(tmp_path, below):
     "text, match",
     [
         ("{ torn", "is not JSON .*Use a new folder"),
-        ('{"format": 99}', "no jaxscale manifest"),
+        ('{"format": 99}', "is of format 99, and this jaxscale reads 3: a newer one wrote it. Upgrade"),
         ("[]", "no jaxscale manifest"),
-        # engine bug: entries are read without looking whether they are there
-        pytest.param(
-            '{"format": 1}',
-            "no jaxscale manifest",
-        ),
+        ('{"format": 1}', "no jaxscale manifest"),
+        ('{"format": 3, "contract": {}, "request": {}, "buckets": {}}', "does not match its checksum"),
     ],
 )
 def test_strange_manifest(store, text, match):
@@ -291,3 +293,54 @@ def test_a_store_of_another_compiler_level_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(identity, "cpu_level", lambda: 3)
     with pytest.raises(js.StoreError, match=f"belongs to another sweep: its 'compiler level' is {here} and yours is 3"):
         run(tmp_path / "level")
+
+
+def test_every_flipped_bit_of_a_manifest_is_refused(store):
+    """A finished result must not be relabelled: time 20 for 21, another root."""
+    file = store / "manifest.json"
+    good = file.read_bytes()
+    text = json.loads(good)
+    for at in np.random.default_rng(5).choice(len(good), 150, replace=False):
+        spoilt = bytearray(good)
+        spoilt[at] ^= 1 << (at % 8)
+        file.write_bytes(spoilt)
+        try:
+            read = json.loads(bytes(spoilt))
+        except ValueError:
+            read = None
+        if read != text:  # white space is white space
+            with pytest.raises(StoreError):
+                js.load(store)
+    file.write_bytes(good)
+
+
+@pytest.mark.parametrize("entry, value", [("times", [0, 2, 10]), ("root", 3)])
+def test_pieces_know_of_what_root_and_times_they_are(store, entry, value):
+    manifest = json.loads((store / "manifest.json").read_text())
+    manifest.pop("sha256")
+    manifest["contract"][entry] = value
+    (store / "manifest.json").write_text(json.dumps(signed(manifest)))
+    with pytest.warns(UserWarning, match="it is of a sweep of another root or other times"):
+        assert js.load(store).attrs["done"] == 0
+
+
+def test_a_piece_that_no_reader_would_take_gets_no_mark(tmp_path, monkeypatch):
+    monkeypatch.setattr(RunsPiece, "to_npz", lambda self, bucket, sweep: b"not an archive")
+    with pytest.raises(StoreError, match="not a file of plain arrays"):
+        run(tmp_path)
+    assert not list((tmp_path / "pieces").iterdir())
+
+
+def test_moments_with_a_bucket_that_has_not_begun_can_be_looked_at(tmp_path):
+    def stop(event):
+        if event.name == "piece":
+            raise KeyboardInterrupt
+
+    asked = dict(static={"kind": [0, 1]}, reduce=True, devices=jax.devices()[:1], progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        js.sweep(walk, grid={"rate": [0.1, 0.2]}, seeds=8, times=[0, 2], store=tmp_path, listeners=[stop], **asked)
+    found = js.load(tmp_path)
+    assert found.attrs["pending"] == 16 and found.attrs["done"] == 16 and found.attrs["failed"] == 0
+    for command, *more in (["status"], ["report", "-o", str(tmp_path / "page.html")], ["watch", "--once"]):
+        assert main([command, str(tmp_path), *more]) == OK
+

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from jaxscale.engine.ask.options import Inner
+from jaxscale.engine.store.files import folder_of
 from jaxscale.phase.refinement import Refinement
 
 
@@ -53,7 +54,7 @@ def refine(
         again = np.arange(cells) - np.searchsorted(asked, asked)  # 0, 1, ... within equal cells: each slot draws its own runs
         round_runs = sweep(
             at, grid={"slot": (asked * cells + again).astype(np.int32), "turn": [turn]}, seeds=runs, times=times, root=root,
-            store=None if store is None else f"{store}/round-{turn:04d}", progress=False, **how,
+            store=None if store is None else folder_of(store) / f"round-{turn:04d}", progress=False, **how,
         )  # fmt: skip
         last = round_runs.isel(time=-1, turn=0).transpose("slot", "seed")
         everything = {str(name): values.values.ravel() for name, values in last.items() if values.ndim == 2}

@@ -71,7 +71,8 @@ def _account(variables: Mapping[str, Any], by_run: bool, requested: int) -> dict
         diverged_at = variables["diverged_at"][1] if "diverged_at" in variables else np.zeros(0)
         there, failed = int((diverged_at == diverged_at).sum()), int((diverged_at >= 0).sum())
     else:
-        there, failed = (int(variables[name][1][..., -1].sum()) if name in variables else 0 for name in ("runs", "diverged"))
+        counts = (variables[name][1][..., -1] if name in variables else np.zeros(0) for name in ("runs", "diverged"))
+        there, failed = (int(np.nansum(count)) for count in counts)  # a bucket that has not begun counts nothing
     return {"requested": requested, "done": there - failed, "failed": failed, "pending": requested - there}
 
 

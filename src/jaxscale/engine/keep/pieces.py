@@ -51,30 +51,33 @@ class Piece:
         """Return a piece of some of the rows."""
         return self.of({name: values[rows] for name, values in self.arrays().items()})
 
-    def to_npz(self, bucket: str) -> bytes:
-        """Return the piece as a file that names its bucket."""
-        return pack({"bucket": np.array(bucket), **self.arrays()})
+    def to_npz(self, bucket: str, sweep: str = "") -> bytes:
+        """Return the piece as a file that names its bucket, and its sweep by root and times."""
+        return pack({"bucket": np.array(bucket), "sweep": np.array(sweep), **self.arrays()})
 
     @classmethod
-    def from_npz(cls, content: bytes, times: int, reserved: set[str]) -> tuple[str, Self]:
+    def from_npz(cls, content: bytes, times: int, reserved: set[str], sweep: str = "") -> tuple[str, Self]:
         """Return the bucket and the piece of a file.
 
         Args:
           content: the file's bytes.
           times: recorded steps of the sweep.
           reserved: names that no observable has.
+          sweep: what the file must say it is of.
 
         Raises:
           StoreError: no jaxscale wrote this for this sweep.
         """
         arrays = unpack(content)
-        ids, bucket = arrays.get("ids"), arrays.pop("bucket", None)
+        ids, bucket, of = arrays.get("ids"), arrays.pop("bucket", None), arrays.pop("sweep", None)
         if ids is None or bucket is None or ids.ndim != 1 or ids.dtype != np.uint64 or bucket.dtype.kind != "U" or bucket.ndim:
             raise StoreError("it holds no runs")
         try:
             str(bucket).encode()
         except (ValueError, SystemError):  # code points that no text has
             raise StoreError("its bucket is no text") from None
+        if of is None or of.dtype.kind != "U" or of.ndim or str(of) != sweep:
+            raise StoreError("it is of a sweep of another root or other times")
         if missing := [name for name in cls._needed() if name not in arrays]:
             raise StoreError(f"it has no '{missing[0]}'")
         if strange := [name for name in arrays if not cls._knows(name)]:

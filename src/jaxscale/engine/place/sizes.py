@@ -7,7 +7,6 @@ traced when padded, and equal to `points_max` when each size has its own program
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from jaxscale.engine.ask.request import Request
 from jaxscale.engine.place.probe import BASIC_RATE
 from jaxscale.engine.run.cost import step_cost
 from jaxscale.engine.run.executables import program_of
+from jaxscale.engine.store.files import folder_of
 from jaxscale.engine.store.manifest import read_manifest
 
 COMPILE_SECONDS = {"cpu": 2.0, "gpu": 15.0, "tpu": 30.0}  # of a bucket's two programs, about
@@ -87,7 +87,7 @@ def _as(
 
 
 def _begun(store: Any, sizes: Mapping[str, Any]) -> str | None:
-    manifest = read_manifest(Path(store)) if store is not None else None
+    manifest = read_manifest(folder_of(store)) if store is not None else None
     if manifest is None:
         return None
     return "padded" if set(sizes) <= set(manifest["contract"].get("axes", {})) else "buckets"

@@ -99,6 +99,11 @@ class Program:
         for name, value in observed.items():
             if name in taken:
                 raise ValueError(f"observable '{name}' has the name of an axis of the result; rename one of them.")
+            if not any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating, jnp.bool_)):
+                raise TypeError(
+                    f"observable '{name}' must be a real number or a flag; got {value.dtype}. Return its real and imaginary "
+                    "parts, or its absolute value, under names of their own."
+                )
             if value.shape != ():
                 raise ValueError(f"observable '{name}' must be a scalar; got shape {value.shape}. Reduce it in observe().")
         return data, state, observed

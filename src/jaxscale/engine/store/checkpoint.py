@@ -17,10 +17,11 @@ from jaxscale.engine.events import CheckpointFailed, CheckpointSaved, Resumed, T
 from jaxscale.engine.keep.arrays import pack, unpack
 from jaxscale.engine.run.reasons import Reason
 from jaxscale.engine.run.recorder import Records, Saved
-from jaxscale.engine.store.files import write_atomic
+from jaxscale.engine.store.files import read_file, write_atomic
 
 COUNTS = ("lane_steps", "slot_steps", "segments")
 RECORDED, LEAF = "recorded/", "leaf/"  # what an array of a file is of
+MOST = 2**40  # bytes
 NEEDED = {"program", "ids", "times", "why", "diverged_at", "counts", "step"}
 
 
@@ -48,8 +49,8 @@ class SavedCohort:
     def read(cls, path: Path) -> "SavedCohort | None":
         """Return what a file holds, None if it is not there or not whole."""
         try:
-            content = path.read_bytes()
-        except OSError:
+            content = read_file(path, MOST)
+        except (OSError, StoreError):
             return None
         digest, content = content[:64], content[64:]
         if sha256(content).hexdigest().encode() != digest:

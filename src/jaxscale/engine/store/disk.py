@@ -27,11 +27,25 @@ from jaxscale.engine.events import Tell
 from jaxscale.engine.keep.pieces import Piece, Pieces, piece_name, reserved_names
 from jaxscale.engine.store.checkpoint import Checkpoint, SavedCohort
 from jaxscale.engine.store.contract import Settings, Units
-from jaxscale.engine.store.files import as_store_errors, is_held, locked, read_file, sync_folder, write_atomic
-from jaxscale.engine.store.manifest import FORMAT, compare, read_manifest
+from jaxscale.engine.store.files import (
+    as_store_errors,
+    begins,
+    folder_of,
+    locked,
+    no_link,
+    owner,
+    read_file,
+    sync_folder,
+    write_atomic,
+)
+from jaxscale.engine.store.manifest import FORMAT, compare, read_manifest, signed, sweep_mark
 
 MAX_PIECE = 8 * 2**30  # bytes
-HALF_WRITTEN = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
+FOLDERS = ("pieces", "checkpoints")
+NAME = "[0-9a-f]{20}"  # of what this package writes; nothing else is read, moved or deleted
+HALF_WRITTEN = re.compile(rf"\.(manifest\.json|{NAME}(\.npz|\.done)?)\.\d+\.[0-9a-f]{{8}}")
+OURS = re.compile(rb"$|PK|\{|[0-9a-f]{1,64}($|PK)")  # first bytes: none yet, of a piece, manifest, mark, checkpoint
+CHECKPOINT = re.compile(rb"[0-9a-f]{64}")
 
 
 class DiskStore:
@@ -62,7 +76,7 @@ class DiskStore:
         Raises:
           StoreError: the path cannot be written, another process holds it, it holds something else, or its contract differs.
         """
-        path = Path(path)
+        path = folder_of(path)
         with contextlib.ExitStack() as locks:
             with as_store_errors(path):
                 _make_folders(path)
@@ -95,7 +109,7 @@ class DiskStore:
             before = json.dumps(self.manifest)
             yield self.manifest
             if json.dumps(self.manifest) != before:
-                write_atomic(self.path / "manifest.json", json.dumps(self.manifest, indent=1).encode())
+                write_atomic(self.path / "manifest.json", json.dumps(signed(self.manifest), indent=1).encode())
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "DiskStore":
@@ -104,12 +118,15 @@ class DiskStore:
         Raises:
           StoreError: there is none at `path`.
         """
-        manifest = read_manifest(Path(path))
+        path = folder_of(path)
+        manifest = read_manifest(path)
+        for folder in FOLDERS:
+            no_link(path / folder)
         if manifest is None:
-            inside = sorted(str(file.parent) for file in Path(path).glob("*/manifest.json"))
+            inside = sorted(str(file.parent) for file in path.glob("*/manifest.json"))
             hint = f" There are stores in it: {', '.join(inside)}." if inside else ""
             raise StoreError(f"'{path}' holds no jaxscale store: there is no manifest.json in it.{hint}")
-        return cls(Path(path), manifest)
+        return cls(path, manifest)
 
     def settle(self, bucket: str, program: str, make: Callable[[], Mapping[str, Any]]) -> Settings:
         """Fix a bucket's settings (width, how it was found) the first time; later compare the program and return them.
@@ -147,10 +164,11 @@ class DiskStore:
         """Add a finished piece: its file first, and its mark when the file is whole.
 
         Raises:
-          StoreError: the disk is full or gone; what was written before is kept.
+          StoreError: the disk is full or gone, or the piece is not as a reader wants it; what was written before is kept.
         """
         file = self.path / "pieces" / f"{piece_name(bucket, piece.ids)}.npz"
-        content = piece.to_npz(bucket)
+        content = piece.to_npz(bucket, sweep_mark(self.manifest["contract"]))
+        self._of(content)  # a writer never emits what its reader refuses
         with as_store_errors(self.path):
             write_atomic(file, content)
             write_atomic(file.with_suffix(".done"), sha256(content).hexdigest().encode())
@@ -165,7 +183,7 @@ class DiskStore:
 
     def checkpoints(self) -> list[SavedCohort]:
         """Return what is saved of cohorts that have not finished, damaged files left out."""
-        cohorts = (SavedCohort.read(file) for file in sorted((self.path / "checkpoints").glob("[!.]*")))
+        cohorts = (SavedCohort.read(file) for file in sorted(_ours(self.path / "checkpoints")))
         return [cohort for cohort in cohorts if cohort is not None]
 
     def add_units(self, units: Units) -> Units:
@@ -188,37 +206,43 @@ class DiskStore:
 
     def _undamaged(self, mend: bool) -> Iterator[tuple[str, str, Piece]]:
         """Give (name, bucket, piece) of every piece that is as it was written."""
-        reserved, contract = reserved_names(self.manifest), self.manifest["contract"]
-        kind, times = find_reduction(contract.get("reduce", False)).piece, len(contract["times"])
-        for mark in sorted((self.path / "pieces").glob("*.done")):
+        for mark in sorted(_ours(self.path / "pieces", ".done")):
             file = mark.with_suffix(".npz")
             try:
-                content = read_file(file, MAX_PIECE) if file.exists() else b""
+                content = read_file(file, MAX_PIECE) if os.path.lexists(file) else b""
                 if sha256(content).hexdigest().encode() != read_file(mark, MAX_PIECE):
                     raise StoreError("it does not match its checksum (truncated or altered)")
-                bucket, piece = kind.from_npz(content, times, reserved)
+                bucket, piece = self._of(content)
             except OSError as error:  # too many open files, a network that is away: no reason to throw a piece away
                 raise StoreError(f"'{file}' cannot be read: {error.strerror}. Try again.") from error
             except StoreError as error:
                 fate = f"set aside as {file.name}.damaged and its runs are computed again" if mend else "its runs are left out"
                 warnings.warn(f"{file}: {error}; {'it is ' if mend else ''}{fate}.", stacklevel=4)
                 if mend:
-                    mark.unlink()
-                    if file.exists():
-                        file.rename(file.with_suffix(".npz.damaged"))
+                    _set_aside(mark, file)
                 continue
             yield mark.stem, bucket, piece
 
+    def _of(self, content: bytes) -> tuple[str, Piece]:
+        """Return the bucket and the piece of a file of this sweep.
+
+        Raises:
+          StoreError: it is no piece of it.
+        """
+        contract = self.manifest["contract"]
+        kind = find_reduction(contract.get("reduce", False)).piece
+        return kind.from_npz(content, len(contract["times"]), reserved_names(self.manifest), sweep_mark(contract))
+
     def _sweep_up(self) -> None:
         """Remove what was half-written when a process died."""
-        for folder in ("", "pieces", "checkpoints"):
+        for folder in ("", *FOLDERS):
             for left_over in (self.path / folder).glob(".*"):
-                if HALF_WRITTEN.fullmatch(left_over.name) and left_over.is_file():
+                if HALF_WRITTEN.fullmatch(left_over.name) and begins(left_over, OURS):
                     left_over.unlink()
 
     def drop_saved(self, done: Callable[[], np.ndarray]) -> None:
-        """Remove checkpoints of runs that are finished by now, and what is no checkpoint."""
-        files = [file for file in (self.path / "checkpoints").glob("[!.]*") if file.is_file()]
+        """Remove checkpoints of runs that are finished by now, and those that are not whole."""
+        files = [file for file in _ours(self.path / "checkpoints") if begins(file, CHECKPOINT)]
         ids = done() if files else np.zeros(0, np.uint64)
         for file in files:
             saved = SavedCohort.read(file)
@@ -226,9 +250,24 @@ class DiskStore:
                 file.unlink()
 
 
+def _ours(folder: Path, suffix: str = "") -> list[Path]:
+    """Return what has a name that this package gives."""
+    name = re.compile(NAME + re.escape(suffix))
+    return [file for file in folder.glob(f"*{suffix}") if name.fullmatch(file.name)]
+
+
+def _set_aside(mark: Path, file: Path) -> None:
+    """Move a damaged piece away, so that it can be written anew; its mark is void first."""
+    for one in (mark, file):
+        if os.path.lexists(one):
+            one.rename(one.with_name(f"{one.name}.damaged"))
+
+
 def _make_folders(path: Path) -> None:
     """Make the store's folders, their names safe from a power cut."""
-    new = [folder for folder in ("pieces", "checkpoints") if not (path / folder).is_dir()]
+    for folder in FOLDERS:
+        no_link(path / folder)
+    new = [folder for folder in FOLDERS if not (path / folder).is_dir()]
     try:
         for folder in new:
             (path / folder).mkdir(parents=True, exist_ok=True)
@@ -248,9 +287,9 @@ def _part_lock(path: Path, part: tuple[int, int], request: Mapping[str, Any]) ->
     """
     cut = f"-of-{part[1]}.{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
     for other in path.glob("lock.*"):
-        if not other.name.endswith(cut) and is_held(other):
+        if not other.name.endswith(cut) and (holder := owner(other)):
             raise StoreError(
-                f"store='{path}' is being written by {other.read_text()}, a part that cuts the sweep in another way "
+                f"store='{path}' is being written by {holder}, a part that cuts the sweep in another way "
                 f"({other.name}). Wait for it, or cut as it does."
             )
     return f"lock.{part[0]}{cut}"

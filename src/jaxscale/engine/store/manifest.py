@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxscale.engine.errors import StoreError
 from jaxscale.engine.store.files import read_file
 from jaxscale.simulation import check_times
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 256 * 2**20  # of a manifest
 MAX_AXES, MAX_BUCKETS, MAX_RUNS = 24, 10**5, 10**12
 DTYPES = ("int32", "float32", "bool")
@@ -39,19 +40,36 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             raise
         raise StoreError(f"'{file}' is not JSON ({error}); the store is damaged. Use a new folder.") from error
     parts = ("contract", "request", "buckets")
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or not all(isinstance(manifest.get(p), dict) for p in parts)
-    ):
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if type(found) is int and found > FORMAT:
+        raise StoreError(
+            f"'{file}' is of format {found}, and this jaxscale reads {FORMAT}: a newer one wrote it. Upgrade jaxscale."
+        )
+    if found != FORMAT or not all(isinstance(manifest.get(p), dict) for p in parts):
         raise StoreError(f"'{file}' is no jaxscale manifest of format {FORMAT}. Use a new folder.")
     try:
+        if manifest.pop("sha256", None) != _digest(manifest):
+            raise ValueError("it does not match its checksum, so it was altered or damaged")
         read_grid(manifest)
         read_times(manifest)
         _check_rest(manifest)
-    except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError) as error:
         raise StoreError(f"'{file}' does not describe a sweep: {_short(error)}. Use a new folder.") from error
     return manifest
+
+
+def signed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with its checksum, as it stands in its file."""
+    return {**manifest, "sha256": _digest(manifest)}
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def sweep_mark(contract: Mapping[str, Any]) -> str:
+    """Return what every piece of a sweep carries: of what root and times it is, whatever a manifest says later."""
+    return sha256(json.dumps([contract["root"], contract["times"]]).encode()).hexdigest()[:16]
 
 
 def read_grid(manifest: Mapping[str, Any]) -> Grid:
