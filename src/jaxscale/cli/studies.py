@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     run.add_argument("study", help=STUDY)
     run.add_argument("--scale", default="smoke", choices=SCALES, help="smoke: seconds; laptop: minutes (default: smoke)")
     run.add_argument("--out", type=Path, help="folder for stores, figures and claims.json (default: runs/STUDY)")
+    run.add_argument("--source", help="of its data, where the study has a choice: mnist, or a folder of images")
     run.add_argument("--resume", action="store_true", help="go on with the stores in --out; without it they must not exist")
     run.add_argument("--strict", action="store_true", help="exit with 1 when a claim is not met")
     run.add_argument("--no-figures", action="store_true", help="do not draw (matplotlib is then not needed)")
@@ -127,7 +128,10 @@ def _run_listening(arguments, interrupts):
     from jaxscale.study import NOT_MET, run_study, run_sweeps
 
     study = find_study(arguments.study)
-    arguments.out = arguments.out or Path("runs") / study.name
+    if arguments.source:
+        study = study.on(arguments.source)
+    of = f"-{Path(arguments.source).name}" if arguments.source else ""
+    arguments.out = arguments.out or Path("runs") / f"{study.name}{of}"
     listeners = [interrupts, *([JsonLines(arguments.metrics)] if arguments.metrics else [])]
     how = {"listeners": listeners, "profile": arguments.profile}
     if arguments.pieces:

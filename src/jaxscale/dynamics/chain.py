@@ -76,7 +76,8 @@ class PopulationChain:
         key_tail, key_radius, key_rest = jax.random.split(key, 3)
         ratio = state.signal / state.noise
         tail = unfitted_fraction(ratio, self.chi)
-        s = _tail_quantile(tail * jax.random.uniform(key_tail, minval=jnp.finfo(ratio.dtype).tiny), self.chi)
+        share = 1 - jax.random.uniform(key_tail, dtype=ratio.dtype)  # above 0: one draw in 2^23 is 0, a point at infinity
+        s = _tail_quantile(tail * share, self.chi)
         radius = _chi(key_radius, self.chi + 2)
         along = radius / jnp.sqrt(1 + s**2)
         scale = self.temperature / jnp.sqrt(self.d)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxscale.dynamics.batching import sgd
 from jaxscale.dynamics.until import Until, fitted
+from jaxscale.models.conv_net import ConvNet
 from jaxscale.models.mlp import Mlp
 from jaxscale.phase.boundaries import boundary
 from jaxscale.plot import figures
@@ -17,33 +18,40 @@ from jaxscale.study import Claim, Found, Study
 from jaxscale.study.controls import shuffled, untrained
 
 POINTS, WIDTH = 128, 32
+DENSE, CONVOLUTIONAL = "fully connected", "convolutional"
 FEATURES, LAZY = 1 / 8, 64.0  # alphas up to the first learn features, from the second on they are lazy
 COOL = 1.0  # temperatures up to here fit their data nearly everywhere
 LEAVES = 0.1  # relative change of the weights at which the lazy regime ends
 SOURCE = "Sclocchi, Geiger & Wyart 2023"
 
 
-def plane(alpha, temperature, *, depth, source):
+def plane(alpha, temperature, *, net, depth, source):
     """Train a network by SGD on the parity of digits until every training point is fitted."""
-    model = Mlp(p=POINTS, alpha=alpha, width=WIDTH, depth=depth, test=512, source=source)
+    task = dict(p=POINTS, alpha=alpha, depth=depth, test=512, source=source)
+    model = Mlp(width=WIDTH, **task) if net == DENSE else ConvNet(channels=WIDTH, **task)
     return Until(system=sgd(model, temperature=temperature, batch=16), when=fitted, every=8)
 
 
-def _scale(alphas, temperatures, seeds, times, depths=(2,)):
-    grid, static = {"alpha": alphas, "temperature": temperatures}, {"depth": depths, "source": ("digits",)}
+def _scale(alphas, temperatures, seeds, times, depths=(2,), nets=(DENSE,)):
+    grid, static = {"alpha": alphas, "temperature": temperatures}, {"net": nets, "depth": depths, "source": ("digits",)}
     return {"plane": dict(grid=grid, static=static, seeds=seeds, times=times)}
 
 
 SCALES = {
     "smoke": _scale([1 / 64, 1 / 8, 64.0, 512.0], 8.0 ** np.arange(-2, 1), 3, [0, 500, 2000]),
     "laptop": _scale(8.0 ** np.arange(-2, 4), 8.0 ** np.arange(-2, 2), 24, [0, 500, 4000]),
-    "accelerator": _scale(4.0 ** np.arange(-6, 7), 4.0 ** np.arange(-5, 4), 256, [0, 1000, 10_000, 100_000], (1, 2, 5)),
+    "accelerator": _scale(
+        4.0 ** np.arange(-6, 7), 4.0 ** np.arange(-5, 4), 256, [0, 1000, 10_000, 100_000], (1, 2, 3), (DENSE, CONVOLUTIONAL)
+    ),
 }
 
 
 def final(runs, name):
-    """Return an observable of the last depth at the end, (alpha, temperature, seed); NaN where the data were never fitted."""
-    last = runs["plane"].isel(time=-1, depth=-1, source=0)
+    """Return an observable of the first kind of network, of the last depth, at the end; NaN where the data were never fitted.
+
+    It is (alpha, temperature, seed).
+    """
+    last = runs["plane"].isel(time=-1, net=0, depth=-1, source=0)
     return last[name].where(last["stopped"]).transpose("alpha", "temperature", "seed")
 
 

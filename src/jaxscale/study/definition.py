@@ -84,6 +84,22 @@ class Study:
             raise ValueError(f"study '{self.name}' has no scale '{scale}'; choose from {list(self.scales)}.")
         return self.scales[scale]
 
+    def on(self, source: str) -> "Study":
+        """The study on other data: where its sweeps have `source` in static=, that is this one.
+
+        Raises:
+          ValueError: none has.
+        """
+
+        def changed(sweep: Mapping[str, Any]) -> Mapping[str, Any]:
+            static = sweep.get("static", {})
+            return {**sweep, "static": {**static, "source": (source,)}} if "source" in static else sweep
+
+        scales = {scale: {name: changed(sweep) for name, sweep in sweeps.items()} for scale, sweeps in self.scales.items()}
+        if scales == self.scales and not any("source" in s.get("static", {}) for at in scales.values() for s in at.values()):
+            raise ValueError(f"study '{self.name}' has no source to change: none of its sweeps has 'source' in static=.")
+        return dataclasses.replace(self, scales=scales, world=f"{self.world}; here of '{source}'")
+
     def size(self, scale: str) -> str:
         """How many seeds and steps a scale has, in words."""
         seeds, steps = set(), set()
