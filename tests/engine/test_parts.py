@@ -157,6 +157,18 @@ def test_one_after_the_other(sweep, whole, tmp_path, n, order):
     assert again.equals(whole) and again.attrs["runs_computed"] == 0
 
 
+def test_the_last_part_leaves_no_litter(sweep, tmp_path):
+    litter = [f"checkpoints/{'ab' * 10}", f"pieces/.{'ab' * 10}.npz.12.0123abcd"]
+    for i in range(2):
+        sweep(tmp_path, part=(i, 3))
+    (tmp_path / litter[0]).write_text("0123456789abcdef" * 4 + "of a part that was killed")
+    (tmp_path / litter[1]).write_bytes(b"")
+    sweep(tmp_path, part=(0, 3))
+    assert all((tmp_path / file).exists() for file in litter), "others may still write"
+    sweep(tmp_path, part=(2, 3))
+    assert not any((tmp_path / file).exists() for file in litter) and not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_every_part_has_runs_of_every_cell(sweep, tmp_path):
     result = sweep(tmp_path, part=(2, 4))
     assert (~result.first.isnull()).all("time").sum("seed").values.tolist() == [2, 2, 2]

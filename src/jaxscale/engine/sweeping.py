@@ -18,6 +18,7 @@ from jaxscale.engine.events import Done, Listeners, Planned, Tell, Undefined
 from jaxscale.engine.keep.dataset import assemble
 from jaxscale.engine.keep.pieces import Pieces, RunsPiece
 from jaxscale.engine.listeners import Bar, profiled
+from jaxscale.engine.machine import notice
 from jaxscale.engine.machine.processes import agree, own_part
 from jaxscale.engine.place import pod
 from jaxscale.engine.place.bucket import Bucket, Runner, Totals
@@ -61,7 +62,7 @@ def sweep(experiment: Callable[..., Any], **options: Unpack[SweepOptions]) -> "x
     request = Request.make(experiment, **asked(chosen))
     budget = chosen["budget"]
     how = Running(chosen["reclaim"], chosen["checkpoint"], None if budget is None else time.monotonic() + budget)
-    with profiled(chosen["profile"]):
+    with profiled(chosen["profile"]), notice.heeded(chosen["store"]):
         return _run(request, chosen, how, Listeners(chosen["listeners"]))
 
 
@@ -91,13 +92,17 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
             for at, (bucket, index) in enumerate(zip(buckets, pending)):
                 if len(index):
                     buckets[at] = runner.run(bucket, index, pieces.setdefault(bucket.name, []))
+        notice.check()
         units = store.add_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
         if executor is not None or (part and path is not None):
             pieces = store.pieces()
-        if part is None and not _left(buckets, pieces):  # out of time, what is saved is still wanted
-            store.drop_saved(lambda: np.concatenate([request.grid.lanes(p).ids for p in request.grid.buckets()]))
+        complete = not _left(buckets, pieces)  # out of time, what is saved is still wanted
+        if complete and part is None:
+            store.drop_saved(lambda: _all_ids(request))
         _tell_undefined(pieces, tell)
         tell(Done(runs=total, seconds=round(time.perf_counter() - began, 3)))
+    if complete and part is not None and path is not None:
+        DiskStore.tidy(path, lambda: _all_ids(request))
     if own_part():
         pieces = pod.gather(pieces, request, path)
         pod.check_complete(_left(buckets, pieces), path)
@@ -132,6 +137,10 @@ def _opened(path: Any, identity: dict[str, Any], request: Request, part: tuple[i
     if path is None:
         return contextlib.nullcontext(MemoryStore())
     return DiskStore.open(path, identity, write_grid(request.grid), part)
+
+
+def _all_ids(request: Request) -> np.ndarray:
+    return np.concatenate([request.grid.lanes(point).ids for point in request.grid.buckets()])
 
 
 def _left(buckets: list[Bucket], pieces: Pieces) -> int:

@@ -1,6 +1,7 @@
 """A checked sweep: all refusals of its options stand here or in `grid.py`, and fall on the host before anything compiles."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -11,6 +12,7 @@ from jaxscale.engine.ask.grid import Grid, check_grid, make_grid
 from jaxscale.engine.ask.options import CHECKPOINT_SECONDS, DEFAULTS, Asked
 from jaxscale.engine.ask.reduction import Reduction, find_reduction
 from jaxscale.engine.machine import devices as machine
+from jaxscale.engine.machine import notice
 from jaxscale.simulation import check_times
 
 PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")
@@ -23,6 +25,10 @@ class Running:
     reclaim: bool = True  # let stopped lanes go
     checkpoint: float | None = CHECKPOINT_SECONDS  # seconds between two saves of a cohort under way
     deadline: float | None = None  # of `time.monotonic`, after which no segment begins
+
+    def over(self) -> bool:
+        """Return whether no segment may begin any more: the time is up, or the process was told to end."""
+        return notice.given() or (self.deadline is not None and time.monotonic() >= self.deadline)
 
 
 @dataclasses.dataclass(frozen=True)

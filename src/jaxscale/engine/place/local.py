@@ -1,7 +1,6 @@
 """Runs made in this process: pending lanes of a bucket, cohort by cohort, saved, stored, fewer at once when memory runs out."""
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -98,7 +97,7 @@ def run_bucket(
     while queue:
         waiting, uncut = queue.pop(0)
         while len(waiting):
-            if how.deadline is not None and time.monotonic() >= how.deadline:
+            if how.over():
                 tell(OutOfTime(bucket=bucket.name, step=0, live=len(waiting)))
                 return made
             room = executable.rows * len(executable.devices)

@@ -5,6 +5,8 @@ be one process per accelerator, started by spawn: JAX does not survive a fork.
 """
 
 import dataclasses
+import math
+import os
 import pickle
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +20,9 @@ import numpy as np
 from jaxscale.engine.ask.grid import Lanes, bucket_name
 from jaxscale.engine.ask.request import Request, Running
 from jaxscale.engine.errors import StoreError
-from jaxscale.engine.events import LOG, CellsStored, OutOfMemory, PieceDone, Tell, silent
+from jaxscale.engine.events import LOG, CellsStored, Event, OutOfMemory, PieceDone, Tell
 from jaxscale.engine.keep.pieces import RunsPiece
+from jaxscale.engine.machine import notice
 from jaxscale.engine.place import local
 from jaxscale.engine.place.bucket import Bucket, Totals, cells, settings
 from jaxscale.engine.place.local import TooWide, run_bucket
@@ -28,10 +31,12 @@ from jaxscale.engine.run.executables import executable_of, program_of
 from jaxscale.engine.run.program import Program
 from jaxscale.engine.store.contract import Settings
 from jaxscale.engine.store.disk import DiskStore
+from jaxscale.engine.store.files import fcntl, is_held
 from jaxscale.engine.store.identity import platform
 
 MIN_TASKS = 16  # so that a few workers share a small sweep
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 1.0  # between two looks of a worker at whether its sweep goes on
 
 _buckets: dict[tuple, Bucket] = {}  # of a worker: tracing once per bucket and process
 
@@ -47,6 +52,7 @@ class Job:
     how: Running = Running()
     program: str = ""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    driver: int = dataclasses.field(default_factory=os.getpid)  # the process that submits
 
     def bucket(self) -> Bucket:
         """Return the bucket, in a worker."""
@@ -116,6 +122,8 @@ class Workers:
                 self.job, static=bucket.program.static, program=bucket.program.fingerprint, settings=bucket.settings
             )
             failures = self._round(job, bucket, index)
+            if notice.given():
+                return bucket
             if any(isinstance(failure, TooWide) for failure in failures) and bucket.may_narrow:
                 self.tell(OutOfMemory(bucket=bucket.name, width=bucket.width, now=bucket.width // 2))
                 bucket = dataclasses.replace(bucket, settings=self.store.narrow(bucket.name, bucket.width // 2))
@@ -137,7 +145,7 @@ class Workers:
         waiting = {self.executor.submit(run_task, job, part): len(part) for part in _parts(bucket, index, size)}
         failures: list[BaseException] = []
         try:
-            while waiting:
+            while waiting and not notice.given():
                 for future in [future for future in waiting if future.done()]:
                     runs = waiting.pop(future)
                     try:
@@ -153,7 +161,7 @@ class Workers:
             for future in waiting:
                 if hasattr(future, "cancel"):
                     future.cancel()
-            while not all(future.done() for future in waiting):
+            while not notice.given() and not all(future.done() for future in waiting):  # workers see the lock go
                 time.sleep(POLL_SECONDS)
         return failures
 
@@ -173,19 +181,39 @@ def run_task(job: Job, index: np.ndarray) -> dict[str, Any]:
     """Compute and store some lanes of a bucket, in a worker; what is stored already is left alone. Return facts of
     `PieceDone`.
     """
-    bucket, store = job.bucket(), DiskStore.read(job.store)
+    notice.end_with(job.driver)
+    bucket, store, leash = job.bucket(), DiskStore.read(job.store), Leash(job.store)
     totals = Totals()
     waiting = index[np.isin(index, bucket.pending(store.pieces().get(bucket.name, [])))]
     if len(waiting):
-        run_bucket(bucket, waiting, store, silent, totals, job.how, whole=True)
+        run_bucket(bucket, waiting, store, leash, totals, job.how, whole=True)
     return {
         "lane_steps": totals.lane_steps, "slot_steps": totals.slot_steps, "runs_computed": totals.runs_computed,
         "seconds": round(totals.run_seconds, 3),
     }  # fmt: skip
 
 
+class Leash:
+    """Told of everything in a worker, it raises once no process holds the store any more: without the lock nobody writes.
+
+    Args:
+      store: folder.
+    """
+
+    def __init__(self, store: str):
+        self.store, self.looked = Path(store), -math.inf
+
+    def __call__(self, event: Event) -> None:
+        """Look, once in `LOOK_SECONDS`."""
+        if time.monotonic() - self.looked >= LOOK_SECONDS:
+            self.looked = time.monotonic()
+            if fcntl is not None and not any(map(is_held, self.store.glob("lock*"))):
+                raise StoreError(f"nobody holds '{self.store}' any more: the sweep that submitted this task has ended.")
+
+
 def worker_settings(job: Job) -> Settings:
     """Return a bucket's settings, found in a worker."""
+    notice.end_with(job.driver)
     bucket = job.bucket()
     chosen = settings(bucket.request, bucket.program, stored=True)
     executable = executable_of(bucket.request, bucket.program, chosen["width"], 1)

@@ -1,7 +1,6 @@
 """Why a run ended: one enum, and the one function that decides. A new reason is a member and a line here."""
 
 import enum
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ class Reason(enum.IntEnum):
     STOPPED = 1  # the system says that the run is over
     DIVERGED = 2  # its state is not finite
     COMPLETE = 3  # it reached the last recorded step
-    OUT_OF_TIME = 4  # the sweep's budget is spent; the run is pending
+    OUT_OF_TIME = 4  # the sweep's budget is spent, or notice was given; the run is pending
 
 
 class Look(NamedTuple):
@@ -33,7 +32,7 @@ def reasons(look: Look, live: np.ndarray, how: Running) -> np.ndarray:
     Later lines outrank earlier ones. Without reclaiming, stopped lanes idle to the end.
     """
     why = np.full(len(live), Reason.LIVE, np.int8)
-    if how.deadline is not None and time.monotonic() >= how.deadline:
+    if how.over():
         why[:] = Reason.OUT_OF_TIME
     if look.at_end:
         why[:] = Reason.COMPLETE

@@ -240,6 +240,14 @@ class DiskStore:
                 if HALF_WRITTEN.fullmatch(left_over.name) and begins(left_over, OURS):
                     left_over.unlink()
 
+    @classmethod
+    def tidy(cls, path: str | os.PathLike, done: Callable[[], np.ndarray]) -> None:
+        """Clean up after the parts of a sweep that is complete, if this was the last of them; otherwise the last one will."""
+        with contextlib.suppress(StoreError), as_store_errors(Path(path)), locked(folder_of(path)):
+            store = cls.read(path)
+            store._sweep_up()
+            store.drop_saved(done)
+
     def drop_saved(self, done: Callable[[], np.ndarray]) -> None:
         """Remove checkpoints of runs that are finished by now, and those that are not whole."""
         files = [file for file in _ours(self.path / "checkpoints") if begins(file, CHECKPOINT)]
