@@ -34,7 +34,7 @@ _THEMES = {
         "use_all_cores": "jaxscale.engine.machine.devices",
     },
     "go on with stored runs": {
-        "load": "jaxscale.engine.sweeping",
+        "load": "jaxscale.engine.loading",
         "top_up": "jaxscale.engine.audit.growth",
         "extend": "jaxscale.engine.audit.growth",
         "merge": "jaxscale.engine.audit.growth",

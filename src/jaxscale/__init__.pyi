@@ -17,8 +17,8 @@ from jaxscale.engine.errors import StoreError as StoreError
 from jaxscale.engine.forecast.planning import plan as plan
 from jaxscale.engine.listeners import JsonLines as JsonLines
 from jaxscale.engine.listeners import OnCells as OnCells
+from jaxscale.engine.loading import load as load
 from jaxscale.engine.machine.devices import use_all_cores as use_all_cores
-from jaxscale.engine.sweeping import load as load
 from jaxscale.engine.sweeping import sweep as sweep
 from jaxscale.fitting.comparison import compare as compare
 from jaxscale.fitting.curve_fit import fit as fit

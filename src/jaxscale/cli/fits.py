@@ -86,7 +86,7 @@ def _asked(arguments):
 
 
 def _selected(arguments):
-    from jaxscale.engine.sweeping import load
+    from jaxscale.engine.loading import load
 
     runs = load(arguments.data)
     if arguments.y not in runs:

@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
 
 
 def _report(arguments):
-    from jaxscale.engine.sweeping import load
+    from jaxscale.engine.loading import load
     from jaxscale.report.document import page, write_page
 
     if Path(arguments.source).is_dir():
@@ -69,7 +69,7 @@ def _fits(runs, arguments):
 
 
 def _study_page(study, arguments):
-    from jaxscale.engine.sweeping import load
+    from jaxscale.engine.loading import load
     from jaxscale.report.document import page
 
     folder = arguments.runs or Path("runs") / study.name
@@ -109,7 +109,7 @@ def load_quietly(store):
     """The result so far; pieces that are being written while we look are next time's."""
     import warnings
 
-    from jaxscale.engine.sweeping import load
+    from jaxscale.engine.loading import load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

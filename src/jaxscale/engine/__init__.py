@@ -30,7 +30,7 @@ from jaxscale.lazy import lazily
 
 _PUBLIC = {
     "sweep": "jaxscale.engine.sweeping",
-    "load": "jaxscale.engine.sweeping",
+    "load": "jaxscale.engine.loading",
     "SweepOptions": "jaxscale.engine.ask.options",
     "plan": "jaxscale.engine.forecast.planning",
     "plan_topology": "jaxscale.engine.forecast.topology",

@@ -14,9 +14,9 @@ from jaxscale.engine.forecast.planning import plan as plan
 from jaxscale.engine.forecast.topology import plan_topology as plan_topology
 from jaxscale.engine.listeners import JsonLines as JsonLines
 from jaxscale.engine.listeners import OnCells as OnCells
+from jaxscale.engine.loading import load as load
 from jaxscale.engine.machine.devices import use_all_cores as use_all_cores
 from jaxscale.engine.run.executables import RetraceWarning as RetraceWarning
-from jaxscale.engine.sweeping import load as load
 from jaxscale.engine.sweeping import sweep as sweep
 
 __all__ = [

@@ -1,9 +1,6 @@
-"""`sweep`: every run of a grid, planned, sharded, reclaimed, stored, resumed, on one machine or many; `load`: what a store
-holds.
-"""
+"""`sweep`: every run of a grid, planned, sharded, reclaimed, stored, resumed, on one machine or many."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from jaxscale.engine.ask.options import SweepOptions, asked, complete, takes_options
-from jaxscale.engine.ask.reduction import find_reduction
 from jaxscale.engine.ask.request import Request, Running, check_manner
 from jaxscale.engine.errors import StoreError
-from jaxscale.engine.events import Done, Listeners, Planned, Tell, Undefined
-from jaxscale.engine.keep.dataset import assemble
-from jaxscale.engine.keep.pieces import Pieces, RunsPiece
+from jaxscale.engine.events import LOG, Done, Listeners, Planned, Tell, Undefined
+from jaxscale.engine.keep.dataset import PARTS, assemble, check_room, result_bytes
+from jaxscale.engine.keep.pieces import Pieces, RunsPiece, account, whole
 from jaxscale.engine.listeners import Bar, profiled
 from jaxscale.engine.machine import notice
 from jaxscale.engine.machine.processes import agree, own_part
@@ -26,9 +22,10 @@ from jaxscale.engine.place.local import Local
 from jaxscale.engine.place.sizes import settle_sizes
 from jaxscale.engine.place.workers import Workers
 from jaxscale.engine.run.executables import program_of
+from jaxscale.engine.run.program import Program
 from jaxscale.engine.store.disk import DiskStore
 from jaxscale.engine.store.identity import contract, platform
-from jaxscale.engine.store.manifest import read_grid, read_times, write_grid
+from jaxscale.engine.store.manifest import write_grid
 from jaxscale.engine.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -71,17 +68,19 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
     if own_part():
         agree(0)  # meet now: processes that first meet after an hour of work find the others gone
     part, executor, path = options["part"] or own_part(), options["executor"], options["store"]
+    programs = [program_of(request, static) for static in request.grid.buckets()]
+    returns = _returns(request, programs, path)
     identity = contract(request) | (
         platform(request) if executor is None else Workers.machine(executor, request.experiment)
     )  # fmt: skip
     with _opened(path, identity, request, part) as store:
         totals = Totals()
         runner: Runner = (
-            Local(request, store, tell, totals, how, part) if executor is None
+            Local(request, store, tell, totals, how, part, take=whole if returns else account) if executor is None
             else Workers(executor, request, asked(options), store, tell, totals, how)
         )  # fmt: skip
-        pieces: Pieces = store.pieces(mend=part is None)
-        buckets = [runner.settle(program_of(request, static)) for static in request.grid.buckets()]
+        pieces: Pieces = store.pieces(mend=part is None, take=whole if returns else account)
+        buckets = [runner.settle(program) for program in programs]
         _check_widths(request.width, buckets)
         pending = [bucket.pending(pieces.get(bucket.name, []), part, store.path) for bucket in buckets]
         total = sum(map(len, pending))
@@ -95,7 +94,7 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
         notice.check()
         units = store.add_units({name: pair for bucket in buckets for name, pair in bucket.program.units.items()})
         if executor is not None or (part and path is not None):
-            pieces = store.pieces()
+            pieces = store.pieces(take=whole if returns else account)
         complete = not _left(buckets, pieces)  # out of time, what is saved is still wanted
         if complete and part is None:
             store.drop_saved(lambda: _all_ids(request))
@@ -103,6 +102,8 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
         tell(Done(runs=total, seconds=round(time.perf_counter() - began, 3)))
     if complete and part is not None and path is not None:
         DiskStore.tidy(path, lambda: _all_ids(request))
+    if not returns:
+        raise StoreError(f"all runs asked for are in '{path}', and together they do not fit the memory here. {PARTS}")
     if own_part():
         pieces = pod.gather(pieces, request, path)
         pod.check_complete(_left(buckets, pieces), path)
@@ -112,31 +113,28 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
     return assemble(request.grid, request.times, request.reduction, pieces, units, provenance)
 
 
-def load(store: str | os.PathLike) -> "xarray.Dataset":
-    """Return the result of a stored sweep, finished or not: runs that are not there yet are NaN.
-
-    Raises:
-      StoreError: `store` is no store.
-    """
-    opened = DiskStore.read(store)
-    manifest = opened.manifest
-    units = {name: (d, u) for name, (d, u) in manifest["request"].get("units", {}).items()}
-    made_by = {key: {name: b[key] for name, b in manifest["buckets"].items()} for key in ("width", "program")}
-    reduction = find_reduction(manifest["contract"].get("reduce", False))
-    provenance = manifest["contract"] | made_by
-    try:
-        return assemble(read_grid(manifest), read_times(manifest), reduction, opened.pieces(), units, provenance)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"'{store}' holds pieces that do not fit its manifest ({error}). It was altered.") from error
-
-
 def _opened(path: Any, identity: dict[str, Any], request: Request, part: tuple[int, int] | None) -> Any:
     """Return the context of the store of a sweep: a folder's, or the memory's where there is none."""
     if path is None:
         return contextlib.nullcontext(MemoryStore())
     return DiskStore.open(path, identity, write_grid(request.grid), part)
+
+
+def _returns(request: Request, programs: list[Program], path: Any) -> bool:
+    """Return whether the result fits the memory. If it does not, a sweep with a store runs all the same.
+
+    Raises:
+      StoreError: there is no store, so that nothing would come of running.
+    """
+    size = sum(result_bytes(request.grid, request.times, request.reduction, program.shapes[2]) for program in programs)
+    try:
+        check_room(size, request.grid, request.times)
+    except StoreError:
+        if path is None:
+            raise
+        LOG.warning("the result is %.3g GB, more than the memory can hold; it is stored in '%s'. %s", size / 1e9, path, PARTS)
+        return False
+    return True
 
 
 def _all_ids(request: Request) -> np.ndarray:

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from jaxscale.engine.machine.devices import cores
+from jaxscale.engine.machine.limits import cores
 from jaxscale.engine.store.files import write_atomic
 from jaxscale.study.claims import MET, NOT_MET, NOT_TESTED, UNDECIDED
 from jaxscale.study.definition import Study

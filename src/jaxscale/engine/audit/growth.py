@@ -11,10 +11,11 @@ from jaxscale.engine.ask.grid import Grid, Seeds
 from jaxscale.engine.ask.options import Again
 from jaxscale.engine.errors import StoreError
 from jaxscale.engine.keep.pieces import CellsPiece, Piece
+from jaxscale.engine.loading import load
 from jaxscale.engine.store.disk import DiskStore
 from jaxscale.engine.store.manifest import compare, write_grid
 from jaxscale.engine.store.recorded import Recorded
-from jaxscale.engine.sweeping import load, sweep
+from jaxscale.engine.sweeping import sweep
 
 if TYPE_CHECKING:
     import xarray

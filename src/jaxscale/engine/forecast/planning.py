@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from jaxscale.engine.ask.options import SweepOptions, asked, complete, takes_options
 from jaxscale.engine.ask.request import Request
 from jaxscale.engine.forecast.lowering import lowered
+from jaxscale.engine.keep.dataset import result_bytes
 from jaxscale.engine.place.bucket import settings
 from jaxscale.engine.place.probe import seconds_per_lane_step
 from jaxscale.engine.place.room import fitted
@@ -40,6 +41,7 @@ class Plan:
     buckets: tuple[BucketPlan, ...]
     devices: str
     steps: int
+    result_bytes: int  # of what a sweep returns
 
     @property
     def lanes(self) -> int:
@@ -61,7 +63,7 @@ class Plan:
         head = (
             f"{self.lanes:,} runs of up to {self.steps:,} steps in {len(self.buckets)} bucket(s) on {self.devices}\n"
             f"{self.compiles} compiles: {traced:.1f} s of tracing, {compiled:.1f} s of compiling; "
-            f"then at most {duration(self.seconds)} if no run stops early"
+            f"then at most {duration(self.seconds)} if no run stops early; a result of {size(self.result_bytes)}"
         )
         rows = [
             f"  {b.static or 'all'}: {b.lanes:,} runs, blocks of {b.width} ({b.width_reason}), {b.lanes_at_once:,} runs at "
@@ -87,7 +89,9 @@ def plan(experiment: Callable[..., Any], **options: Unpack[SweepOptions]) -> Pla
     experiment, chosen = settle_sizes(experiment, chosen)
     request = Request.make(experiment, **asked(chosen))
     buckets = [_plan_bucket(request, static, chosen["store"] is not None) for static in request.grid.buckets()]
-    return Plan(tuple(buckets), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]))
+    observed = [program_of(request, static).shapes[2] for static in request.grid.buckets()]
+    result = sum(result_bytes(request.grid, request.times, request.reduction, one) for one in observed)
+    return Plan(tuple(buckets), f"{len(request.devices)} x {request.devices[0].device_kind}", int(request.times[-1]), result)
 
 
 def _plan_bucket(request: Request, static: dict[str, Any], stored: bool) -> BucketPlan:

@@ -12,11 +12,13 @@ from jaxscale.engine.ask.grid import Grid, bucket_name
 from jaxscale.engine.ask.reduction import Reduction
 from jaxscale.engine.errors import StoreError
 from jaxscale.engine.keep.pieces import Pieces, RunsPiece
+from jaxscale.engine.keep.rows import stored_type
 from jaxscale.engine.machine.devices import memory_bytes
 
 if TYPE_CHECKING:
     import xarray
 
+NUMBERS = 16  # of one observable at one time of one grid point, about, where seeds are reduced
 EXPLAINED = {
     "diverged_at": ("first step whose state was not finite; -1 if all were", "steps"),
     "runs": ("runs behind the moments", "1"),
@@ -76,15 +78,38 @@ def _account(variables: Mapping[str, Any], by_run: bool, requested: int) -> dict
     return {"requested": requested, "done": there - failed, "failed": failed, "pending": requested - there}
 
 
-def _check_size(grid: Grid, times: np.ndarray, pieces: Pieces, reduction: Reduction) -> None:
-    one = max((piece.nbytes / max(len(piece), 1) for some in pieces.values() for piece in some), default=8)
-    by_run = reduction.piece is RunsPiece
-    rows = math.prod(len(v) for v in grid.static.values()) * (grid.lanes_per_bucket if by_run else grid.cells)
-    wanted = 3 * (one + 40) * rows  # by bucket, together, and what labels a run
+PARTS = "Load a part: js.load(store, sel={axis: values}, times=[...], observables=[...])."
+
+
+def result_bytes(grid: Grid, times: np.ndarray, reduction: Reduction, observables: Mapping[str, Any]) -> int:
+    """Return the bytes of one bucket's result: known before anything is compiled.
+
+    Args:
+      grid: of the sweep.
+      times: recorded steps.
+      reduction: what is kept.
+      observables: {name: what has a dtype}.
+    """
+    if reduction.by_run:
+        return grid.lanes_per_bucket * (len(times) * sum(stored_type(o.dtype).itemsize for o in observables.values()) + 12)
+    return grid.cells * len(times) * len(observables) * 8 * NUMBERS
+
+
+def check_room(size: float, grid: Grid, times: np.ndarray) -> None:
+    """Raise StoreError where a result of so many bytes cannot be put together in the memory of this machine."""
+    wanted = 3 * size  # by bucket, together, and what labels a run
     half = memory_bytes(jax.local_devices(backend="cpu")[:1])  # the other half is for whoever else asks meanwhile
     if wanted > half:
         raise StoreError(
             f"the result would take {wanted / 1e9:.3g} GB and {2 * half / 1e9:.3g} GB are free, half of it to take: "
-            f"{grid.lanes_per_bucket:,} runs x "
-            f"{len(times)} times a bucket. Record fewer times, ask for fewer seeds, or reduce=True."
+            f"{grid.lanes_per_bucket:,} runs x {len(times)} times a bucket. Record fewer times, ask for fewer seeds, or "
+            f"reduce=True; or sweep into a store. {PARTS}"
         )
+
+
+def _check_size(grid: Grid, times: np.ndarray, pieces: Pieces, reduction: Reduction) -> None:
+    """Raise StoreError where the pieces are too many bytes to put together."""
+    one = max((piece.nbytes / max(len(piece), 1) for some in pieces.values() for piece in some), default=8)
+    rows = math.prod(len(v) for v in grid.static.values())
+    rows *= grid.lanes_per_bucket if reduction.piece is RunsPiece else grid.cells
+    check_room((one + 40) * rows, grid, times)

@@ -5,7 +5,7 @@ wrote it.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from typing import Any, Self
 
@@ -50,6 +50,10 @@ class Piece:
     def take(self, rows: np.ndarray) -> Self:
         """Return a piece of some of the rows."""
         return self.of({name: values[rows] for name, values in self.arrays().items()})
+
+    def part(self, columns: np.ndarray, names: Collection[str] | None) -> Self:
+        """Return the piece at some of its times, of some of its observables or of all."""
+        raise NotImplementedError
 
     def to_npz(self, bucket: str, sweep: str = "") -> bytes:
         """Return the piece as a file that names its bucket, and its sweep by root and times."""
@@ -121,6 +125,10 @@ class RunsPiece(Piece):
         for name, values in self.observed.items():
             _check_array(OBSERVED + name, values, "biuf", (len(self), times))
 
+    def part(self, columns: np.ndarray, names: Collection[str] | None) -> "RunsPiece":
+        """Return the piece at some of its times, of some of its observables or of all."""
+        return dataclasses.replace(self, observed=_columns(self.observed, columns, names))
+
     @classmethod
     def _needed(cls) -> tuple[str, ...]:
         return ("diverged_at",)
@@ -170,6 +178,12 @@ class CellsPiece(Piece):
         if not np.all((self.low >= 0) & (self.low < self.high)):
             raise StoreError("it has cells without seeds")
 
+    def part(self, columns: np.ndarray, names: Collection[str] | None) -> "CellsPiece":
+        """Return the piece at some of its times, of some of its observables or of all."""
+        counts = {name: getattr(self, name)[:, columns] for name in ("diverged", "censored")}
+        sums, sketch = (_columns(values, columns, names) for values in (self.moments, self.sketch))
+        return dataclasses.replace(self, **counts, moments=sums, sketch=sketch)
+
     @classmethod
     def _needed(cls) -> tuple[str, ...]:
         return ("cell", "low", "high", "diverged", "censored")
@@ -180,6 +194,17 @@ class CellsPiece(Piece):
 
 
 Pieces = dict[str, list[Any]]  # {bucket: pieces of one kind}
+Take = Callable[[Any], Any]  # what is kept of a piece
+
+
+def whole(piece: Any) -> Any:
+    """Return the piece as it is."""
+    return piece
+
+
+def account(piece: Any) -> Any:
+    """Return what it takes to count a piece's runs: of pieces of runs, no observables."""
+    return dataclasses.replace(piece, observed={}) if isinstance(piece, RunsPiece) else piece
 
 
 def piece_name(bucket: str, ids: np.ndarray) -> str:
@@ -191,6 +216,11 @@ def reserved_names(manifest: Mapping[str, Any]) -> set[str]:
     """Return the names that no observable of a store has: they are other parts of the result."""
     asked = manifest["request"]
     return {*asked["grid"], *asked["static"], *RESERVED, *find_reduction(manifest["contract"].get("reduce", False)).reserved}
+
+
+def _columns(arrays: Mapping[str, np.ndarray], columns: np.ndarray, names: Collection[str] | None) -> dict[str, np.ndarray]:
+    """Return arrays (rows, times, ...) at some times, those of some names; copies, or the whole would be held."""
+    return {name: values[:, columns].copy() for name, values in arrays.items() if names is None or name in names}
 
 
 def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

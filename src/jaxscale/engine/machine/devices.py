@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from jaxscale.engine.machine.limits import cores, free_bytes
+
 CPU_WIDTH, ACCELERATOR_WIDTH = 16, 256
 
 
@@ -68,11 +70,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def check_devices(devices: Any) -> tuple[Any, ...]:
     """Return the devices asked for, or all of this process.
 
@@ -110,18 +107,13 @@ def cache_bytes() -> int:
 
 
 def memory_bytes(devices: list[Any]) -> int:
-    """Return the bytes that one device may use: 80 % of an accelerator's memory, or half of the free host memory split over
-    its cores.
+    """Return the bytes that one device may use: 80 % of an accelerator's memory, or half of the host memory that `limits`
+    leaves, split over its cores.
     """
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(0.8 * stats["bytes_limit"])
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        free = 4 * 2**30
-    return free // 2 // len(devices)
+    return free_bytes() // 2 // len(devices)
 
 
 def block_width(operand_bytes: int, platform: str) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxscale.engine.ask.grid import Lanes
 from jaxscale.engine.ask.request import Request, Running
 from jaxscale.engine.events import Compiled, OutOfMemory, OutOfTime, PieceDone, Segment, Tell
-from jaxscale.engine.keep.pieces import RunsPiece
+from jaxscale.engine.keep.pieces import RunsPiece, Take, whole
 from jaxscale.engine.machine.devices import is_out_of_memory
 from jaxscale.engine.place.bucket import Bucket, Totals, cells, settle
 from jaxscale.engine.place.room import fitted
@@ -40,6 +40,7 @@ class Local:
     totals: Totals
     how: Running
     part: tuple[int, int] | None = None
+    take: Take = whole  # what is kept of a piece beside the store
     saved: list[np.ndarray] = dataclasses.field(default_factory=list)  # cohorts that a checkpoint waits for
 
     def platform(self) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Local:
         """Run a bucket; if not one block fits, begin it anew with blocks of half the width. Return the bucket as it ended."""
         while True:
             try:
-                made = run_bucket(bucket, index, self.store, self.tell, self.totals, self.how, first=self.saved)
+                made = run_bucket(bucket, index, self.store, self.tell, self.totals, self.how, first=self.saved, take=self.take)
             except TooWide as error:
                 if not bucket.may_narrow or self.part is not None:  # the other parts run at this width
                     raise MemoryError(str(error)) from error
@@ -70,7 +71,7 @@ class Local:
 
 def run_bucket(
     bucket: Bucket, index: np.ndarray, store: Store, tell: Tell, totals: Totals, how: Running, *, whole: bool = False,
-    first: list[np.ndarray] | None = None,
+    first: list[np.ndarray] | None = None, take: Take = whole,
 ) -> list[Any]:  # fmt: skip
     """Run the lanes at flat positions `index`. Out of memory halves the blocks in flight and goes on.
 
@@ -83,6 +84,7 @@ def run_bucket(
       how: reclaiming, checkpoints, the deadline.
       whole: make one piece of as many lanes as fit, for a task that was cut to size already.
       first: identities of cohorts that a checkpoint waits for.
+      take: what to return of each piece.
 
     Returns:
       the pieces made.
@@ -116,7 +118,7 @@ def run_bucket(
                 continue
             totals.add_cohort(records, len(some))
             if records.piece is not None:
-                made.append(records.piece)
+                made.append(take(records.piece))
                 _tell_piece(bucket, lanes, records, tell)
             waiting = waiting[len(some) :]
             rate = len(some) / max(records.seconds, 1e-3)  # the next piece should take about PIECE_SECONDS

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxscale.engine.events import Tell
-from jaxscale.engine.keep.pieces import Piece, Pieces
+from jaxscale.engine.keep.pieces import Piece, Pieces, Take, whole
 from jaxscale.engine.run.recorder import Saver
 
 Settings = dict[str, Any]  # of a bucket: "width", "program", "probe", ...; plain JSON
@@ -33,8 +33,10 @@ class Store(Protocol):
     def write(self, bucket: str, piece: Piece) -> None:
         """Add a finished piece, whole or not at all."""
 
-    def pieces(self, *, mend: bool = False) -> Pieces:
-        """Return all finished pieces by bucket; `mend` sets damaged ones aside, for the process that holds the store."""
+    def pieces(self, *, mend: bool = False, take: Take = whole) -> Pieces:
+        """Return of all finished pieces, by bucket, what `take` leaves of each; `mend` sets damaged ones aside, for the process
+        that holds the store.
+        """
 
     def saver(self, bucket: str, ids: np.ndarray, every: float, program: str, tell: Tell) -> Saver | None:
         """Return the place where the cohort of these lanes is saved; None if there is none.

@@ -24,7 +24,7 @@ import numpy as np
 from jaxscale.engine.ask.reduction import find_reduction
 from jaxscale.engine.errors import StoreError
 from jaxscale.engine.events import Tell
-from jaxscale.engine.keep.pieces import Piece, Pieces, piece_name, reserved_names
+from jaxscale.engine.keep.pieces import Piece, Pieces, Take, piece_name, reserved_names, whole
 from jaxscale.engine.store.checkpoint import Checkpoint, SavedCohort
 from jaxscale.engine.store.contract import Settings, Units
 from jaxscale.engine.store.files import (
@@ -193,15 +193,16 @@ class DiskStore:
             manifest["request"]["units"] = merged
         return {name: tuple(pair) for name, pair in merged.items()}
 
-    def pieces(self, *, mend: bool = False) -> Pieces:
+    def pieces(self, *, mend: bool = False, take: Take = whole) -> Pieces:
         """Return all finished pieces by bucket, damaged ones left out with a warning: their runs count as pending.
 
         Args:
           mend: also set damaged pieces aside, so that they can be written anew. For the process that holds the store.
+          take: what to keep of each piece, as soon as it is read: of a store that is larger than the memory, a part.
         """
         by_bucket: Pieces = {}
         for _, bucket, piece in self._undamaged(mend):
-            by_bucket.setdefault(bucket, []).append(piece)
+            by_bucket.setdefault(bucket, []).append(take(piece))
         return by_bucket
 
     def _undamaged(self, mend: bool) -> Iterator[tuple[str, str, Piece]]:

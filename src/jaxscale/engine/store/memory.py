@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from jaxscale.engine.events import Tell
-from jaxscale.engine.keep.pieces import Piece, Pieces
+from jaxscale.engine.keep.pieces import Piece, Pieces, Take, whole
 from jaxscale.engine.machine.processes import agree
 from jaxscale.engine.run.recorder import Saver
 from jaxscale.engine.store.contract import Settings, Units
@@ -29,7 +29,7 @@ class MemoryStore:
     def write(self, bucket: str, piece: Piece) -> None:
         """Do nothing: whoever made the piece holds it."""
 
-    def pieces(self, *, mend: bool = False) -> Pieces:
+    def pieces(self, *, mend: bool = False, take: Take = whole) -> Pieces:
         """Return no pieces: nothing is stored."""
         return {}
 
