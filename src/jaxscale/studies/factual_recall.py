@@ -133,10 +133,11 @@ def measure(runs):
         rho = [spearmanr(np.arange(GROUPS), row).statistic if np.ptp(row) else 0.0 for row in rows]
         return Found.over(rho, f"rank correlation of rarity and in-context answers, conflict {BETWEEN:g}")
 
+    each = int(last["entities"])  # the answers on one entity are no independent ones
     found = {
-        "never": Found.over(mean[0], "in-context answers without misleading contexts"),
-        "often": Found.over(mean[-1], f"in-context answers at {chances[-1]:g}"),
-        "recall": Found.over(last["recall"].sel(misled=EVENLY).mean("conflict"), "facts recalled alone, by frequency"),
+        "never": Found.shares(mean[0], each, "in-context answers without misleading contexts"),
+        "often": Found.shares(mean[-1], each, f"in-context answers at {chances[-1]:g}"),
+        "recall": Found.shares(last["recall"].sel(misled=EVENLY).mean("conflict"), each, "facts recalled alone, by frequency"),
         "rarity": rarity(even),
     }
     plain = mean.sel(conflict=SCALED)

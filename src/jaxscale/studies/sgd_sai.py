@@ -105,6 +105,14 @@ def idle(runs):
     return {**runs, "momentum": data.assign(loss=behind)}
 
 
+def sensitive(runs):
+    """Put SGD-SaI's first losses in the place of its last at all rates but one: what it does depends on its rate."""
+    data = runs["momentum"]
+    one = data["learning_rate"] == data["learning_rate"].isel(learning_rate=data.sizes["learning_rate"] // 2)
+    behind = data["loss"].where((data["scale"] != "gsnr") | one, data["loss"].isel(time=0, drop=True))
+    return {**runs, "momentum": data.assign(loss=behind)}
+
+
 def draw(runs, found):
     """Draw final losses against the learning rate."""
     figure, axes = figures.new_axes()
@@ -122,13 +130,15 @@ STUDY = Study(
     draw=draw,
     diverging=True,
     world="character models of two layers of width 48 on CPython's documentation, 300 steps, five rates a rule",
-    controls={"idle": idle, "scales exchanged": shuffled("scale"), "plain for root": plain_for_root},
+    controls={
+        "idle": idle, "sensitive": sensitive, "scales exchanged": shuffled("scale"), "plain for root": plain_for_root,
+    },
     symbols={"learning_rate": r"$\eta$"},
     claims=(
         Claim("against_adam", "it matches or outperforms AdamW: loss less AdamW's", -np.inf, 0.02, "abstract", null="idle"),
         Claim("against_momentum", "it makes SGD train transformers: loss less that of plain SGD with momentum", -np.inf, -0.01,
               "abstract", null="scales exchanged"),
-        Claim("robust", "it is robust to its rate: sensitivity S less AdamW's", -np.inf, 0.1, "abstract", null="idle"),
+        Claim("robust", "it is robust to its rate: sensitivity S less AdamW's", -np.inf, 0.1, "abstract", null="sensitive"),
         Claim("same", "it ends where sqrt(size)-scaled SGD with momentum ends, at every stable rate", 0, 0.01,
               "derived from g-SNR", kind="derived", null="plain for root"),
         Claim("bound", "g-SNR is at least sqrt(N - 1)", 1 - 1e-5, np.inf, "exact", kind="gate"),
