@@ -7,9 +7,10 @@ JOBS ?= 2
 
 .PHONY: demo test test-cold slow mutants lint types test-colab bench calibration gallery notebooks stubs clean
 
-# The (B, eta) diagram of SGD noise with its exponents, then the same question on real digits.
+# The (B, eta) diagram of SGD noise with its exponents, T_c on real digits, and the (alpha, T) plane of their test error.
 demo: $(VENV)/.ready
 	$(VENV)/bin/jaxscale run sgd_noise --scale laptop --out runs/demo --resume
+	$(VENV)/bin/jaxscale run sgd_regimes --scale laptop --out runs/demo-regimes --resume
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest -n $(JOBS)

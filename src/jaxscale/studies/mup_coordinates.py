@@ -76,7 +76,7 @@ def draw(runs, found):
             data = last[site].sel(mup=mup).rename("movement")
             figures.curves(data, x="width", axes=ax, colour=i, title="muP" if mup else "standard")
             ax.plot(data["width"], data.mean("seed"), lw=0.8, color=figures.COLOURS[i], label=site.removeprefix("moved_"))
-        ax.legend()
+    np.atleast_1d(axes)[0].legend()
     return {"coordinates": figure}
 
 

@@ -140,6 +140,7 @@ def draw(runs, found):
     axes[0].set_ylabel("loss (nats)")
     axes[0].legend()
     figures.curves(steps.where(np.isfinite(steps)).rename("steps"), x="rank", axes=axes[1])
+    axes[1].set_ylabel("steps to 0.1 nats")
     first = float(steps.isel(rank=-1).median())
     ranks = steps["rank"].values
     if np.isfinite(first):
