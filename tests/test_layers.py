@@ -16,8 +16,8 @@ SOURCE = Path(jaxscale.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = ["lazy shapes records discovery", "protocol", "resampling variance_models", "data theory", "models", "dynamics"]
 LAYERS += ["simulation", "engine", "fitting", "phase", "plot", "report", "study", "studies", "cli"]
-ROOMS = ["errors", "events", "listeners", "machine", "ask", "run", "keep", "store", "place", "forecast", "sweeping"]
-ROOMS += ["loading", "audit"]
+ROOMS = ["errors", "events", "listeners", "machine", "ask", "run", "keep", "store", "place", "forecast", "loading"]
+ROOMS += ["sweeping", "audit"]
 
 
 def imported(source, module, is_package=False):

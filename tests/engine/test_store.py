@@ -344,3 +344,15 @@ def test_moments_with_a_bucket_that_has_not_begun_can_be_looked_at(tmp_path):
     for command, *more in (["status"], ["report", "-o", str(tmp_path / "page.html")], ["watch", "--once"]):
         assert main([command, str(tmp_path), *more]) == OK
 
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_a_finished_store_loads_under_another_jax(tmp_path, monkeypatch, caplog, reduce):
+    asked = dict(reduce=reduce, seeds=4)
+    before = run(tmp_path, **asked)
+    monkeypatch.setattr(identity.jax, "__version__", "99.1")
+    again = run(tmp_path, **asked)
+    assert again.equals(before) and again.attrs["jax"] == before.attrs["jax"] != "99.1"
+    assert "is complete; its runs were made by JAX" in caplog.text
+    with pytest.raises(StoreError, match="is not finished, and its runs were made by JAX .* this is \"99.1\""):
+        run(tmp_path, **(asked | {"seeds": 5}))

@@ -1,15 +1,18 @@
 """`load`: what a store holds, whole or in part; a part of a store that is larger than the memory as well."""
 
 import difflib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale.engine.ask.grid import Grid
+from jaxscale.engine.ask.grid import Grid, bucket_name
 from jaxscale.engine.ask.reduction import find_reduction
+from jaxscale.engine.ask.request import Request
 from jaxscale.engine.errors import StoreError
+from jaxscale.engine.events import LOG
 from jaxscale.engine.keep.dataset import assemble
 from jaxscale.engine.keep.pieces import Piece, RunsPiece
 from jaxscale.engine.store.disk import DiskStore
@@ -39,10 +42,7 @@ def load(
     """
     opened = DiskStore.read(store)
     manifest = opened.manifest
-    units = {name: (d, u) for name, (d, u) in manifest["request"].get("units", {}).items()}
-    made_by = {key: {name: b[key] for name, b in manifest["buckets"].items()} for key in ("width", "program")}
     reduction = find_reduction(manifest["contract"].get("reduce", False))
-    provenance = manifest["contract"] | made_by
     recorded = read_times(manifest)
     grid, single = _chosen(read_grid(manifest), sel or {})
     steps = recorded if times is None else _steps(recorded, times)
@@ -58,7 +58,7 @@ def load(
         return piece if names is None and times is None else piece.part(columns, names)
 
     try:
-        made = assemble(grid, steps, reduction, opened.pieces(take=take), units, provenance)
+        made = assemble(grid, steps, reduction, opened.pieces(take=take), *_origin(manifest))
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         if isinstance(error, StoreError):
             raise
@@ -66,6 +66,34 @@ def load(
     if seen and (unknown := [name for name in names or () if name not in seen]):
         raise ValueError(f"observables has no {_near(unknown[0], sorted(seen))}.")
     return made.isel(dict.fromkeys(single, 0)) if single else made
+
+
+def finished_elsewhere(
+    store: str | os.PathLike, request: Request, identity: Mapping[str, Any]
+) -> "xarray.Dataset | None":  # fmt: skip
+    """Return the result of a store that holds every run asked for, made by another JAX: a finished sweep loads whatever comes.
+
+    None where runs are missing, or where more than JAX differs, or nothing does.
+    """
+    try:
+        opened = DiskStore.read(store)
+    except StoreError:
+        return None  # whoever opens it to write says what is wrong
+    made, mine = opened.manifest["contract"], json.loads(json.dumps(identity))
+    if {name for name in {*made, *mine} if made.get(name) != mine.get(name)} != {"jax"}:
+        return None
+    grid, reduction, pieces = request.grid, request.reduction, opened.pieces()
+    if not all(reduction.done(grid, point, pieces.get(bucket_name(point), [])).all() for point in grid.buckets()):
+        return None
+    LOG.warning("'%s' is complete; its runs were made by JAX %s, and this is %s", store, made["jax"], mine["jax"])
+    return assemble(grid, request.times, reduction, pieces, *_origin(opened.manifest))
+
+
+def _origin(manifest: Mapping[str, Any]) -> tuple[dict[str, tuple[str, str]], dict[str, Any]]:
+    """Return the units of the observables, and where the runs come from."""
+    units = {name: (d, u) for name, (d, u) in manifest["request"].get("units", {}).items()}
+    made_by = {key: {name: b[key] for name, b in manifest["buckets"].items()} for key in ("width", "program")}
+    return units, manifest["contract"] | made_by
 
 
 def _chosen(grid: Grid, sel: Mapping[str, Any]) -> tuple[Grid, list[str]]:

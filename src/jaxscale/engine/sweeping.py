@@ -14,6 +14,7 @@ from jaxscale.engine.events import LOG, Done, Listeners, Planned, Tell, Undefine
 from jaxscale.engine.keep.dataset import PARTS, assemble, check_room, result_bytes
 from jaxscale.engine.keep.pieces import Pieces, RunsPiece, account, whole
 from jaxscale.engine.listeners import Bar, profiled
+from jaxscale.engine.loading import finished_elsewhere
 from jaxscale.engine.machine import notice
 from jaxscale.engine.machine.processes import agree, own_part
 from jaxscale.engine.place import pod
@@ -73,6 +74,8 @@ def _run(request: Request, options: dict[str, Any], how: Running, tell: Listener
     identity = contract(request) | (
         platform(request) if executor is None else Workers.machine(executor, request.experiment)
     )  # fmt: skip
+    if path is not None and (found := finished_elsewhere(path, request, identity)) is not None:
+        return found
     with _opened(path, identity, request, part) as store:
         totals = Totals()
         runner: Runner = (

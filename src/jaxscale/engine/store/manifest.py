@@ -114,6 +114,11 @@ def compare(path: str | os.PathLike, old: Mapping[str, Any], new: Mapping[str, A
     """
     for entry in sorted(set(old) | set(new)):
         if old.get(entry) != new.get(entry):
+            if entry == "jax":
+                raise StoreError(
+                    f"store='{path}' is not finished, and its runs were made by JAX {_short(old.get(entry))}; this is "
+                    f"{_short(new.get(entry))}, whose last bits may differ. Finish it with that version, or use a new store=."
+                )
             raise StoreError(
                 f"store='{path}' belongs to another sweep: its '{entry}' is {_short(old.get(entry))} and yours is "
                 f"{_short(new.get(entry))}. Use a new store=, or go back to the old {entry}."
