@@ -12,6 +12,7 @@ from jaxscale.dynamics.events import PerceptronEvents
 from jaxscale.dynamics.until import Until, fitted
 from jaxscale.models.perceptron import Perceptron
 from jaxscale.plot import figures
+from jaxscale.plot.style import colours
 from jaxscale.simulation import log_times
 from jaxscale.study import Claim, Found, Study
 from jaxscale.study.controls import shuffled, untrained
@@ -161,10 +162,14 @@ def draw(runs, found):
     axes[1].plot([0, 1], [0, 1], color="0.4", lw=1, label=r"$1 / (1 + \chi)$")
     axes[1].set(xlabel=r"$1 / (1 + \chi)$", ylabel=r"exponent of $\lambda$ in $P$", title="set by the density")
     axes[1].legend()
-    ends = runs["chain"].isel(time=-1)
-    figures.curves(ends["noise"], x="reach", hue="chi", axes=axes[2], log="x", title="chain of fresh points")
-    for chi in chis:
-        axes[2].axhline(stationary_noise(D, chi), color="0.4", lw=0.6, ls=":")
+    longest = runs["chain"].isel(reach=-1)
+    for chi, colour in zip(chis, colours(chis)):
+        one = longest.sel(chi=chi)
+        going = ~one["stopped"].any("seed").values & (one["time"].values > 0)
+        level = one["noise"].mean("seed").values[going] / stationary_noise(D, chi)
+        axes[2].plot(one["time"].values[going], level, lw=1, color=colour)
+    axes[2].axhline(1, color="0.4", lw=0.8, ls="--")
+    axes[2].set(xscale="log", xlabel="updates", ylabel=r"$|v_\perp|$ over its stationary level", title="chain of fresh points")
     return {"density": figure}
 
 

@@ -237,6 +237,7 @@ def draw(runs, found):
         data = final(runs["scaling"], "lambda").sel(points=slice(256, None))
         fits = [fit(power.LAW, data.sel(chi=chi), x="points", progress=False) for chi in (0, 1)]
         figures.curves(data, x="points", hue="chi", fits=fits, axes=axes[-1], title="noise-dominated corner")
+        axes[-1].set_ylim(top=5 * axes[-1].get_ylim()[1])  # room for the legend
     else:
         figures.curves(final(runs["chain"], "lambda"), x="points", axes=axes[-1], title="population chain")
     return {"plane": figure} | ({"digits": _draw_digits(runs["digits"], found)} if "digits" in runs else {})

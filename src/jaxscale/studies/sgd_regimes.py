@@ -39,7 +39,7 @@ def _scale(alphas, temperatures, seeds, times, depths=(2,), nets=(DENSE,)):
 
 SCALES = {
     "smoke": _scale([1 / 64, 1 / 8, 64.0, 512.0], 8.0 ** np.arange(-2, 1), 3, [0, 500, 2000]),
-    "laptop": _scale(8.0 ** np.arange(-2, 4), 8.0 ** np.arange(-2, 2), 24, [0, 500, 4000]),
+    "laptop": _scale(8.0 ** np.arange(-2, 4), 4.0 ** np.arange(-3, 3), 16, [0, 500, 4000]),
     "accelerator": _scale(
         4.0 ** np.arange(-6, 7), 4.0 ** np.arange(-5, 4), 256, [0, 1000, 10_000, 100_000], (1, 2, 3), (DENSE, CONVOLUTIONAL)
     ),
@@ -99,19 +99,31 @@ def _gain(error):
     return one - other
 
 
+def hottest(runs):
+    """Find, per alpha, the temperature above which less than half of the runs fit, with its band; temperatures count by their
+    logarithm.
+    """
+    fits = runs["plane"]["stopped"].isel(time=-1, net=0, depth=-1, source=0).transpose("alpha", "temperature", "seed")
+    fits = fits.assign_coords(temperature=np.log(fits["temperature"]))
+    band = boundary(fits, along="temperature", level=0.5, direction="down")
+    return band.assign({name: np.exp(band[name]) for name in ("position", "low", "high")})
+
+
 def draw(runs, found):
-    """Draw the planes of test error and of weight change, the latter with the end of the lazy regime; and cuts of the error."""
+    """Draw the planes of test error and weight change, with the ends of fitting and of the lazy regime, and cuts of the error."""
     error, moved = final(runs, "error"), final(runs, "relative_norm")
     figure, axes = figures.new_axes(1, 3)
     mean = error.mean("seed", keep_attrs=True).where(error.notnull().mean("seed") > 0.5)
-    figures.phase_diagram(mean, x="alpha", y="temperature", axes=axes[0], title="test error; white: not fitted")
+    limit = hottest(runs)
+    figures.phase_diagram(mean, x="alpha", y="temperature", band=limit, axes=axes[0], title="test error; line: half fit")
     end = boundary(moved, along="temperature", level=LEAVES, scale="log")
     shown = moved.mean("seed", keep_attrs=True)
     title = f"weight change; line: {LEAVES:g}"
     figures.phase_diagram(shown, x="alpha", y="temperature", band=end, axes=axes[1], log_colour=True, title=title)
     few = error.sel(alpha=[error["alpha"].values[0], error["alpha"].values[-1]])
-    figures.curves(few, x="temperature", hue="alpha", axes=axes[2], log="x", title="noise helps, noise hurts")
-    axes[2].set_ylabel("test error")
+    figures.curves(few, x="temperature", hue="alpha", axes=axes[2], log="x", title="noise helps, hurts")
+    low, high = axes[2].get_ylim()
+    axes[2].set(ylabel="test error", ylim=(low, high + 0.4 * (high - low)))  # room for the legend
     return {"plane": figure}
 
 
