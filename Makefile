@@ -41,6 +41,7 @@ bench: $(VENV)/.ready
 	$(RUN) -m pip install --quiet --editable '.[bench]'
 	$(RUN) benchmarks/imports.py
 	$(RUN) benchmarks/perceptron.py
+	$(RUN) benchmarks/images.py
 	$(RUN) benchmarks/sensing.py
 	$(RUN) benchmarks/engine.py
 	$(RUN) benchmarks/fits.py

@@ -110,7 +110,7 @@ def hottest(runs):
 
 
 def draw(runs, found):
-    """Draw the planes of test error and weight change, with the ends of fitting and of the lazy regime, and cuts of the error."""
+    """Draw the planes of test error and weight change, with the ends of fitting and of the lazy regime, and cuts of them."""
     error, moved = final(runs, "error"), final(runs, "relative_norm")
     figure, axes = figures.new_axes(1, 3)
     mean = error.mean("seed", keep_attrs=True).where(error.notnull().mean("seed") > 0.5)
