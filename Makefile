@@ -10,6 +10,7 @@ JOBS ?= 2
 # The (B, eta) diagram of SGD noise with its exponents, T_c on real digits, and the (alpha, T) plane of their test error.
 demo: $(VENV)/.ready
 	$(VENV)/bin/jaxscale run sgd_noise --scale laptop --out runs/demo --resume
+	$(VENV)/bin/jaxscale run critical_temperature --scale laptop --out runs/demo-critical --resume
 	$(VENV)/bin/jaxscale run sgd_regimes --scale laptop --out runs/demo-regimes --resume
 
 test: $(VENV)/.ready

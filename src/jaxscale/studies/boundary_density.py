@@ -137,13 +137,10 @@ NOTES = {
 
 
 def _against(parts, chis):
-    """Slope of the exponents of lambda against 1 / (1 + chi), a line through the chis with their errors."""
-    x = np.array([1 / (1 + chi) for chi in chis])
-    y, error = (np.array([getattr(part, name) for part in parts.values()]) * x for name in ("value", "spread"))
-    weight = 1 / error**2
-    gap = x - np.average(x, weights=weight)
-    total = float(np.sum(weight * gap**2))
-    return Found(float(np.sum(weight * gap * y)) / total, total**-0.5, "slope of the exponents against 1 / (1 + chi)")
+    """Slope of the exponents of lambda against 1 / (1 + chi)."""
+    x = [1 / (1 + chi) for chi in chis]
+    exponents_found = [part / (1 + chi) for part, chi in zip(parts.values(), chis)]
+    return Found.slope(x, exponents_found, "slope of the exponents against 1 / (1 + chi)")
 
 
 def draw(runs, found):

@@ -63,7 +63,7 @@ def measure(runs):
     for depth in error["depth"].values:
         name, at = f"D = {depth}:", error.sel(depth=depth)
         places = [Found.placed(line.sel(depth=depth).isel(alpha=i)) for i in range(line.sizes["alpha"])]
-        hottest[name] = _line(log_alpha, places) - power(depth)
+        hottest[name] = Found.slope(log_alpha, places) - power(depth)
         best[name] = Found.over([_best(log_alpha, group) - power(depth) for group in _groups(at)])
         helps[name] = Found.over(_falls(at, fits.sel(depth=depth)))
     return {
@@ -72,16 +72,6 @@ def measure(runs):
         "helps": Found.every(helps, "change of the test error per unit of ln T, where runs fit"),
         "fitted": Found.share(int(fits.isel(temperature=0).sum()), fits.isel(temperature=0).size, "coolest runs that fit"),
     }
-
-
-def _line(x, places):
-    """Slope of a weighted line through independent places; not ok where one of them is not established."""
-    weight = np.array([1 / one.spread**2 for one in places])
-    gap = x - np.average(x, weights=weight)
-    total = float(np.sum(weight * gap**2))
-    status = next((one.status for one in places if one.status != "ok"), "ok")
-    y = np.array([one.value for one in places])
-    return Found(float(np.sum(weight * gap * y)) / total, total**-0.5, status=status)
 
 
 def _groups(error):

@@ -1,22 +1,19 @@
-"""When does SGD noise change what is learned? The (B, eta) plane of the perceptron, and the same question on real digits.
+"""When does SGD noise change what is learned? The (B, eta) plane of the perceptron.
 
 Three regimes: gradient descent (v set by the margin), noise-dominated (v ~ T), first-step-dominated (v ~ eta). Their
 boundaries are a critical temperature T_c and a critical batch B*, and both move with the number of points P.
 """
 
-import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.dynamics.batching import sgd
 from jaxscale.dynamics.chain import PopulationChain
 from jaxscale.dynamics.descent import Descent
 from jaxscale.dynamics.events import PerceptronEvents
 from jaxscale.dynamics.until import Until, fitted
 from jaxscale.fitting.curve_fit import fit
 from jaxscale.fitting.laws import power
-from jaxscale.models.mlp import Mlp
 from jaxscale.models.perceptron import Perceptron
 from jaxscale.phase.boundaries import boundary
 from jaxscale.plot import figures
@@ -31,7 +28,6 @@ MAX_POINTS = 1024
 SMALLEST, SIZES = {0: 128, 1: 256}, [1, 2, 4, 8]  # P of the corners; thinner margins (chi = 0) cost more
 NOISE_RATE, FIRST_RATE = 200.0, 4000.0  # deep inside their regimes
 COLD = {0: 1 / 16, 1: 1 / 64}  # temperatures far below T_c, at rates whose first step is far below the plateau
-LEAVES, HOT = 0.05, 3  # relative change of weights at which the lazy regime ends; temperatures that the powers are of
 NOISE, FIRST_STEP = 0, 1  # two corners, as values of a traced axis: one program serves both
 
 
@@ -71,25 +67,17 @@ def chain(points):
     return PopulationChain(d=128, points=points, chi=1)
 
 
-def digits(temperature, points):
-    """Train a lazy network by minibatch SGD on the parity of real 8x8 digits, until every training point is fitted."""
-    model = Mlp(p=512, points=points, alpha=1024.0, width=64, depth=1, test=512)
-    return Until(system=sgd(model, temperature=temperature, batch=16), when=fitted, every=8)
-
-
-EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain, "digits": digits}
+EXPERIMENTS = {"plane": plane, "scaling": scaling, "corners": corners, "plateau": plateau, "chain": chain}
 
 BATCHES, RATES, WIDE = 2.0 ** np.arange(10), 2.0 ** np.arange(3, 13), 2.0 ** np.arange(-2, 13)
 DENSE = [64, 128, 181, 256, 362, 512, 724, MAX_POINTS]
-POINTS = [64, 128, 256, 512]
 CORNERS, BOTH = [NOISE, FIRST_STEP], {"chi": (0, 1)}
-LONG, SHORT = log_times(200_000, per_decade=4), log_times(20_000, per_decade=4)
+LONG = log_times(200_000, per_decade=4)
 SCALES = {
     "smoke": {
         "plane": dict(grid={"batch": BATCHES[::3], "learning_rate": RATES[::3]}, static=BOTH, seeds=4, times=LONG),
         "scaling": dict(grid={"points": [256, 512, MAX_POINTS]}, static=BOTH, seeds=8, times=LONG),
         "chain": dict(grid={"points": [128.0, 512.0, 2048.0]}, seeds=8, times=LONG),
-        "digits": dict(grid={"temperature": 4.0 ** np.arange(-2, 2), "points": [64, 192, 512]}, seeds=4, times=SHORT),
     },
     "laptop": {  # the demo
         "plane": dict(grid={"batch": BATCHES, "learning_rate": RATES}, static=BOTH, seeds=4, times=LONG),
@@ -97,7 +85,6 @@ SCALES = {
         "corners": dict(grid={"size": SIZES, "corner": CORNERS}, static=BOTH, seeds=48, times=LONG, share="corner"),
         "plateau": dict(grid={"size": SIZES}, static=BOTH, seeds=48, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 13)}, seeds=32, times=LONG),
-        "digits": dict(grid={"temperature": 4.0 ** np.arange(-5, 2), "points": POINTS}, seeds=8, times=SHORT),
     },
     "accelerator": {
         "plane": dict(grid={"batch": BATCHES, "learning_rate": WIDE}, static=BOTH, seeds=256, times=LONG),
@@ -105,7 +92,6 @@ SCALES = {
         "corners": dict(grid={"size": SIZES, "corner": CORNERS}, static=BOTH, seeds=1024, times=LONG, share="corner"),
         "plateau": dict(grid={"size": SIZES}, static=BOTH, seeds=1024, times=LONG),
         "chain": dict(grid={"points": 2.0 ** np.arange(7, 17)}, seeds=4096, times=LONG),
-        "digits": dict(grid={"temperature": 2.0 ** np.arange(-12, 5), "points": POINTS}, seeds=256, times=log_times(100_000)),
     },
 }  # fmt: skip
 
@@ -127,8 +113,6 @@ def measure(runs):
     found["chain"] = _exponent(grown.sel(points=slice(512, None)) if grown.sizes["points"] > 3 else grown)
     if "corners" in runs:
         found |= _corners(final(runs["corners"], "norm"), final(runs["plateau"], "norm"))
-    if "digits" in runs:
-        found |= _digits(runs["digits"])
     return found
 
 
@@ -177,50 +161,6 @@ def _corners(norm, calm):
     return found
 
 
-def critical_temperature(runs):
-    """Find where the net leaves the lazy regime: where its weights have moved by `LEAVES`, per P, with a band over seeds."""
-    return boundary(final(runs, "relative_norm"), along="temperature", level=LEAVES, scale="log")
-
-
-def _digits(runs):
-    """Powers of T and P: total variation of the weights, steps to fit, and the temperature at which the lazy regime ends."""
-    moved, steps = final(runs, "relative_norm"), final(runs, "steps")
-    hot, most = moved["temperature"].values[-HOT:], int(moved["points"][-1])
-    variation = {
-        "T:": _exponent(moved.sel(temperature=hot, points=most), x="temperature"),
-        "P:": _exponent(moved.isel(temperature=-1)),
-    }
-    longer = {
-        "T:": _exponent((steps * steps["temperature"]).sel(temperature=hot, points=most).rename("time"), x="temperature"),
-        "P:": _exponent(steps.isel(temperature=-1)),
-    }
-    line = critical_temperature(runs)
-    places = [Found.placed(line.isel(points=i)).log for i in range(line.sizes["points"])]
-    slope = _line(np.log(line["points"].values), places)
-    ratio = variation["P:"].value / variation["T:"].value
-    error = ratio * np.hypot(*(one.spread / one.value for one in variation.values()))
-    status = next((one.status for one in variation.values() if one.status != "ok"), "ok")
-    return {
-        "digits_finished": Found.share(int(moved.notnull().sum()), moved.size, "runs that fitted their data"),
-        "variation": Found.every(variation, "powers of the relative weight change"),
-        "longer": Found.every(longer, "powers of the time to fit, eta times steps"),
-        "digits_critical_temperature": slope,
-        "ratio": dataclasses.replace(
-            slope - Found(-ratio, error, status=status), note=f"exponent of T_c plus gamma / delta, {ratio:.3f}"
-        ),
-    }  # fmt: skip
-
-
-def _line(x, places):
-    """Slope of a weighted line through independent places with errors."""
-    weight = np.array([1 / one.spread**2 for one in places])
-    y = np.array([one.value for one in places])
-    gap = x - np.average(x, weights=weight)
-    total = np.sum(weight * gap**2)
-    status = next((one.status for one in places if one.status != "ok"), "ok")
-    return Found(float(np.sum(weight * gap * y) / total), float(total**-0.5), "T_c ~ P to this power", status=status)
-
-
 def draw(runs, found):
     """Draw the (B, eta) planes with the onset of noise and the exact lines, the exponents, and the digits."""
     plane = final(runs["plane"], "norm")
@@ -240,26 +180,7 @@ def draw(runs, found):
         axes[-1].set_ylim(top=5 * axes[-1].get_ylim()[1])  # room for the legend
     else:
         figures.curves(final(runs["chain"], "lambda"), x="points", axes=axes[-1], title="population chain")
-    return {"plane": figure} | ({"digits": _draw_digits(runs["digits"], found)} if "digits" in runs else {})
-
-
-def _draw_digits(runs, found):
-    """Draw how far the weights have moved, with T_c, and how T_c falls with P."""
-    moved = final(runs, "relative_norm")
-    figure, axes = figures.new_axes(1, 3)
-    band, mean = critical_temperature(runs), moved.mean("seed", keep_attrs=True)
-    title = f"8x8 digits, lazy; line: {LEAVES:g}"
-    figures.phase_diagram(mean, x="points", y="temperature", band=band, axes=axes[0], log_colour=True, title=title)
-    figures.curves(moved, x="temperature", hue="points", axes=axes[1], title="total variation")
-    at, place = band["points"].values, band["position"].values
-    axes[2].errorbar(at, place, [place - band["low"].values, band["high"].values - place], fmt="o", ms=3, lw=1)
-    power_of = found["digits_critical_temperature"].value
-    axes[2].plot(at, np.exp(np.mean(np.log(place)) + power_of * (np.log(at) - np.log(at).mean())), lw=1, color="0.3",
-                 label=f"exponent {power_of:.2f}")  # fmt: skip
-    axes[2].set(xscale="log", yscale="log", xlabel="$P$", ylabel="$T_c$", title="leaving the lazy regime")
-    figures.ticks(axes[2].xaxis, at, log=True)
-    axes[2].legend()
-    return figure
+    return {"plane": figure}
 
 
 IMAGES, PERCEPTRON = "Sclocchi, Geiger & Wyart 2023", "Sclocchi & Wyart 2024"
@@ -279,14 +200,6 @@ def _claims():
                     "derived", kind="derived", null="noise cold")  # fmt: skip
         yield Claim(f"first_step_{chi}", f"chi = {chi}: the large-batch, large-rate corner is the first step alone", 0.97, 1.03,
                     "derived, exact", kind="derived", null="batches shuffled")  # fmt: skip
-    yield Claim("digits_critical_temperature", "images: T_c is a power law of P that falls: exponent", -1, -0.1,
-                f"{IMAGES}, abstract (ii)", null="points shuffled")  # fmt: skip
-    yield Claim("variation", "images: the total variation of the weights is a power law of T and of P", 0.05, 2,
-                f"{IMAGES}, abstract (ii)", null="all shuffled")  # fmt: skip
-    yield Claim("ratio", "images: both say the same, the exponent of T_c is -gamma / delta", -0.1, 0.1, f"{IMAGES}, section 4",
-                null="points shuffled")  # fmt: skip
-    yield Claim("longer", "images: fitting takes longer with noise and with more data: powers of T and of P", 0.05, 3,
-                f"{IMAGES}, abstract", null="all shuffled")  # fmt: skip
     yield Claim("chain", "population chain, chi = 1: lambda ~ P^0.5", 0.48, 0.52, f"{PERCEPTRON}, scaling argument",
                 kind="derived", null="points shuffled")  # fmt: skip
 
@@ -307,14 +220,14 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
-    world="perceptrons of 32 inputs and up to 1,024 points; a lazy network of one hidden layer on the parity of 8x8 digits",
+    world="perceptrons of 32 inputs and up to 1,024 points, and the population chain",
     controls={
-        "points shuffled": shuffled("points", "size"), "all shuffled": shuffled("points", "temperature"),
-        "batches shuffled": shuffled("batch", "learning_rate"), "noise cold": noise_cold,
+        "points shuffled": shuffled("points", "size"), "batches shuffled": shuffled("batch", "learning_rate"),
+        "noise cold": noise_cold,
     },
     symbols={
-        "batch": "batch $B$", "learning_rate": r"$\eta$", "points": "$P$", "temperature": "$T$", "norm": "$|v|$",
-        "chi": r"$\chi$", "relative_norm": r"$|w - w_0| / |w_0|$", "lambda": r"$\lambda$",
+        "batch": "batch $B$", "learning_rate": r"$\eta$", "points": "$P$", "norm": "$|v|$", "chi": r"$\chi$",
+        "lambda": r"$\lambda$",
     },
     diverging=True,
     claims=tuple(_claims()),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,6 +138,16 @@ class Found:
         value, low, high, error = (float(band[name]) for name in ("position", "low", "high", "error"))
         status = "ok" if str(band["status"].values) == "established" else str(band["status"].values)
         return cls(value, error, note, low, high, status=status)
+
+    @classmethod
+    def slope(cls, x: Any, places: Sequence["Found"], note: str = "") -> "Found":
+        """Return the slope of a line through independent measurements with errors; not ok where one of them is not."""
+        x, y = np.asarray(x, np.float64), np.array([one.value for one in places])
+        weight = np.array([1 / one.spread**2 for one in places])
+        gap = x - np.average(x, weights=weight)
+        total = float(np.sum(weight * gap**2))
+        status = next((one.status for one in places if one.status != "ok"), "ok")
+        return cls(float(np.sum(weight * gap * y)) / total, total**-0.5, note, status=status)
 
     @classmethod
     def every(cls, parts: Mapping[str, "Found"], note: str = "") -> "Found":
