@@ -191,11 +191,24 @@ class Listeners:
 
     def __init__(self, listeners: Iterable[Listener]):
         self.listeners = [log, *listeners]
+        self.error: Exception | None = None
 
     def __call__(self, event: Event) -> None:
-        """Tell every listener of an event."""
-        for listener in self.listeners:
-            listener(event)
+        """Tell every listener of an event. One that raises is told no more, and the sweep goes on; see `settle`."""
+        for listener in list(self.listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                self.listeners.remove(listener)
+                self.error = self.error or error
+                LOG.warning("listener %r failed at '%s' and is told no more: %r", listener, event.name, error)
+
+    def settle(self, result: Any) -> None:
+        """Raise the first error of a listener, now that nothing is lost by it; it carries the result of the sweep."""
+        if self.error is not None:
+            self.error.add_note("A listener raised this. The sweep went on: its Dataset is the error's attribute `result`.")
+            self.error.result = result  # type: ignore[attr-defined]
+            raise self.error
 
     @contextlib.contextmanager
     def also(self, listener: Listener) -> Iterator[None]:
@@ -204,7 +217,8 @@ class Listeners:
         try:
             yield
         finally:
-            self.listeners.remove(listener)
+            if listener in self.listeners:
+                self.listeners.remove(listener)
             if hasattr(listener, "close"):
                 listener.close()
 

@@ -53,6 +53,7 @@ def sweep(experiment: Callable[..., Any], **options: Unpack[SweepOptions]) -> "x
       ValueError, TypeError: bad arguments, before anything compiles.
       StoreError: the store belongs to another sweep, or cannot be written.
       MemoryError: not even two runs fit.
+      what a listener raised, after the sweep, with the Dataset as the error's `result`.
     """
     chosen = complete(options)
     check_manner(chosen)
@@ -60,8 +61,11 @@ def sweep(experiment: Callable[..., Any], **options: Unpack[SweepOptions]) -> "x
     request = Request.make(experiment, **asked(chosen))
     budget = chosen["budget"]
     how = Running(chosen["reclaim"], chosen["checkpoint"], None if budget is None else time.monotonic() + budget)
+    tell = Listeners(chosen["listeners"])
     with profiled(chosen["profile"]), notice.heeded(chosen["store"]):
-        return _run(request, chosen, how, Listeners(chosen["listeners"]))
+        result = _run(request, chosen, how, tell)
+    tell.settle(result)
+    return result
 
 
 def _run(request: Request, options: dict[str, Any], how: Running, tell: Listeners) -> "xarray.Dataset":
