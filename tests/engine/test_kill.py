@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.cli import main
+from jaxscale.cli.codes import OK
 
 KILLS, RUNS = 200, 2 * 10 * 4
 CHILD = """
@@ -139,7 +141,7 @@ def marks(store):
         assert sha256(mark.with_suffix(".npz").read_bytes()).hexdigest() == mark.read_text()
     for piece in (store / "pieces").glob("[!.]*.npz"):
         with np.load(piece) as arrays:
-            assert all(len(arrays[name]) for name in arrays.files if name != "bucket")
+            assert all(len(arrays[name]) for name in arrays.files if arrays[name].ndim)
     for saved in (store / "checkpoints").glob("[!.]*"):
         content = saved.read_bytes()
         assert sha256(content[64:]).hexdigest().encode() == content[:64]
@@ -152,6 +154,7 @@ def account(store, calm):
     assert len(ids) == len(set(ids))
     if (store / "manifest.json").exists():
         seen = js.load(store)
+        assert main(["status", str(store)]) == main(["watch", str(store), "--once"]) == OK
         there = seen["diverged_at"].notnull() if "first" in seen else np.zeros(RUNS, bool)
         assert int(there.sum()) == len(ids) and there.size == RUNS
         if ids:
