@@ -12,7 +12,6 @@ Every file appears by write to a temporary name, fsync, rename. Arrays are plain
 import contextlib
 import json
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -33,19 +32,14 @@ from jaxscale.engine.store.files import (
     folder_of,
     locked,
     no_link,
-    owner,
     read_file,
     sync_folder,
     write_atomic,
 )
+from jaxscale.engine.store.folders import CHECKPOINT, FOLDERS, HALF_WRITTEN, OURS, make_folders, ours, part_lock, set_aside
 from jaxscale.engine.store.manifest import FORMAT, compare, read_manifest, signed, sweep_mark
 
 MAX_PIECE = 8 * 2**30  # bytes
-FOLDERS = ("pieces", "checkpoints")
-NAME = "[0-9a-f]{20}"  # of what this package writes; nothing else is read, moved or deleted
-HALF_WRITTEN = re.compile(rf"\.(manifest\.json|{NAME}(\.npz|\.done)?)\.\d+\.[0-9a-f]{{8}}")
-OURS = re.compile(rb"$|PK|\{|[0-9a-f]{1,64}($|PK)")  # first bytes: none yet, of a piece, manifest, mark, checkpoint
-CHECKPOINT = re.compile(rb"[0-9a-f]{64}")
 
 
 class DiskStore:
@@ -79,11 +73,11 @@ class DiskStore:
         path = folder_of(path)
         with contextlib.ExitStack() as locks:
             with as_store_errors(path):
-                _make_folders(path)
+                make_folders(path)
                 locks.enter_context(locked(path, shared=part is not None))
                 if part is not None:
                     with locked(path, "manifest.lock", wait=True):  # or two parts look for each other before either is there
-                        locks.enter_context(locked(path, _part_lock(path, part, request)))
+                        locks.enter_context(locked(path, part_lock(path, part, request)))
                 store = cls(path, {})
                 with store.changing():
                     store._begin(json.loads(json.dumps(contract)), dict(request))
@@ -183,7 +177,7 @@ class DiskStore:
 
     def checkpoints(self) -> list[SavedCohort]:
         """Return what is saved of cohorts that have not finished, damaged files left out."""
-        cohorts = (SavedCohort.read(file) for file in sorted(_ours(self.path / "checkpoints")))
+        cohorts = (SavedCohort.read(file) for file in sorted(ours(self.path / "checkpoints")))
         return [cohort for cohort in cohorts if cohort is not None]
 
     def add_units(self, units: Units) -> Units:
@@ -207,7 +201,7 @@ class DiskStore:
 
     def _undamaged(self, mend: bool) -> Iterator[tuple[str, str, Piece]]:
         """Give (name, bucket, piece) of every piece that is as it was written."""
-        for mark in sorted(_ours(self.path / "pieces", ".done")):
+        for mark in sorted(ours(self.path / "pieces", ".done")):
             file = mark.with_suffix(".npz")
             try:
                 content = read_file(file, MAX_PIECE) if os.path.lexists(file) else b""
@@ -220,7 +214,7 @@ class DiskStore:
                 fate = f"set aside as {file.name}.damaged and its runs are computed again" if mend else "its runs are left out"
                 warnings.warn(f"{file}: {error}; {'it is ' if mend else ''}{fate}.", stacklevel=4)
                 if mend:
-                    _set_aside(mark, file)
+                    set_aside(mark, file)
                 continue
             yield mark.stem, bucket, piece
 
@@ -251,54 +245,9 @@ class DiskStore:
 
     def drop_saved(self, done: Callable[[], np.ndarray]) -> None:
         """Remove checkpoints of runs that are finished by now, and those that are not whole."""
-        files = [file for file in _ours(self.path / "checkpoints") if begins(file, CHECKPOINT)]
+        files = [file for file in ours(self.path / "checkpoints") if begins(file, CHECKPOINT)]
         ids = done() if files else np.zeros(0, np.uint64)
         for file in files:
             saved = SavedCohort.read(file)
             if saved is None or np.isin(saved.ids, ids).any():
                 file.unlink()
-
-
-def _ours(folder: Path, suffix: str = "") -> list[Path]:
-    """Return what has a name that this package gives."""
-    name = re.compile(NAME + re.escape(suffix))
-    return [file for file in folder.glob(f"*{suffix}") if name.fullmatch(file.name)]
-
-
-def _set_aside(mark: Path, file: Path) -> None:
-    """Move a damaged piece away, so that it can be written anew; its mark is void first."""
-    for one in (mark, file):
-        if os.path.lexists(one):
-            one.rename(one.with_name(f"{one.name}.damaged"))
-
-
-def _make_folders(path: Path) -> None:
-    """Make the store's folders, their names safe from a power cut."""
-    for folder in FOLDERS:
-        no_link(path / folder)
-    new = [folder for folder in FOLDERS if not (path / folder).is_dir()]
-    try:
-        for folder in new:
-            (path / folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"store='{path}' cannot be written: {error.strerror}. Choose a folder you may write to.") from error
-    for parent in [path, *path.resolve().parents[:3]] if new else []:
-        with contextlib.suppress(PermissionError):
-            sync_folder(parent)
-
-
-def _part_lock(path: Path, part: tuple[int, int], request: Mapping[str, Any]) -> str:
-    """Return the name of a part's lock; parts that cut the sweep in another way must not run beside it, or runs are
-    computed twice.
-
-    Raises:
-      StoreError: one does.
-    """
-    cut = f"-of-{part[1]}.{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
-    for other in path.glob("lock.*"):
-        if not other.name.endswith(cut) and (holder := owner(other)):
-            raise StoreError(
-                f"store='{path}' is being written by {holder}, a part that cuts the sweep in another way "
-                f"({other.name}). Wait for it, or cut as it does."
-            )
-    return f"lock.{part[0]}{cut}"
