@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxscale.engine.ask.grid import RESERVED, Lanes
+from jaxscale.engine.run import answers
 from jaxscale.engine.run.cost import largest_operand, tree_bytes
 from jaxscale.protocol import definitions, has_stopped
 
@@ -43,12 +44,14 @@ class Program:
 
     def begin_data(self, lane: Lane) -> Any:
         """Draw the frozen disorder of one lane (of one group when it is shared)."""
-        return jax.tree.map(jnp.asarray, self.build(lane).sample(_keys(self.root, lane.words, lane.seeds[:1])[0]))
+        system = self.build(lane)
+        return answers.arrays(system.sample(_keys(self.root, lane.words, lane.seeds[:1])[0]), system, "sample")
 
     def begin(self, lane: Lane, data: Any) -> tuple[jax.Array, Any]:
         """Return the step key and the state at step 0 of one lane."""
         _, key_init, key_step = _keys(self.root, lane.words, lane.seeds)
-        return jax.random.key_data(key_step), jax.tree.map(jnp.asarray, self.build(lane).init(key_init, data))
+        system = self.build(lane)
+        return jax.random.key_data(key_step), answers.state(system.init(key_init, data), system)
 
     def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any) -> tuple[Any, jax.Array]:
         """Run one lane from step span[0] to span[1]; return its state, and the first step whose state is not finite, -1 if
@@ -60,7 +63,7 @@ class Program:
 
         def step(t: jax.Array, carry: Any) -> Any:
             state, bad = carry
-            state = system.step(jax.random.fold_in(key_step, t), state, data)
+            state = answers.moved(system.step(jax.random.fold_in(key_step, t), state, data), state, system)
             return state, jnp.where((bad < 0) & ~is_finite(state), t + 1, bad)
 
         return jax.lax.fori_loop(span[0], span[1], step, (state, jnp.where(is_finite(state), -1, span[0])))
@@ -68,8 +71,8 @@ class Program:
     def look(self, lane: Lane, state: Any, data: Any) -> tuple[dict[str, jax.Array], jax.Array]:
         """Return the observables, and whether the run has stopped."""
         system = self.build(lane)
-        observed = {name: jnp.asarray(value) for name, value in system.observe(state, data).items()}
-        return observed, has_stopped(system, state, data)
+        observed = answers.observables(system.observe(state, data), system)
+        return observed, answers.flag(has_stopped(system, state, data), system)
 
     @cached_property
     def lane(self) -> Lane:
