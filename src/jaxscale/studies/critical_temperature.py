@@ -81,10 +81,19 @@ def measure(runs):
         "variation": Found.every(variation, "powers of the relative weight change"),
         "longer": Found.every(longer, "powers of the time to fit, eta times steps"),
         "critical_temperature": slope,
+        "performance": _worse(final(runs, "error")),
         "ratio": dataclasses.replace(
             slope - Found(-ratio, error, status=status), note=f"exponent of T_c plus gamma / delta, {ratio:.3f}"
         ),
     }  # fmt: skip
+
+
+def _worse(error):
+    """How much larger the test error of the hotter half of the temperatures is than that of the colder half, as a logarithm."""
+    half = error.sizes["temperature"] // 2
+    hot, cold = (error.isel(temperature=part).mean("temperature") for part in (slice(-half, None), slice(None, half)))
+    ratio = np.log(hot / cold).mean("points").transpose("seed").values
+    return Found.over(ratio, "ln of the test error, hotter half of the temperatures over the colder, mean over P")
 
 
 def draw(runs, found):
@@ -125,6 +134,8 @@ STUDY = Study(
               f"{SOURCE}, abstract (ii)", null="all shuffled"),
         Claim("ratio", "images: both say the same, the exponent of T_c is -gamma / delta", -0.1, 0.1, f"{SOURCE}, section 4",
               null="points shuffled"),
+        Claim("performance", "noise eventually changes performance, of a lazy network for the worse: ln of the error",
+              0.01, 1, f"{SOURCE}, abstract (i), (ii)", null="all shuffled"),
         Claim("longer", "images: fitting takes longer with noise and with more data: powers of T and of P", 0.05, 3,
               f"{SOURCE}, abstract", null="all shuffled"),
         Claim("finished", "runs fit their data: share", 0.95, 1, "precondition", kind="gate"),

@@ -40,7 +40,7 @@ def moved(new: Any, old: Any, system: Any) -> Any:
     if new is None:
         raise TypeError(f"{wanted}; got None. Is a return missing?")
     before: Any = jax.tree.structure(old)
-    after: Any = jax.tree.structure(arrays(new, system, "step"))
+    after: Any = jax.tree.structure(new)
     if before != after:
         raise TypeError(f"{wanted}, a tree {before}; got {after}.")
     kinds = _kinds(old), _kinds(new)
@@ -80,8 +80,8 @@ def flag(value: Any, system: Any) -> jax.Array:
 
 
 def _kinds(tree: Any) -> str:
-    """Return types and shapes of all leaves, in words."""
-    return ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in map(jnp.asarray, jax.tree.leaves(tree)))
+    """Return types and shapes of all leaves, in words; no operation is traced for it, or programs would change."""
+    return ", ".join(f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" for leaf in jax.tree.leaves(tree))
 
 
 def _name(system: Any) -> str:
