@@ -50,8 +50,8 @@ class Program:
     def begin(self, lane: Lane, data: Any) -> tuple[jax.Array, Any]:
         """Return the step key and the state at step 0 of one lane."""
         _, key_init, key_step = _keys(self.root, lane.words, lane.seeds)
-        system = self.build(lane)
-        return jax.random.key_data(key_step), answers.state(system.init(key_init, data), system)
+        step_data, system = jax.random.key_data(key_step), self.build(lane)  # in this order: it is in the fingerprint
+        return step_data, answers.state(system.init(key_init, data), system)
 
     def run(self, lane: Lane, key: jax.Array, state: Any, data: Any, span: Any) -> tuple[Any, jax.Array]:
         """Run one lane from step span[0] to span[1]; return its state, and the first step whose state is not finite, -1 if
