@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import pytest
 
 import jaxscale as js
+from jaxscale.engine.run import answers
 from jaxscale.engine.run.executable import Executable
+from jaxscale.engine.run.program import Program
 
 
 def model(**methods):
@@ -51,3 +53,12 @@ def test_what_is_right_runs():
     found = sweep(kind)
     assert set(found.data_vars) == {"x", "two", "yes", "diverged_at"} and bool(found["yes"].all())
     assert float(found["two"].min()) == 2.0 and jax.tree.structure(kind(rate=0.1)).num_leaves == 1
+
+
+def test_checking_traces_nothing(monkeypatch):
+    """Or the program of every store would be another."""
+    kind = model(init=lambda self, key, data: (0.0, jnp.zeros(2)))  # a weak type, which an array made of it would lose
+    asked = dict(static={}, dtypes={"rate": jnp.dtype("float32")}, shared=False, root=0, precision="highest")
+    checked = Program(lambda rate: kind(rate=rate), **asked).fingerprint
+    monkeypatch.setattr(answers, "moved", lambda new, old, system: new)
+    assert checked == Program(lambda rate: kind(rate=rate), **asked).fingerprint
