@@ -47,7 +47,7 @@ def test_what_cannot_be_used_is_left_out_with_a_warning(monkeypatch, template, e
 @pytest.mark.parametrize("named", ["mylab.escape:STUDY", str(TEMPLATE / "src" / "mylab" / "escape.py")])
 def test_a_study_of_ones_own_runs(template, tmp_path, capsys, named):
     assert main(["run", named, "--out", str(tmp_path), "--no-figures"]) == OK
-    assert "per factor e" in (out := capsys.readouterr().out) and " met" in out
+    assert "per factor e" in (out := " ".join(capsys.readouterr().out.split())) and " met" in out
 
 
 @pytest.mark.parametrize("named", ["mylab.gone:STUDY", "gone.py", "mylab.escape:GONE", "json.py"])

@@ -56,14 +56,14 @@ def test_ntk_outputs_do_not_depend_on_the_channels():
 
 def test_it_learns_digits_as_a_lane_of_a_sweep():
     def run(alpha):
-        return js.sgd(ConvNet(p=64, alpha=alpha, channels=8, test=256), temperature=1.0, batch=16)
+        return js.sgd(ConvNet(p=48, alpha=alpha, channels=8, depth=1, test=128), temperature=1.0, batch=8)
 
-    runs = js.sweep(run, grid={"alpha": [0.125, 8.0]}, seeds=4, times=[0, 400], progress=False)
+    runs = js.sweep(run, grid={"alpha": [0.125, 8.0]}, seeds=2, times=[0, 150], width=4, progress=False)
     start, end = (runs["error"].isel(time=i) for i in (0, 1))
     assert float(start.min()) == 0.5, "f - f_0 is nothing yet"
-    assert_mean(end.values.ravel(), 0.16, precision=0.12)
+    assert float(end.isel(alpha=1).max()) < 0.4
     few_steps, far = (runs["relative_norm"].isel(time=1, alpha=i) for i in (1, 0))
-    assert float(far.min()) > 3 * float(few_steps.max())
+    assert float(far.min()) > 2 * float(few_steps.max())
 
 
 @pytest.mark.parametrize("changes, message", [({"channels": 0}, "channels >= 1"), ({"depth": 4}, "1 <= depth <= 3"),
