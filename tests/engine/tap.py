@@ -27,7 +27,7 @@ class Tap:
             real_open = builtins.open
 
             def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
-                path = self.held.get(file) if isinstance(file, int) else self.below(file)
+                path = self.held.pop(file, None) if isinstance(file, int) else self.below(file)  # the file closes its own
                 if path is None or not set(mode) & set(CHANGES):
                     return real_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
                 if not isinstance(file, int):

@@ -232,7 +232,7 @@ def primary(
             beyond = (other - at) ** 2 - chance  # on average the square of the drift
             drift = float(np.sqrt(max(beyond, 0.0)))
             window = abs(other - at) / 2
-            if drift > error and drift**2 > 4 * chance:
+            if beyond - chance > max(error**2, 4 * chance):  # 2.4 standard errors of the drift: a warning is no guess
                 moved = f"{value:.5g} becomes {without.values[name]:.5g}"
                 drifts.append(f"{name} drifts: {moved} without the smallest size; try corrections=True, or larger sizes")
         reach = 1.96 * np.hypot(error, drift)

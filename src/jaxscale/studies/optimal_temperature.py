@@ -74,6 +74,12 @@ def measure(runs):
     }
 
 
+def _mean(error):
+    """Return the mean over the seeds that fitted their data; NaN where none did."""
+    count = error.notnull().sum("seed")
+    return error.sum("seed") / count.where(count > 0)
+
+
 def _groups(error):
     """Deal the seeds into groups, each of which says by itself which temperature is best."""
     count = min(GROUPS, error.sizes["seed"])
@@ -82,7 +88,7 @@ def _groups(error):
 
 def _best(log_alpha, error):
     """Slope of the logarithm of the temperature with the least mean error, of those at which runs fit."""
-    mean = error.mean("seed").where(error.notnull().mean("seed") >= ENOUGH).transpose("alpha", "temperature").values
+    mean = _mean(error).where(error.notnull().mean("seed") >= ENOUGH).transpose("alpha", "temperature").values
     log_t = np.log(error["temperature"].values.astype(float))
     return np.polyfit(log_alpha, log_t[np.argmin(np.where(np.isfinite(mean), mean, np.inf), axis=1)], 1)[0]
 
@@ -94,7 +100,7 @@ def _falls(error, fits):
     for seed in range(values.shape[2]):
         slopes = [np.polyfit(log_t[k], v[k], 1)[0] for v, row in zip(values[:, :, seed], some)
                   if (k := row & np.isfinite(v)).sum() > 1]  # fmt: skip
-        found.append(np.mean(slopes))
+        found.append(np.mean(slopes) if slopes else np.nan)
     return found
 
 
@@ -108,13 +114,13 @@ def draw(runs, found):
         here = line.sel(depth=depth)
         place, low, high = (np.exp(here[name].values) for name in ("position", "low", "high"))
         axes[0].errorbar(alpha, place, [place - low, high - place], fmt="o", ms=3, lw=1, color=colour, label=f"$D$ = {depth}")
-        middle = np.exp(np.nanmean(np.log(place)) + power(depth) * (np.log(alpha) - np.log(alpha).mean()))
+        known = np.log(place[np.isfinite(place)])
+        middle = np.exp((known.mean() if len(known) else np.nan) + power(depth) * (np.log(alpha) - np.log(alpha).mean()))
         axes[0].plot(alpha, middle, lw=1, ls="--", color=colour)
         at = error.sel(depth=depth).isel(alpha=0)
-        mean, spread = at.mean("seed"), at.std("seed", ddof=1) / np.sqrt(at.notnull().sum("seed"))
-        some = (at.notnull().mean("seed") >= ENOUGH).values
-        t = at["temperature"].values[some]
-        axes[1].errorbar(t, mean.values[some], spread.values[some], fmt="o-", ms=3, lw=1, color=colour)
+        at = at.isel(temperature=(at.notnull().mean("seed") >= ENOUGH).values)
+        spread = at.std("seed", ddof=1) / np.sqrt(at.notnull().sum("seed"))
+        axes[1].errorbar(at["temperature"].values, _mean(at).values, spread.values, fmt="o-", ms=3, lw=1, color=colour)
     axes[0].set(xscale="log", yscale="log", xlabel=r"$\alpha$", ylabel="hottest $T$ that fits",
                 title=r"lines: $\alpha^{(D-1)/(D+1)}$")  # fmt: skip
     axes[0].legend()

@@ -15,7 +15,7 @@ from jaxscale.engine.store.files import no_link, owner, sync_folder
 FOLDERS = ("pieces", "checkpoints")
 NAME = "[0-9a-f]{20}"  # of what this package writes; nothing else is read, moved or deleted
 HALF_WRITTEN = re.compile(rf"\.(manifest\.json|{NAME}(\.npz|\.done)?)\.\d+\.[0-9a-f]{{8}}")
-OURS = re.compile(rb"$|PK|\{|[0-9a-f]{1,64}($|PK)")  # first bytes: none yet, of a piece, manifest, mark, checkpoint
+OURS = re.compile(rb"$|\0|PK|\{|[0-9a-f]{1,64}($|PK)")  # nothing yet, or of a piece, manifest, mark or checkpoint
 CHECKPOINT = re.compile(rb"[0-9a-f]{64}")
 
 
