@@ -158,7 +158,7 @@ def _scale(tasks, seeds, trunk_steps, before, times):
 
 SCALES = {
     "smoke": _scale(2, 2, 1000, 20, [0, 30, 60]),
-    "laptop": _scale(6, 4, 2000, 100, [0, 3, 6, 12, 25, 50]),
+    "laptop": _scale(4, 4, 1000, 50, [0, 3, 6, 12, 25]),
     "accelerator": _scale(16, 256, 20_000, 1000, [0, 3, 10, 30, 100, 300, 1000]),
 }
 
@@ -221,7 +221,7 @@ STUDY = Study(
     scales=SCALES,
     measure=measure,
     draw=draw,
-    world="four tokens of prompt on frozen transformers of width 32, six drifts on a ring; distillation at three strengths",
+    world="four tokens of prompt on frozen transformers of width 32, four drifts on a ring; distillation at three strengths",
     controls={"all alike": alike, "untrained": untrained},
     claims=(
         Claim("metric", "likeness of prompts predicts the gain of transfer: rank correlation over pairs", 0.5, 1,
