@@ -229,3 +229,15 @@ def test_a_run_that_diverged_fails_the_claims(diverging):
     found = study.judged({"all": runs})
     assert study.claims[0].verdict(found["loss"]) == (MET if diverging else NOT_MET) and found["other"] == Found.exact(2.0)
     assert diverging or "1 runs of all diverged" in found["loss"].note
+
+
+def test_a_slope_weighs_its_points_and_keeps_what_is_missing():
+    x, rng = np.array([0.0, 1.0, 2.0, 5.0]), np.random.default_rng(4)
+    error = np.array([0.1, 0.4, 0.1, 0.2])
+    made = [Found.slope(x, [Found(1 + 2 * a + e * rng.normal(), e) for a, e in zip(x, error)]) for _ in range(400)]
+    held = [one.interval()[0] <= 2 <= one.interval()[1] for one in made]
+    assert abs(np.mean(held) - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 400)
+    assert np.isclose(np.std([one.value for one in made]), made[0].error, rtol=0.15)
+    weak = [Found(1.0, 0.1), Found(2.0, 0.1, status="not established"), Found(3.0, 0.1)]
+    assert Found.slope([0, 1, 2], weak).status == "not established"
+    assert Claim("slope", "rises", 0.5, 2, "here", kind="gate").verdict(Found.slope([0, 1, 2], weak)) != MET

@@ -64,10 +64,13 @@ def test_handlers_of_others_are_theirs_and_a_sweep_without_a_store_takes_no_noti
     try:
         found = ends.run(store=tmp_path, listeners=[at_step(signal.SIGTERM, 1)], **ONE_COHORT)
         np.testing.assert_array_equal(found["x"], whole["x"])
-        ends.run(listeners=[at_step(signal.SIGTERM, 1)], **ONE_COHORT)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard
+    handlers = {store: set() for store in (None, tmp_path / "new")}
+    for store, seen in handlers.items():
+        ends.run(store=store, listeners=[lambda event, seen=seen: seen.add(signal.getsignal(signal.SIGTERM))], **ONE_COHORT)
+    assert handlers[None] == {before} and before not in handlers[tmp_path / "new"]
 
 
 def test_a_worker_writes_nothing_once_its_sweep_has_ended(tmp_path):

@@ -88,7 +88,7 @@ def swept(network=TINY.network, *, grid=None, width=None, rule=RULE, taps=None):
         ),
         (
             {"taps": {"layer0/pattern": Tap(mask=jnp.ones((3, 1)))}}, ValueError,
-            r"at the site 'layer0/pattern': Tap.mask must broadcast against .* \(\d, 2, 5, 5\); got \(3, 1\)",
+            r"at the site 'layer0/pattern': Tap.mask must broadcast against .* \(4, 2, 5, 5\); got \(3, 1\)",
         ),
         ({"taps": {"layer0/pattern": 0.0}}, TypeError, r"what taps the site 'layer0/pattern' must be a Tap\(.* got float"),
     ],

@@ -36,16 +36,7 @@ def curve_points(
     how = clusters(data, axes, over, points)
     best, _ = resample(values, 1, statistic=statistic, root=root, **how)
     use = np.isfinite(best)
-    if space == "log" and np.any(best[use] <= 0):
-        bad = points[:, use][:, best[use] <= 0]
-        where = bad[0] if len(bad) == 1 else bad.T
-        raise FitError(
-            f"{label or 'y'} is not positive at {', '.join(axes)}={where.tolist()[:5]}, so its logarithm does not exist; use "
-            "space='raw'."
-        )
-    for name, axis, row in zip(law.inputs, axes, points):
-        if law.needs_positive(name) and np.any(row <= 0):
-            raise FitError(f"{axis} must be positive for a scaling law; got {row[row <= 0].tolist()[:5]}.")
+    _check_signs(law, axes, points, best, use, space, label or "y")
     censored = statistic != "median" and np.isinf(values[~use]).any()
     fix = ", since some seeds are infinite there: statistic='median' needs half of them only" if censored else ""
     points, best, values = points[:, use], best[use], values[use]
@@ -76,6 +67,22 @@ def curve_points(
         points, best, drawn.weight, error, drawn.replicas, None, values.shape[1], "seeds", label, notes, facts,
         freedom=drawn.freedom, weights=drawn.weights,
     )  # fmt: skip
+
+
+def _check_signs(
+    law: Law, axes: Sequence[str], points: np.ndarray, best: np.ndarray, use: np.ndarray, space: str, label: str
+) -> None:  # fmt: skip
+    """Raise FitError where a logarithm or a power is asked for of what is not positive."""
+    if space == "log" and np.any(best[use] <= 0):
+        bad = points[:, use][:, best[use] <= 0]
+        where = bad[0] if len(bad) == 1 else bad.T
+        raise FitError(
+            f"{label} is not positive at {', '.join(axes)}={where.tolist()[:5]}, so its logarithm does not exist; use "
+            "space='raw'."
+        )
+    for name, axis, row in zip(law.inputs, axes, points):
+        if law.needs_positive(name) and np.any(row <= 0):
+            raise FitError(f"{axis} must be positive for a scaling law; got {row[row <= 0].tolist()[:5]}.")
 
 
 def curve(data: Any, axes: Sequence[str], over: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:

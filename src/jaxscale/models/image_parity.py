@@ -1,5 +1,6 @@
 """Parity of real images under hinge loss, lazy or feature-learning by one traced scale; subclasses bring the network."""
 
+import abc
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ class Data(NamedTuple):
 
 
 @record
-class ImageParity:
+class ImageParity(abc.ABC):
     """Tell even classes of images (+1) from odd ones (-1) by a network under hinge loss.
 
     F = f_w - f_w0, and the loss per sample is max(0, 1 - alpha y F) / alpha, i.e. a hinge with margin 1/alpha:
@@ -80,9 +81,9 @@ class ImageParity:
         if not self.alpha > 0:
             raise ValueError(f"{name}.alpha must be positive; got {self.alpha}.")
 
+    @abc.abstractmethod
     def init_and_apply(self) -> tuple[Init, Apply]:
         """Return `init(key, inputs)` and `apply(weights, inputs)` of the network, whose output is f_w."""
-        raise NotImplementedError(f"{type(self).__name__} must say what its network is.")
 
     def predict(self, displacement: Any, data: Data, inputs: jax.Array, offset: jax.Array) -> jax.Array:
         """Return F = f_w - f_w0, (n,), where `offset` is f_w0 on the inputs."""

@@ -90,14 +90,12 @@ class Study:
         Raises:
           ValueError: none has.
         """
-
-        def changed(sweep: Mapping[str, Any]) -> Mapping[str, Any]:
-            static = sweep.get("static", {})
-            return {**sweep, "static": {**static, "source": (source,)}} if "source" in static else sweep
-
-        scales = {scale: {name: changed(sweep) for name, sweep in sweeps.items()} for scale, sweeps in self.scales.items()}
-        if scales == self.scales and not any("source" in s.get("static", {}) for at in scales.values() for s in at.values()):
+        scales = {scale: {name: dict(sweep) for name, sweep in sweeps.items()} for scale, sweeps in self.scales.items()}
+        chosen = [sweep for sweeps in scales.values() for sweep in sweeps.values() if "source" in sweep.get("static", {})]
+        if not chosen:
             raise ValueError(f"study '{self.name}' has no source to change: none of its sweeps has 'source' in static=.")
+        for sweep in chosen:
+            sweep["static"] = {**sweep["static"], "source": (source,)}
         return dataclasses.replace(self, scales=scales, world=f"{self.world}; here of '{source}'")
 
     def size(self, scale: str) -> str:

@@ -18,6 +18,7 @@ from jaxscale.engine.machine.devices import memory_bytes
 if TYPE_CHECKING:
     import xarray
 
+PARTS = "Load a part: js.load(store, sel={axis: values}, times=[...], observables=[...])."
 NUMBERS = 16  # of one observable at one time of one grid point, about, where seeds are reduced
 EXPLAINED = {
     "diverged_at": ("first step whose state was not finite; -1 if all were", "steps"),
@@ -76,9 +77,6 @@ def _account(variables: Mapping[str, Any], by_run: bool, requested: int) -> dict
         counts = (variables[name][1][..., -1] if name in variables else np.zeros(0) for name in ("runs", "diverged"))
         there, failed = (int(np.nansum(count)) for count in counts)  # a bucket that has not begun counts nothing
     return {"requested": requested, "done": there - failed, "failed": failed, "pending": requested - there}
-
-
-PARTS = "Load a part: js.load(store, sel={axis: values}, times=[...], observables=[...])."
 
 
 def result_bytes(grid: Grid, times: np.ndarray, reduction: Reduction, observables: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@
 wrote it.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
@@ -21,7 +22,7 @@ OBSERVED, MOMENTS, SKETCH = "observed/", "moments/", "sketch/"  # what an array 
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class Piece(abc.ABC):
     """What the two kinds have in common: rows with identities."""
 
     ids: np.ndarray  # (n,) uint64, of runs, or of stretches of seeds of cells
@@ -29,18 +30,18 @@ class Piece:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @abc.abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """Return every array under its name in a file."""
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """Return the piece of what `arrays` gave."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def check(self, times: int) -> None:
         """Raise StoreError if the arrays are not of the kinds and shapes that this package writes for so many times."""
-        raise NotImplementedError
 
     @property
     def nbytes(self) -> int:
@@ -51,9 +52,9 @@ class Piece:
         """Return a piece of some of the rows."""
         return self.of({name: values[rows] for name, values in self.arrays().items()})
 
+    @abc.abstractmethod
     def part(self, columns: np.ndarray, names: Collection[str] | None) -> Self:
         """Return the piece at some of its times, of some of its observables or of all."""
-        raise NotImplementedError
 
     def to_npz(self, bucket: str, sweep: str = "") -> bytes:
         """Return the piece as a file that names its bucket, and its sweep by root and times."""
@@ -94,12 +95,14 @@ class Piece:
         return str(bucket), piece
 
     @classmethod
+    @abc.abstractmethod
     def _needed(cls) -> tuple[str, ...]:
-        raise NotImplementedError
+        """Return the names of arrays without which a file is no piece."""
 
     @classmethod
+    @abc.abstractmethod
     def _knows(cls, name: str) -> bool:
-        raise NotImplementedError
+        """Return whether an array of this name belongs to a piece."""
 
 
 @dataclasses.dataclass(frozen=True)
