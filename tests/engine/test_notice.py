@@ -82,15 +82,23 @@ def test_a_worker_writes_nothing_once_its_sweep_has_ended(tmp_path):
 
 
 DRIVER = """
-import multiprocessing, sys, time
+import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
 from jaxscale.engine.machine import notice
 
+
+def work(driver):
+    notice.end_with(driver)
+    time.sleep(0.2)
+    return os.getpid()
+
+
 if __name__ == "__main__":
-    import os
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(notice.end_with, [os.getpid()] * 8))
-        print(*[process.pid for process in pool._processes.values()], flush=True)
+        seen = set()
+        while len(seen) < 2:  # each has had a task, as every worker of a sweep has
+            seen |= set(pool.map(work, [os.getpid()] * 4))
+        print(*seen, flush=True)
         time.sleep(60)
 """
 
